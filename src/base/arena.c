@@ -1,0 +1,156 @@
+/* Arena: a list of blocks, the newest first; allocation is a pointer bump. */
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+enum { BLOCK_BYTES_MIN = 2048, BLOCK_BYTES_MAX = 65536, ALIGNMENT = alignof(max_align_t) };
+
+struct block {
+    struct block *next;
+    size_t size; /* of data */
+    size_t used;
+    alignas(max_align_t) char data[];
+};
+
+struct arena {
+    struct block *newest;
+    size_t used;
+    size_t bytes_max;
+};
+
+struct arena *arena_new(size_t bytes_max)
+{
+    struct arena *arena = calloc(1, sizeof *arena);
+    ASSERT(arena);
+    arena->bytes_max = bytes_max;
+    return arena;
+}
+
+static void free_blocks(struct block *block)
+{
+    while (block) {
+        struct block *next = block->next;
+        free(block);
+        block = next;
+    }
+}
+
+void arena_free(struct arena *arena)
+{
+    if (!arena)
+        return;
+    free_blocks(arena->newest);
+    free(arena);
+}
+
+void arena_reset(struct arena *arena)
+{
+    if (arena->newest) {
+        free_blocks(arena->newest->next);
+        arena->newest->next = NULL;
+        arena->newest->used = 0;
+    }
+    arena->used = 0;
+}
+
+static void add_block(struct arena *arena, size_t size_min)
+{
+    size_t size = arena->newest ? arena->newest->size * 2 : BLOCK_BYTES_MIN;
+    if (size > BLOCK_BYTES_MAX)
+        size = BLOCK_BYTES_MAX;
+    if (size < size_min)
+        size = size_min;
+    struct block *block = malloc(sizeof *block + size);
+    ASSERT(block);
+    block->next = arena->newest;
+    block->size = size;
+    block->used = 0;
+    arena->newest = block;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+    ASSERT(size < SIZE_MAX / 4);
+    size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    if (size == 0)
+        size = ALIGNMENT;
+    if (!arena->newest || arena->newest->size - arena->newest->used < size)
+        add_block(arena, size);
+    void *memory = arena->newest->data + arena->newest->used;
+    arena->newest->used += size;
+    arena->used += size;
+    return memory;
+}
+
+void *arena_alloc_zero(struct arena *arena, size_t count, size_t size)
+{
+    size_t total;
+    ASSERT(!__builtin_mul_overflow(count, size, &total));
+    void *memory = arena_alloc(arena, total);
+    memset(memory, 0, total);
+    return memory;
+}
+
+void *arena_realloc(struct arena *arena, void *ptr, size_t old_size, size_t new_size)
+{
+    if (ptr && new_size <= old_size)
+        return ptr;
+    struct block *block = arena->newest;
+    size_t old_rounded = (old_size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    size_t new_rounded = (new_size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    if (ptr && old_size && block && (char *)ptr + old_rounded == block->data + block->used &&
+        new_rounded - old_rounded <= block->size - block->used) {
+        block->used += new_rounded - old_rounded;
+        arena->used += new_rounded - old_rounded;
+        return ptr;
+    }
+    void *memory = arena_alloc(arena, new_size);
+    if (ptr && old_size)
+        memcpy(memory, ptr, old_size);
+    return memory;
+}
+
+char *arena_cstr(struct arena *arena, struct str s)
+{
+    char *copy = arena_alloc(arena, s.len + 1);
+    if (s.len)
+        memcpy(copy, s.data, s.len);
+    copy[s.len] = '\0';
+    return copy;
+}
+
+struct str arena_str(struct arena *arena, struct str s)
+{
+    return s.data ? STR_FROM(arena_cstr(arena, s), s.len) : STR_NONE;
+}
+
+struct str arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    va_list again;
+    va_copy(again, arguments);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    ASSERT(length >= 0);
+    char *text = arena_alloc(arena, (size_t)length + 1);
+    vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
+    return STR_FROM(text, (size_t)length);
+}
+
+size_t arena_used(const struct arena *arena)
+{
+    return arena->used;
+}
+
+bool arena_exceeded(const struct arena *arena)
+{
+    return arena->used > arena->bytes_max;
+}

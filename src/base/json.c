@@ -1,0 +1,361 @@
+/* JSON: reading on yyjson with an arena, writing straight into a buffer. */
+#include "base/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/crypto.h"
+#include "base/utf8.h"
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+static void *arena_malloc(void *context, size_t size)
+{
+    return arena_alloc(context, size);
+}
+
+static void *arena_grow(void *context, void *ptr, size_t old_size, size_t size)
+{
+    return arena_realloc(context, ptr, old_size, size);
+}
+
+static void arena_keep(void *context, void *ptr)
+{
+    (void)context;
+    (void)ptr;
+}
+
+static yyjson_alc arena_allocator(struct arena *arena)
+{
+    return (yyjson_alc){arena_malloc, arena_grow, arena_keep, arena};
+}
+
+/* yyjson stores a document's values in one array, a container directly before its content and
+ * with the distance to its next sibling: so nesting is measured without recursion. */
+static bool depth_ok(yyjson_doc *doc)
+{
+    yyjson_val *ends[JSON_DEPTH_MAX];
+    size_t depth = 0;
+    yyjson_val *value = yyjson_doc_get_root(doc);
+    yyjson_val *end = value + yyjson_doc_get_val_count(doc);
+    for (; value < end; value++) {
+        while (depth && value >= ends[depth - 1])
+            depth--;
+        if (!yyjson_is_ctn(value))
+            continue;
+        if (depth == JSON_DEPTH_MAX)
+            return false;
+        ends[depth++] = unsafe_yyjson_get_next(value);
+    }
+    return true;
+}
+
+enum err json_read(struct arena *arena, struct str text, yyjson_val **ret_root, struct error *error)
+{
+    yyjson_alc allocator = arena_allocator(arena);
+    yyjson_read_err detail;
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)(text.data ? text.data : ""), text.len,
+                                       YYJSON_READ_NOFLAG, &allocator, &detail);
+    if (!doc)
+        return error_set(error, ERR_INVALID, NULL, "not valid JSON: %s at byte %zu",
+                         text.len ? detail.msg : "the body is empty", detail.pos);
+    if (!depth_ok(doc))
+        return error_set(error, ERR_INVALID, NULL, "JSON nested deeper than %d levels",
+                         JSON_DEPTH_MAX);
+    *ret_root = yyjson_doc_get_root(doc);
+    return ERR_OK;
+}
+
+yyjson_val *json_get(yyjson_val *object, const char *key)
+{
+    return yyjson_obj_get(object, key);
+}
+
+struct str json_str(yyjson_val *value)
+{
+    return yyjson_is_str(value) ? STR_FROM(yyjson_get_str(value), yyjson_get_len(value)) : STR_NONE;
+}
+
+struct str json_get_str(yyjson_val *object, const char *key)
+{
+    return json_str(json_get(object, key));
+}
+
+bool json_int(yyjson_val *value, int64_t *ret)
+{
+    if (yyjson_is_uint(value) && yyjson_get_uint(value) <= INT64_MAX) {
+        *ret = (int64_t)yyjson_get_uint(value);
+        return true;
+    }
+    if (yyjson_is_sint(value)) {
+        *ret = yyjson_get_sint(value);
+        return true;
+    }
+    double real = yyjson_is_real(value) ? yyjson_get_real(value) : NAN;
+    if (!(fabs(real) < 9007199254740992.0) || floor(real) != real)
+        return false;
+    *ret = (int64_t)real;
+    return true;
+}
+
+bool json_get_int(yyjson_val *object, const char *key, int64_t *ret)
+{
+    return json_int(json_get(object, key), ret);
+}
+
+bool json_get_double(yyjson_val *object, const char *key, double *ret)
+{
+    yyjson_val *value = json_get(object, key);
+    if (!yyjson_is_num(value))
+        return false;
+    *ret = yyjson_get_num(value);
+    return true;
+}
+
+bool json_get_bool(yyjson_val *object, const char *key, bool *ret)
+{
+    yyjson_val *value = json_get(object, key);
+    if (!yyjson_is_bool(value))
+        return false;
+    *ret = yyjson_get_bool(value);
+    return true;
+}
+
+struct str json_text(struct arena *arena, yyjson_val *value)
+{
+    if (!value)
+        return STR("null");
+    yyjson_alc allocator = arena_allocator(arena);
+    size_t len = 0;
+    char *text =
+        yyjson_val_write_opts(value, YYJSON_WRITE_ALLOW_INVALID_UNICODE, &allocator, &len, NULL);
+    return text ? STR_FROM(text, len) : STR("null");
+}
+
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+void json_writer_init(struct json_writer *w, struct buf *out)
+{
+    *w = (struct json_writer){.out = out};
+}
+
+static void before_value(struct json_writer *w)
+{
+    if (w->comma)
+        buf_append_char(w->out, ',');
+    w->comma = true;
+}
+
+static void begin(struct json_writer *w, char bracket)
+{
+    before_value(w);
+    buf_append_char(w->out, bracket);
+    w->comma = false;
+}
+
+static void end(struct json_writer *w, char bracket)
+{
+    buf_append_char(w->out, bracket);
+    w->comma = true;
+}
+
+void json_begin_object(struct json_writer *w)
+{
+    begin(w, '{');
+}
+
+void json_end_object(struct json_writer *w)
+{
+    end(w, '}');
+}
+
+void json_begin_array(struct json_writer *w)
+{
+    begin(w, '[');
+}
+
+void json_end_array(struct json_writer *w)
+{
+    end(w, ']');
+}
+
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+static void escape_one(struct buf *out, unsigned char c)
+{
+    static const char short_forms[32] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    if (c == '"' || c == '\\') {
+        buf_append(out, STR_FROM(((char[]){'\\', (char)c}), 2));
+    } else if (c < 0x20 && short_forms[c]) {
+        buf_append(out, STR_FROM(((char[]){'\\', short_forms[c]}), 2));
+    } else if (c < 0x20) {
+        static const char digits[] = "0123456789abcdef";
+        buf_append(out,
+                   STR_FROM(((char[]){'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]}), 6));
+    } else {
+        buf_append(out, STR("\xEF\xBF\xBD")); /* U+FFFD for a byte that is not UTF-8 */
+    }
+}
+
+void json_escape(struct buf *out, struct str s)
+{
+    for (size_t at = 0, from = 0; at <= s.len;) {
+        while (at < s.len && is_plain((unsigned char)s.data[at]))
+            at++;
+        size_t length = at < s.len && (unsigned char)s.data[at] >= 0x80 ? utf8_length_at(s, at) : 0;
+        if (length) {
+            at += length;
+            continue;
+        }
+        buf_append(out, str_slice(s, from, at - from));
+        if (at < s.len)
+            escape_one(out, (unsigned char)s.data[at]);
+        from = ++at;
+    }
+}
+
+void json_key(struct json_writer *w, struct str key)
+{
+    before_value(w);
+    buf_append_char(w->out, '"');
+    json_escape(w->out, key);
+    buf_append(w->out, STR("\":"));
+    w->comma = false;
+}
+
+void json_begin_str(struct json_writer *w)
+{
+    before_value(w);
+    buf_append_char(w->out, '"');
+}
+
+void json_str_part(struct json_writer *w, struct str part)
+{
+    json_escape(w->out, part);
+}
+
+void json_str_base64(struct json_writer *w, struct str bytes)
+{
+    char *room = buf_reserve(w->out, base64_length(bytes.len));
+    if (room)
+        buf_commit(w->out, base64_encode(bytes, room));
+}
+
+void json_end_str(struct json_writer *w)
+{
+    buf_append_char(w->out, '"');
+}
+
+void json_put_str(struct json_writer *w, struct str value)
+{
+    if (!value.data) {
+        json_put_null(w);
+        return;
+    }
+    json_begin_str(w);
+    json_escape(w->out, value);
+    json_end_str(w);
+}
+
+void json_put_raw(struct json_writer *w, struct str text)
+{
+    before_value(w);
+    buf_append(w->out, text.len ? text : STR("null"));
+}
+
+void json_put_int(struct json_writer *w, int64_t value)
+{
+    char text[24];
+    int len = snprintf(text, sizeof text, "%lld", (long long)value);
+    json_put_raw(w, STR_FROM(text, (size_t)len));
+}
+
+void json_put_double(struct json_writer *w, double value)
+{
+    if (!isfinite(value)) {
+        json_put_null(w);
+        return;
+    }
+    char text[40];
+    for (int digits = 15; digits <= 17; digits += 2) {
+        int len = snprintf(text, sizeof text, "%.*g", digits, value);
+        double again;
+        if (digits == 17 || (str_to_double(STR_FROM(text, (size_t)len), &again) && again == value))
+            break;
+    }
+    json_put_raw(w, str_from_cstr(text));
+}
+
+void json_put_bool(struct json_writer *w, bool value)
+{
+    json_put_raw(w, value ? STR("true") : STR("false"));
+}
+
+void json_put_null(struct json_writer *w)
+{
+    json_put_raw(w, STR("null"));
+}
+
+void json_put_val(struct json_writer *w, yyjson_val *value)
+{
+    if (!value) {
+        json_put_null(w);
+        return;
+    }
+    struct arena *scratch = arena_new(SIZE_MAX);
+    json_put_raw(w, json_text(scratch, value));
+    arena_free(scratch);
+}
+
+void json_key_str(struct json_writer *w, const char *key, struct str value)
+{
+    json_key(w, str_from_cstr(key));
+    json_put_str(w, value);
+}
+
+void json_key_int(struct json_writer *w, const char *key, int64_t value)
+{
+    json_key(w, str_from_cstr(key));
+    json_put_int(w, value);
+}
+
+void json_key_double(struct json_writer *w, const char *key, double value)
+{
+    json_key(w, str_from_cstr(key));
+    json_put_double(w, value);
+}
+
+void json_key_bool(struct json_writer *w, const char *key, bool value)
+{
+    json_key(w, str_from_cstr(key));
+    json_put_bool(w, value);
+}
+
+void json_key_null(struct json_writer *w, const char *key)
+{
+    json_key(w, str_from_cstr(key));
+    json_put_null(w);
+}
+
+void json_key_raw(struct json_writer *w, const char *key, struct str text)
+{
+    json_key(w, str_from_cstr(key));
+    json_put_raw(w, text);
+}
+
+void json_key_object(struct json_writer *w, const char *key)
+{
+    json_key(w, str_from_cstr(key));
+    json_begin_object(w);
+}
+
+void json_key_array(struct json_writer *w, const char *key)
+{
+    json_key(w, str_from_cstr(key));
+    json_begin_array(w);
+}

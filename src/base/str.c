@@ -1,0 +1,202 @@
+/* Borrowed byte strings. */
+#include "base/str.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/utf8.h"
+
+struct str str_from_cstr(const char *text)
+{
+    return text ? (struct str){text, strlen(text)} : STR_NONE;
+}
+
+bool str_eq(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+bool str_eq_nocase(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || strncasecmp(a.data, b.data, a.len) == 0);
+}
+
+bool str_starts_with(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && str_eq(STR_FROM(s.data, prefix.len), prefix);
+}
+
+bool str_starts_with_nocase(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && str_eq_nocase(STR_FROM(s.data, prefix.len), prefix);
+}
+
+bool str_ends_with(struct str s, struct str suffix)
+{
+    return s.len >= suffix.len &&
+           (suffix.len == 0 || str_eq(str_skip(s, s.len - suffix.len), suffix));
+}
+
+int str_compare(struct str a, struct str b)
+{
+    size_t shared = a.len < b.len ? a.len : b.len;
+    int order = shared ? memcmp(a.data, b.data, shared) : 0;
+    if (order == 0)
+        order = a.len < b.len ? -1 : a.len > b.len;
+    return order < 0 ? -1 : order > 0;
+}
+
+size_t str_find(struct str haystack, struct str needle)
+{
+    if (needle.len == 0)
+        return 0;
+    if (haystack.len < needle.len)
+        return SIZE_MAX;
+    const char *at = memmem(haystack.data, haystack.len, needle.data, needle.len);
+    return at ? (size_t)(at - haystack.data) : SIZE_MAX;
+}
+
+size_t str_find_nocase(struct str haystack, struct str needle)
+{
+    for (size_t i = 0; i + needle.len <= haystack.len; i++)
+        if (str_eq_nocase(STR_FROM(haystack.data + i, needle.len), needle))
+            return i;
+    return SIZE_MAX;
+}
+
+size_t str_find_char(struct str haystack, char c)
+{
+    const char *at = haystack.len ? memchr(haystack.data, c, haystack.len) : NULL;
+    return at ? (size_t)(at - haystack.data) : SIZE_MAX;
+}
+
+struct str str_slice(struct str s, size_t from, size_t len)
+{
+    if (from > s.len)
+        from = s.len;
+    if (len > s.len - from)
+        len = s.len - from;
+    return s.data ? STR_FROM(s.data + from, len) : s;
+}
+
+struct str str_skip(struct str s, size_t count)
+{
+    return str_slice(s, count, SIZE_MAX);
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v';
+}
+
+struct str str_trim(struct str s)
+{
+    while (s.len && is_space(s.data[0])) {
+        s.data++;
+        s.len--;
+    }
+    while (s.len && is_space(s.data[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+struct str str_next(struct str *s, char separator)
+{
+    struct str whole = *s;
+    size_t at = str_find_char(whole, separator);
+    if (at == SIZE_MAX) {
+        *s = STR_NONE;
+        return whole;
+    }
+    *s = str_skip(whole, at + 1);
+    return STR_FROM(whole.data, at);
+}
+
+bool str_to_u64(struct str s, uint64_t *ret)
+{
+    if (s.len == 0 || s.len > 20)
+        return false;
+    uint64_t value = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.data[i] < '0' || s.data[i] > '9')
+            return false;
+        if (__builtin_mul_overflow(value, (uint64_t)10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(s.data[i] - '0'), &value))
+            return false;
+    }
+    *ret = value;
+    return true;
+}
+
+bool str_to_i64(struct str s, int64_t *ret)
+{
+    bool negative = s.len && s.data[0] == '-';
+    uint64_t magnitude;
+    if (!str_to_u64(negative ? str_skip(s, 1) : s, &magnitude))
+        return false;
+    if (magnitude > (uint64_t)INT64_MAX + negative)
+        return false;
+    *ret = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
+    return true;
+}
+
+bool str_to_double(struct str s, double *ret)
+{
+    char text[64];
+    if (s.len == 0 || s.len >= sizeof text || is_space(s.data[0]))
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        if (!strchr("0123456789+-.eE", s.data[i]) || !s.data[i])
+            return false;
+    memcpy(text, s.data, s.len);
+    text[s.len] = '\0';
+    char *end;
+    double value = strtod(text, &end);
+    if (*end != '\0' || !isfinite(value))
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool str_copy(struct str s, char *ret, size_t size)
+{
+    size_t len = s.len < size ? s.len : utf8_cut(s, size - 1);
+    if (len)
+        memcpy(ret, s.data, len);
+    ret[len] = '\0';
+    return len == s.len;
+}
+
+uint64_t str_hash(struct str s)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a, 64 bits */
+    for (size_t i = 0; i < s.len; i++)
+        hash = (hash ^ (unsigned char)s.data[i]) * 1099511628211u;
+    return hash;
+}
+
+size_t str_distance(struct str a, struct str b)
+{
+    enum { LENGTH_MAX = 64 };
+    if (a.len > LENGTH_MAX || b.len > LENGTH_MAX)
+        return SIZE_MAX;
+    size_t row[LENGTH_MAX + 1];
+    for (size_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.len; j++) {
+            size_t best = diagonal + (a.data[i - 1] != b.data[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[b.len];
+}

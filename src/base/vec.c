@@ -1,0 +1,15 @@
+/* A growable array inside an arena. */
+#include "base/vec.h"
+
+#include <string.h>
+
+void *vec_grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t item_size)
+{
+    if (count == *capacity) {
+        size_t larger = *capacity ? *capacity * 2 : 4;
+        items = arena_realloc(arena, items, *capacity * item_size, larger * item_size);
+        *capacity = larger;
+    }
+    memset((char *)items + count * item_size, 0, item_size);
+    return items;
+}

@@ -1,0 +1,268 @@
+/* Event loop: libuv, plus timers in one heap, deferred calls, messages, and flushing once a turn.
+ *
+ * One turn:  timers -> poll (callbacks queue tasks and output) -> check: tasks, then flushes.
+ * and once more before the wait, for what timers and messages left behind: nothing is left queued
+ * while the loop sleeps. */
+#include "net/loop.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+struct loop {
+    uv_loop_t uv;
+    uv_timer_t timer;     /* one for all: set to the first of the heap */
+    uv_prepare_t prepare; /* before waiting: what timers and posts left behind */
+    uv_check_t check;     /* after waiting: what the callbacks left behind */
+    uv_async_t wake;
+    struct heap timers;
+    uint64_t timer_due; /* what `timer` is set to; 0: not set */
+    struct list tasks;
+    struct list flushes;
+    pthread_mutex_t lock; /* guards posted, closing */
+    struct list posted;
+    bool closing;
+    bool stop;
+    int index;
+    struct log *log;
+    char read_buffer[LOOP_READ_BYTES];
+};
+
+static void run_tasks(struct list *tasks)
+{
+    while (!list_is_empty(tasks)) {
+        struct loop_task *task = LIST_ENTRY(tasks->next, struct loop_task, link);
+        list_remove(&task->link);
+        task->run(task->user);
+    }
+}
+
+static void end_turn(struct loop *loop)
+{
+    while (!list_is_empty(&loop->tasks) || !list_is_empty(&loop->flushes)) {
+        run_tasks(&loop->tasks);
+        run_tasks(&loop->flushes);
+    }
+}
+
+static void on_prepare(uv_prepare_t *handle)
+{
+    end_turn(handle->data);
+}
+
+static void on_check(uv_check_t *handle)
+{
+    end_turn(handle->data);
+}
+
+static void arm_timer(struct loop *loop);
+
+static void on_timer(uv_timer_t *handle)
+{
+    struct loop *loop = handle->data;
+    uint64_t now = uv_now(&loop->uv);
+    loop->timer_due = 0;
+    struct heap_node *first;
+    while ((first = heap_first(&loop->timers)) && first->key <= now) {
+        struct loop_timer *timer = LIST_ENTRY(first, struct loop_timer, node);
+        heap_remove(&loop->timers, first);
+        timer->fire(timer->user);
+    }
+    arm_timer(loop);
+}
+
+static void arm_timer(struct loop *loop)
+{
+    struct heap_node *first = heap_first(&loop->timers);
+    if (!first || (loop->timer_due && loop->timer_due <= first->key))
+        return; /* a timer that fires early finds nothing due and is set again */
+    uint64_t now = uv_now(&loop->uv);
+    loop->timer_due = first->key;
+    uv_timer_start(&loop->timer, on_timer, first->key > now ? first->key - now : 0, 0);
+}
+
+static void on_wake(uv_async_t *handle)
+{
+    struct loop *loop = handle->data;
+    struct list posted;
+    list_init(&posted);
+    pthread_mutex_lock(&loop->lock);
+    while (!list_is_empty(&loop->posted)) {
+        struct list *link = loop->posted.next;
+        list_remove(link);
+        list_append(&posted, link);
+    }
+    bool stop = loop->stop;
+    pthread_mutex_unlock(&loop->lock);
+    run_tasks(&posted);
+    if (stop)
+        uv_stop(&loop->uv);
+}
+
+struct loop *loop_new(int index, struct log *log)
+{
+    struct loop *loop = calloc(1, sizeof *loop);
+    ASSERT(loop);
+    loop->index = index;
+    loop->log = log;
+    list_init(&loop->tasks);
+    list_init(&loop->flushes);
+    list_init(&loop->posted);
+    pthread_mutex_init(&loop->lock, NULL);
+    ASSERT(uv_loop_init(&loop->uv) == 0);
+    uv_timer_init(&loop->uv, &loop->timer);
+    uv_prepare_init(&loop->uv, &loop->prepare);
+    uv_check_init(&loop->uv, &loop->check);
+    ASSERT(uv_async_init(&loop->uv, &loop->wake, on_wake) == 0);
+    loop->timer.data = loop->prepare.data = loop->check.data = loop->wake.data = loop;
+    uv_prepare_start(&loop->prepare, on_prepare);
+    uv_check_start(&loop->check, on_check);
+    /* Only work keeps a loop alive; loop_run adds its own reference through `wake`. */
+    uv_unref((uv_handle_t *)&loop->prepare);
+    uv_unref((uv_handle_t *)&loop->check);
+    return loop;
+}
+
+void loop_free(struct loop *loop)
+{
+    if (!loop)
+        return;
+    pthread_mutex_lock(&loop->lock);
+    loop->closing = true;
+    pthread_mutex_unlock(&loop->lock);
+    on_wake(&loop->wake); /* what was posted still runs: its owners count on it */
+    end_turn(loop);
+    uv_close((uv_handle_t *)&loop->wake, NULL);
+    uv_close((uv_handle_t *)&loop->timer, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT); /* pool work under way ends here */
+    uv_close((uv_handle_t *)&loop->prepare, NULL);
+    uv_close((uv_handle_t *)&loop->check, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    ASSERT(uv_loop_close(&loop->uv) == 0);
+    heap_done(&loop->timers);
+    pthread_mutex_destroy(&loop->lock);
+    free(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void loop_run_once(struct loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_ONCE);
+}
+
+void loop_stop(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->stop = true;
+    if (!loop->closing)
+        uv_async_send(&loop->wake);
+    pthread_mutex_unlock(&loop->lock);
+}
+
+int loop_index(const struct loop *loop)
+{
+    return loop->index;
+}
+
+struct log *loop_log(const struct loop *loop)
+{
+    return loop->log;
+}
+
+uint64_t loop_now_ms(const struct loop *loop)
+{
+    return uv_now(&loop->uv);
+}
+
+uv_loop_t *loop_uv(struct loop *loop)
+{
+    return &loop->uv;
+}
+
+char *loop_read_buffer(struct loop *loop)
+{
+    return loop->read_buffer;
+}
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t delay_ms,
+                    void (*fire)(void *user), void *user)
+{
+    timer->fire = fire;
+    timer->user = user;
+    heap_set(&loop->timers, &timer->node, uv_now(&loop->uv) + delay_ms);
+    arm_timer(loop);
+}
+
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
+{
+    heap_remove(&loop->timers, &timer->node);
+    if (!heap_first(&loop->timers)) {
+        uv_timer_stop(&loop->timer);
+        loop->timer_due = 0;
+    }
+}
+
+static void queue(struct list *tasks, struct loop_task *task, void (*run)(void *user), void *user)
+{
+    task->run = run;
+    task->user = user;
+    if (!list_is_linked(&task->link))
+        list_append(tasks, &task->link);
+}
+
+void loop_defer(struct loop *loop, struct loop_task *task, void (*run)(void *user), void *user)
+{
+    queue(&loop->tasks, task, run, user);
+}
+
+void loop_defer_flush(struct loop *loop, struct loop_task *task, void (*run)(void *user),
+                      void *user)
+{
+    queue(&loop->flushes, task, run, user);
+}
+
+void loop_task_cancel(struct loop_task *task)
+{
+    list_remove(&task->link);
+}
+
+bool loop_post(struct loop *loop, struct loop_task *task, void (*run)(void *user), void *user)
+{
+    pthread_mutex_lock(&loop->lock);
+    bool open = !loop->closing;
+    if (open) {
+        queue(&loop->posted, task, run, user);
+        uv_async_send(&loop->wake);
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return open;
+}
+
+static void work_run(uv_work_t *request)
+{
+    struct loop_work *work = request->data;
+    work->run(work->user);
+}
+
+static void work_done(uv_work_t *request, int status)
+{
+    (void)status; /* never cancelled */
+    struct loop_work *work = request->data;
+    work->done(work->user);
+}
+
+void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(void *user),
+                     void (*done)(void *user), void *user)
+{
+    work->loop = loop;
+    work->run = run;
+    work->done = done;
+    work->user = user;
+    work->request.data = work;
+    ASSERT(uv_queue_work(&loop->uv, &work->request, work_run, work_done) == 0);
+}

@@ -1,0 +1,90 @@
+/* Event loop: libuv, one loop per thread, with timers, messages between threads, work for the
+ * pool, and a place to flush output once per turn. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/log.h"
+
+struct loop;
+
+/* A new loop, run by nobody yet. `index`: its number among the program's loops (0 to 255).
+ * `log` is borrowed for its life. Free with loop_free after loop_run has returned. */
+struct loop *loop_new(int index, struct log *log);
+void loop_free(struct loop *loop);
+
+/* Runs until loop_stop, on the calling thread, which is the loop's thread from then on. */
+void loop_run(struct loop *loop);
+/* Makes loop_run return at the end of the turn. Any thread. */
+void loop_stop(struct loop *loop);
+/* One turn that waits at most until something happens; for tests. */
+void loop_run_once(struct loop *loop);
+
+int loop_index(const struct loop *loop);
+struct log *loop_log(const struct loop *loop);
+/* The time of this turn: every decision within one turn sees the same. Monotonic milliseconds. */
+uint64_t loop_now_ms(const struct loop *loop);
+/* For code of the net floor that makes libuv handles. */
+uv_loop_t *loop_uv(struct loop *loop);
+/* 64 KiB to read into, shared by everything on the loop, valid within one callback. */
+enum { LOOP_READ_BYTES = 65536 };
+char *loop_read_buffer(struct loop *loop);
+
+/* ---- Timers: members of their owner; setting and cancelling never allocate and never fail ------
+ */
+struct loop_timer {
+    struct heap_node node;
+    void (*fire)(void *user);
+    void *user;
+};
+/* Zeroed is unset. Calls fire(user) once, `delay_ms` from this turn's time; setting it again moves
+ * it. Cancelled or fired timers may be freed at once. Loop's thread only. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t delay_ms,
+                    void (*fire)(void *user), void *user);
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+static inline bool loop_timer_is_set(const struct loop_timer *timer)
+{
+    return timer->node.index != 0;
+}
+
+/* ---- Deferred calls: run later in this turn, or in the next -------------------------------------
+ */
+struct loop_task {
+    struct list link;
+    void (*run)(void *user);
+    void *user;
+};
+/* Calls run(user) after the current callback has returned, before the loop waits again. A task
+ * that is queued already is not queued twice; one that always queues itself again hangs the loop.
+ * Loop's thread only. */
+void loop_defer(struct loop *loop, struct loop_task *task, void (*run)(void *user), void *user);
+/* Calls run(user) once at the end of this turn, after everything else has run: where output that
+ * gathered during the turn is written. The same rules. */
+void loop_defer_flush(struct loop *loop, struct loop_task *task, void (*run)(void *user),
+                      void *user);
+/* Takes it out of either queue; nothing happens when it is in none. */
+void loop_task_cancel(struct loop_task *task);
+
+/* ---- Messages from other threads
+ * ------------------------------------------------------------------ */
+/* Calls run(user) on the loop's thread, in the order of posting. `task` is the caller's until it
+ * runs. Any thread. Returns false when the loop is closing (nothing will run). */
+bool loop_post(struct loop *loop, struct loop_task *task, void (*run)(void *user), void *user);
+
+/* ---- Blocking work
+ * --------------------------------------------------------------------------------- */
+struct loop_work {
+    uv_work_t request;
+    struct loop *loop;
+    void (*run)(void *user);  /* on a pool thread */
+    void (*done)(void *user); /* on the loop, always, even if the loop is stopping */
+    void *user;
+};
+/* Runs `run` in the pool, then `done` on the loop. The struct and what it points to must live until
+ * `done`; it cannot be cancelled. */
+void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(void *user),
+                     void (*done)(void *user), void *user);
