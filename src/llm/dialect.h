@@ -1,0 +1,142 @@
+/* Dialect: one provider family's wire format, as a pure codec both ways. Used by our doors and by
+ * providers alike. No descriptors, no clock. Facts come from the providers' documents (see each
+ * dialect's file). */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "llm/losses.h"
+#include "llm/request.h"
+#include "llm/response.h"
+#include "net/http.h"
+
+/* Deviations of a provider from its dialect; a set of bits in its row. */
+enum llm_quirk {
+    LLM_QUIRK_MAX_TOKENS = 1 << 0, /* chat: send max_tokens, not max_completion_tokens */
+    LLM_QUIRK_NO_DEVELOPER_ROLE = 1
+                                  << 1, /* chat: system, never developer (all but api.openai.com) */
+    LLM_QUIRK_NO_STREAM_OPTIONS = 1 << 2, /* chat: refuses stream_options */
+    LLM_QUIRK_MISTRAL = 1 << 3,        /* 9-character call ids, random_seed, "any", strict fields */
+    LLM_QUIRK_REASONING_BACK = 1 << 4, /* DeepSeek: reasoning_content on turns with calls */
+    LLM_QUIRK_NO_SAMPLING = 1 << 5,    /* Anthropic 2026-10-21: no temperature, top_p, top_k */
+    LLM_QUIRK_NO_NAME = 1 << 6,        /* Groq: messages[].name is a 400 */
+    LLM_QUIRK_STORE_FALSE = 1 << 7 /* responses: send store:false, ask for encrypted reasoning */
+};
+
+/* What an encoder must know of where the request goes. */
+struct dialect_target {
+    struct str model;           /* as the provider names it */
+    unsigned quirks;            /* set of llm_quirk */
+    int64_t max_output_default; /* for dialects that need one (Anthropic); 0: 8192 */
+};
+
+/* Gives one event to whoever decodes; views are valid during the call. */
+typedef void llm_emit_fn(void *user, const struct llm_event *event);
+
+/* A model as a provider's list names it. Unknown numbers are 0. */
+struct llm_model_info {
+    struct str id;
+    struct str display_name;
+    int64_t context_tokens;
+    int64_t output_tokens_max;
+};
+
+enum dialect_framing { DIALECT_SSE, DIALECT_NDJSON };
+
+struct dialect_decoder; /* of one streamed answer; in an arena; each dialect has its own */
+struct dialect_encoder;
+
+struct dialect {
+    const char *name; /* "openai_chat", "openai_responses", "anthropic", "gemini", "ollama" */
+    enum dialect_framing framing; /* of its streams */
+
+    /* ---- requests ---- */
+    /* Appends the JSON body. What cannot be carried is noted in `losses` (may be NULL). The model
+     * sent is target->model. request->stream decides the body's stream member where there is one.
+     */
+    enum err (*encode_request)(struct arena *arena, const struct llm_request *request,
+                               const struct dialect_target *target, struct buf *out,
+                               struct llm_losses *losses, struct error *error);
+    /* From a parsed body (root: borrowed, must live as long as the arena). Strict: wrong types are
+     * ERR_INVALID with the path of the field. For dialects whose body has no model or stream
+     * (Gemini: both are in the path) the caller sets them afterwards. */
+    enum err (*decode_request)(struct arena *arena, yyjson_val *root,
+                               struct llm_request *ret_request, struct error *error);
+
+    /* ---- whole answers ---- */
+    /* Appends the JSON body of a complete answer. `created_ms`: wall clock, for dialects that show
+     * it. */
+    void (*encode_response)(struct arena *arena, const struct llm_response *response,
+                            int64_t created_ms, struct buf *out, struct llm_losses *losses);
+    /* Tolerant: what providers really send. A body that is an error, or not an answer at all, gives
+     * its class, with *ret_error filled. */
+    enum err (*decode_response)(struct arena *arena, struct str body,
+                                struct llm_response *ret_response, struct llm_error *ret_error);
+
+    /* ---- streamed answers ---- */
+    struct dialect_decoder *(*decoder_new)(struct arena *arena);
+    /* One frame: an SSE event (type may be empty) or an NDJSON line (type empty). Emits START
+     * first, then whatever the frame holds. A malformed frame is skipped (the decoder counts them
+     * and fails with ERR_SERVER after 16). After END or ERROR nothing more is emitted. `scratch` is
+     * the decoder's to use during the call and may be reset afterwards; what it keeps is in its own
+     * arena. */
+    void (*decode_frame)(struct dialect_decoder *decoder, struct arena *scratch, struct str type,
+                         struct str data, llm_emit_fn *emit, void *user);
+    /* The stream has ended. A complete answer ends with USAGE (if any), FINISH, END; an incomplete
+     * one with ERROR (ERR_SERVER, "the answer was cut off") and END. Nothing if END came already.
+     */
+    void (*decode_end)(struct dialect_decoder *decoder, llm_emit_fn *emit, void *user);
+
+    struct dialect_encoder *(*encoder_new)(struct arena *arena, int64_t created_ms,
+                                           bool include_usage);
+    /* Appends the bytes (whole frames, with their framing) that this event becomes, perhaps none.
+     * END appends the sentinel where there is one. An ERROR becomes the dialect's in-stream error.
+     */
+    void (*encode_event)(struct dialect_encoder *encoder, const struct llm_event *event,
+                         struct buf *out, struct llm_losses *losses);
+
+    /* ---- errors ---- */
+    /* Classifies a non-2xx answer (mapping.md section 8 as a table) from status, headers and body
+     * (any bytes). */
+    void (*decode_error)(struct arena *arena, int status, const struct http_headers *headers,
+                         struct str body, struct llm_error *ret_error);
+    /* Appends the JSON body of an error in this dialect's shape; returns the HTTP status it goes
+     * with. */
+    int (*encode_error)(const struct llm_error *error, struct buf *out);
+
+    /* ---- models ---- */
+    enum err (*decode_models)(struct arena *arena, struct str body,
+                              struct llm_model_info **ret_models, size_t *ret_count);
+};
+
+extern const struct dialect dialect_openai_chat;
+extern const struct dialect dialect_openai_responses;
+extern const struct dialect dialect_anthropic;
+extern const struct dialect dialect_gemini;
+extern const struct dialect dialect_ollama;
+
+/* All of them, NULL-terminated; for tables and tests. */
+extern const struct dialect *const dialects[];
+/* By name, or NULL. */
+const struct dialect *dialect_find(struct str name);
+
+/* ---- Shared by the dialects (dialect.c)
+ * ---------------------------------------------------------- */
+/* The retry hint of an answer in milliseconds, or -1: retry-after-ms, retry-after (seconds or date
+ * relative to the Date header), x-ratelimit-reset-* (Go durations, seconds, RFC 3339), "try again
+ * in 1.5s" in `message`. Capped at one day. */
+int64_t dialect_retry_after_ms(const struct http_headers *headers, struct str message);
+/* Parses "1.5s", "20ms", "6m0s", "1h2m3s": milliseconds, or -1. */
+int64_t dialect_parse_duration_ms(struct str text);
+/* The class by HTTP status alone, where nothing better is known. */
+enum err dialect_class_of_status(int status);
+/* Finds a message in any of the error shapes that servers send (error.message, error as a string,
+ * message, detail[0].msg, detail, [{error}], raw text cut): never NULL, cut to fit. */
+void dialect_fill_error(struct arena *arena, struct str body, struct llm_error *ret_error);
+/* Builds the effective class from text that every family shares ("maximum context length", ...), or
+ * ERR_OK when it says nothing. */
+enum err dialect_class_of_text(struct str message);
+/* A made-up tool call id: "call_" and 24 of [A-Za-z0-9], derived from a counter and 64 random bits.
+ */
+struct str dialect_make_call_id(struct arena *arena);
