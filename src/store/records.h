@@ -1,0 +1,161 @@
+/* Records: the rows of the store as plain structs, and the functions on them, each to be called
+ * inside a transaction (store_job.run). Owner and time lead every key, so that one person's data
+ * can be moved, partitioned by month, and sharded without a new schema.
+ *
+ * Strings read are in the arena given. A function that changes a row which does not exist gives
+ * ERR_NOT_FOUND; one that inserts a row which does, ERR_CONFLICT. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "store/store.h"
+
+/* ---- People -------------------------------------------------------------------------------------
+ */
+struct store_user {
+    struct id id;
+    struct str email; /* lower case; unique */
+    struct str name;
+    struct str role;          /* "admin" or "user" */
+    struct str password_hash; /* libsodium's string form; empty: cannot sign in with a password */
+    int64_t created_ms;
+    bool disabled;
+};
+MUST_USE enum err store_user_insert(struct store_tx *tx, const struct store_user *user,
+                                    struct error *error);
+MUST_USE enum err store_user_list(struct store_tx *tx, struct arena *arena,
+                                  struct store_user **ret_users, size_t *ret_count,
+                                  struct error *error);
+MUST_USE enum err store_user_update(struct store_tx *tx, const struct store_user *user,
+                                    struct error *error);
+
+/* ---- Sessions and API keys: secrets are stored as hashes only
+ * ------------------------------------- */
+struct store_session {
+    struct str token_hash; /* 32 bytes */
+    struct id user;
+    int64_t created_ms;
+    int64_t expires_ms;
+};
+MUST_USE enum err store_session_insert(struct store_tx *tx, const struct store_session *session,
+                                       struct error *error);
+MUST_USE enum err store_session_delete(struct store_tx *tx, struct str token_hash,
+                                       struct error *error);
+/* Deletes what had expired by `now_ms`, then lists the rest. */
+MUST_USE enum err store_session_list(struct store_tx *tx, int64_t now_ms, struct arena *arena,
+                                     struct store_session **ret_sessions, size_t *ret_count,
+                                     struct error *error);
+struct store_key {
+    struct id owner;
+    struct id id;
+    struct str name;
+    struct str prefix;   /* the first characters, to recognise it by */
+    struct str key_hash; /* 32 bytes */
+    int pepper_version;
+    int64_t created_ms;
+    int64_t last_used_ms; /* 0: never */
+    bool revoked;
+};
+MUST_USE enum err store_key_insert(struct store_tx *tx, const struct store_key *key,
+                                   struct error *error);
+MUST_USE enum err store_key_update(struct store_tx *tx, const struct store_key *key,
+                                   struct error *error);
+MUST_USE enum err store_key_list(struct store_tx *tx, struct arena *arena,
+                                 struct store_key **ret_keys, size_t *ret_count,
+                                 struct error *error);
+
+/* ---- Settings changed in the browser
+ * --------------------------------------------------------------- */
+struct store_setting {
+    struct str key;
+    struct str value; /* as text; secrets sealed by the caller */
+};
+MUST_USE enum err store_setting_set(struct store_tx *tx, struct str key, struct str value,
+                                    struct error *error);
+/* Deleting what is not there is ERR_OK. */
+MUST_USE enum err store_setting_delete(struct store_tx *tx, struct str key, struct error *error);
+MUST_USE enum err store_setting_list(struct store_tx *tx, struct arena *arena,
+                                     struct store_setting **ret_settings, size_t *ret_count,
+                                     struct error *error);
+
+/* ---- Conversations: a tree of messages
+ * --------------------------------------------------------------- */
+struct store_conversation {
+    struct id owner;
+    struct id id;
+    struct str title;
+    struct str model;
+    struct id leaf; /* the message last looked at, or none */
+    int64_t created_ms;
+    int64_t updated_ms;
+};
+MUST_USE enum err store_conversation_insert(struct store_tx *tx,
+                                            const struct store_conversation *conversation,
+                                            struct error *error);
+/* Of this owner only: another owner's is ERR_NOT_FOUND. */
+MUST_USE enum err store_conversation_get(struct store_tx *tx, struct arena *arena,
+                                         const struct id *owner, const struct id *id,
+                                         struct store_conversation *ret, struct error *error);
+/* Title, model, leaf, updated_ms. */
+MUST_USE enum err store_conversation_update(struct store_tx *tx,
+                                            const struct store_conversation *conversation,
+                                            struct error *error);
+/* With all its messages. */
+MUST_USE enum err store_conversation_delete(struct store_tx *tx, const struct id *owner,
+                                            const struct id *id, struct error *error);
+/* Newest (updated_ms, then id) first; `before` continues after a page: "" or what *ret_next was.
+ * *ret_next is empty at the end. */
+MUST_USE enum err store_conversation_list(struct store_tx *tx, struct arena *arena,
+                                          const struct id *owner, struct str before, int limit,
+                                          struct store_conversation **ret, size_t *ret_count,
+                                          struct str *ret_next, struct error *error);
+
+enum store_status {
+    STORE_STATUS_COMPLETE,
+    STORE_STATUS_STREAMING,
+    STORE_STATUS_STOPPED,
+    STORE_STATUS_FAILED,
+    STORE_STATUS_INTERRUPTED
+};
+const char *store_status_name(enum store_status status);
+
+struct store_message {
+    struct id owner;
+    struct id conversation;
+    struct id id;
+    struct id parent; /* none for the first */
+    struct str role;  /* "user" or "assistant" */
+    enum store_status status;
+    struct str content; /* JSON list of parts, as chat writes it */
+    struct str model;   /* who answered, or was asked */
+    struct str finish;  /* name of llm_finish, or empty */
+    struct str error;   /* JSON object, or empty */
+    struct str usage;   /* JSON object, or empty */
+    struct id run;      /* of the answer being written, or last written; or none */
+    int64_t created_ms;
+};
+/* ERR_NOT_FOUND (field "parent_id") when the parent is not in the same conversation. */
+MUST_USE enum err store_message_insert(struct store_tx *tx, const struct store_message *message,
+                                       struct error *error);
+MUST_USE enum err store_message_get(struct store_tx *tx, struct arena *arena,
+                                    const struct id *owner, const struct id *conversation,
+                                    const struct id *id, struct store_message *ret,
+                                    struct error *error);
+/* Everything but the ids, role and created_ms. */
+MUST_USE enum err store_message_update(struct store_tx *tx, const struct store_message *message,
+                                       struct error *error);
+/* The whole tree, parents before children, siblings by id. */
+MUST_USE enum err store_message_list(struct store_tx *tx, struct arena *arena,
+                                     const struct id *owner, const struct id *conversation,
+                                     struct store_message **ret, size_t *ret_count,
+                                     struct error *error);
+/* From the root to `leaf`, both included. */
+MUST_USE enum err store_message_path(struct store_tx *tx, struct arena *arena,
+                                     const struct id *owner, const struct id *conversation,
+                                     const struct id *leaf, struct store_message **ret,
+                                     size_t *ret_count, struct error *error);
+/* All messages still marked streaming, of everybody: what a crash left behind. */
+MUST_USE enum err store_message_list_streaming(struct store_tx *tx, struct arena *arena,
+                                               struct store_message **ret, size_t *ret_count,
+                                               struct error *error);
