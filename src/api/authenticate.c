@@ -1,0 +1,79 @@
+/* Who asks: the cookie of a browser, the key of a program, or the Unix socket of the command line.
+ */
+#include "api/request.h"
+#include "net/websocket.h"
+
+enum { SESSION_SECONDS = 30 * 24 * 3600 };
+
+static const struct str cookie_name = {"parley_session", 14};
+
+struct str api_cookie_token(const struct http_request *http)
+{
+    struct str rest = http_headers_get(&http->headers, "cookie");
+    while (rest.data) {
+        struct str pair = str_trim(str_next(&rest, ';'));
+        struct str name = str_next(&pair, '=');
+        if (pair.data && str_eq(name, cookie_name))
+            return pair;
+    }
+    return STR_NONE;
+}
+
+void api_set_cookie(struct api_request *request, struct str token)
+{
+    struct str cookie =
+        arena_printf(request->arena, "%.*s=%.*s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%d%s",
+                     STR_ARG(cookie_name), STR_ARG(token), token.len ? SESSION_SECONDS : 0,
+                     request->http->is_tls ? "; Secure" : "");
+    http_respond_header(request->exchange, "set-cookie", cookie);
+}
+
+static struct str presented_key(const struct http_request *http)
+{
+    struct str value = http_headers_get(&http->headers, "authorization");
+    if (str_starts_with_nocase(value, STR("bearer ")))
+        return str_trim(str_skip(value, 7));
+    return http_headers_get(&http->headers, "x-api-key");
+}
+
+static bool is_safe(enum http_method method)
+{
+    return method == HTTP_GET || method == HTTP_HEAD || method == HTTP_OPTIONS;
+}
+
+/* A cookie is sent by the browser whoever made it send: what changes something must come from our
+ * own page. */
+static enum err check_origin(struct api_request *request, struct error *error)
+{
+    const struct http_request *http = request->http;
+    bool has_origin = http_headers_get(&http->headers, "origin").len > 0;
+    if (is_safe(http->method) ||
+        (has_origin && websocket_origin_ok(http, request->api->options.allowed_origins)))
+        return ERR_OK;
+    error_set(error, ERR_FORBIDDEN, "origin", "this request does not come from Parley's own page");
+    error_remedy(error, "Behind a proxy, pass the Host header on, or set server.allowed_origins.");
+    return ERR_FORBIDDEN;
+}
+
+enum err api_authenticate(struct api_request *request, struct error *error)
+{
+    struct account *account = request->api->options.account;
+    request->who = PRINCIPAL_NOBODY;
+    if (request->is_local) {
+        request->who = (struct principal){.kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN};
+        return ERR_OK;
+    }
+    struct str key = presented_key(request->http);
+    if (key.len) {
+        if (account_authenticate_key(account, key, &request->who) == ERR_OK)
+            return ERR_OK;
+        error_set(error, ERR_UNAUTHENTICATED, NULL, "this API key is not valid");
+        error_remedy(error, "Make one with `parley key create` or in the settings.");
+        return ERR_UNAUTHENTICATED;
+    }
+    struct str token = api_cookie_token(request->http);
+    if (token.len && account_authenticate_session(account, token, &request->who) == ERR_OK)
+        return check_origin(request, error);
+    request->who = PRINCIPAL_NOBODY;
+    return ERR_OK;
+}

@@ -1,0 +1,185 @@
+/* Dispatch: from a request to its endpoint's handler.
+ *
+ *   on_request -> find (404, 405) -> api_authenticate -> authorise -> body (fields) -> handle
+ */
+#include <stdlib.h>
+
+#include "api/request.h"
+#include "api/socket.h"
+#include "base/assert.h"
+#include "wire/url.h"
+
+/* What an http_server_handler's user is: the api, and whether the listener is the local one. */
+struct door {
+    struct api *api;
+    bool is_local;
+};
+
+/* Whether `path` is `pattern`; its "{...}" segments are given, not yet decoded. */
+static bool match(const char *pattern_text, struct str path, struct str parameters[2])
+{
+    struct str pattern = str_from_cstr(pattern_text);
+    int count = 0;
+    while (pattern.data && path.data) {
+        struct str expected = str_next(&pattern, '/');
+        struct str actual = str_next(&path, '/');
+        if (expected.len && expected.data[0] == '{') {
+            if (actual.len == 0)
+                return false;
+            parameters[count++] = actual;
+        } else if (!str_eq(expected, actual)) {
+            return false;
+        }
+    }
+    return !pattern.data && !path.data;
+}
+
+static bool method_fits(enum http_method asked, enum http_method offered)
+{
+    return asked == offered || (asked == HTTP_HEAD && offered == HTTP_GET);
+}
+
+/* The endpoint, or NULL; *ret_other tells whether the path exists with another method. */
+static const struct endpoint *find(const struct http_request *http, struct str parameters[2],
+                                   const struct endpoint **ret_other)
+{
+    *ret_other = NULL;
+    for (size_t i = 0; i < endpoint_count; i++) {
+        struct str found[2] = {{0}, {0}};
+        if (!match(endpoints[i].pattern, http->path, found))
+            continue;
+        if (method_fits(http->method, endpoints[i].method)) {
+            parameters[0] = found[0];
+            parameters[1] = found[1];
+            return &endpoints[i];
+        }
+        *ret_other = &endpoints[i];
+    }
+    return NULL;
+}
+
+static bool decode_parameters(struct api_request *request)
+{
+    for (int i = 0; i < 2; i++)
+        if (request->parameters[i].data &&
+            !url_decode(request->arena, request->parameters[i], &request->parameters[i]))
+            return false;
+    return true;
+}
+
+static enum err read_body(struct api_request *request, struct error *error)
+{
+    const struct endpoint *endpoint = request->endpoint;
+    struct str body = request->http->body;
+    if (!endpoint->fields)
+        return ERR_OK;
+    if (body.len == 0)
+        body = STR("{}");
+    enum err code = json_read(request->arena, body, &request->body, error);
+    return code == ERR_OK ? api_check_fields(request->body, endpoint->fields, error) : code;
+}
+
+static struct api_request *request_new(struct door *door, struct http_exchange *exchange)
+{
+    struct arena *arena = http_exchange_arena(exchange);
+    struct api_request *request = ARENA_NEW(arena, struct api_request);
+    request->api = door->api;
+    request->exchange = exchange;
+    request->http = http_exchange_request(exchange);
+    request->arena = arena;
+    request->is_local = door->is_local;
+    return request;
+}
+
+/* No endpoint: the web app's files, a method that does not exist here, or nothing. */
+static void handle_other(struct api_request *request, const struct endpoint *other)
+{
+    struct str path = request->http->path;
+    bool is_api = str_starts_with(path, STR("/api/")) || str_starts_with(path, STR("/v1/"));
+    request->endpoint = other;
+    if (other) {
+        struct error error = {0};
+        error_set(&error, ERR_UNSUPPORTED, NULL, "this address does not take that method");
+        api_fail(request, ERR_UNSUPPORTED, &error);
+    } else if (!is_api && method_fits(request->http->method, HTTP_GET)) {
+        api_get_asset(request);
+    } else {
+        static const struct endpoint openai = {.shape = API_SHAPE_OPENAI};
+        request->endpoint = str_starts_with(path, STR("/v1/")) ? &openai : NULL;
+        api_fail(request, ERR_NOT_FOUND, NULL);
+    }
+}
+
+static void on_request(void *user, struct http_exchange *exchange)
+{
+    struct api_request *request = request_new(user, exchange);
+    const struct endpoint *other;
+    struct error error = {0};
+    request->endpoint = find(request->http, request->parameters, &other);
+    if (!request->endpoint) {
+        handle_other(request, other);
+        return;
+    }
+    enum err code = decode_parameters(request) ? ERR_OK : ERR_NOT_FOUND;
+    if (code == ERR_OK)
+        code = api_authenticate(request, &error);
+    if (code == ERR_OK)
+        code =
+            authorise(&request->who, request->endpoint->verb, (struct authorise_object){0}, &error);
+    if (code == ERR_OK)
+        code = read_body(request, &error);
+    if (code == ERR_OK)
+        request->endpoint->handle(request);
+    else
+        api_fail(request, code, &error);
+}
+
+static uint64_t body_limit(void *user, struct http_exchange *exchange)
+{
+    struct door *door = user;
+    struct str parameters[2];
+    const struct endpoint *other;
+    const struct endpoint *endpoint = find(http_exchange_request(exchange), parameters, &other);
+    if (!endpoint)
+        return 0;
+    return endpoint->body_bytes_max == API_BODY_LARGE ? door->api->options.body_bytes_max
+                                                      : endpoint->body_bytes_max;
+}
+
+static void on_refuse(void *user, struct http_exchange *exchange, const struct error *error)
+{
+    struct api_request *request = request_new(user, exchange);
+    const struct endpoint *other;
+    request->endpoint = find(request->http, request->parameters, &other);
+    api_fail(request, error->code, error);
+}
+
+struct http_server_handler api_handler(struct api *api, bool is_local)
+{
+    struct door *door = ARENA_NEW(api->arena, struct door);
+    *door = (struct door){api, is_local};
+    return (struct http_server_handler){body_limit, on_request, on_refuse, door};
+}
+
+struct api *api_new(const struct api_options *options)
+{
+    struct arena *arena = arena_new(SIZE_MAX);
+    struct api *api = ARENA_NEW(arena, struct api);
+    api->arena = arena;
+    api->options = *options;
+    list_init(&api->sockets);
+    return api;
+}
+
+void api_close_sockets(struct api *api)
+{
+    socket_close_all(api, 1001, "restarting");
+}
+
+void api_free(struct api *api)
+{
+    if (!api)
+        return;
+    socket_abort_all(api);
+    arena_free(api->arena);
+}

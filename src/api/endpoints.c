@@ -1,0 +1,127 @@
+/* The table of endpoints: what exists, who may call it, what its body holds. Everything that goes
+ * in through HTTP goes through here; /openapi.json is made from it. */
+#include "api/request.h"
+
+static const struct api_field setup_fields[] = {
+    {"token", API_STRING, true, false, 200, "The one-time token printed at the first start."},
+    {"email", API_STRING, true, false, 254, "Address to sign in with."},
+    {"password", API_STRING, true, false, 1024, "8 characters or more."},
+    {"name", API_STRING, false, true, 200, "How to show this person."},
+    {0},
+};
+static const struct api_field session_fields[] = {
+    {"email", API_STRING, true, false, 254, "Address of the account."},
+    {"password", API_STRING, true, false, 1024, "Its password."},
+    {0},
+};
+static const struct api_field user_fields[] = {
+    {"email", API_STRING, true, false, 254, "Address to sign in with."},
+    {"password", API_STRING, false, true, 1024, "8 characters or more; null: cannot sign in."},
+    {"name", API_STRING, false, true, 200, "How to show this person."},
+    {"role", API_STRING, false, true, 20, "\"user\" (default) or \"admin\"."},
+    {0},
+};
+static const struct api_field key_fields[] = {
+    {"name", API_STRING, true, false, 200, "What it is for."},
+    {"user", API_STRING, false, true, 254, "Email of the owner; only on the Unix socket."},
+    {0},
+};
+static const struct api_field conversation_fields[] = {
+    {"title", API_STRING, false, true, 1000, "Title; null: \"New conversation\"."},
+    {"model", API_STRING, false, true, 300, "Model to talk to."},
+    {0},
+};
+static const struct api_field conversation_patch_fields[] = {
+    {"title", API_STRING, false, false, 1000, "New title."},
+    {"model", API_STRING, false, false, 300, "Model for the next message."},
+    {"leaf_id", API_ID, false, false, 0, "The message last looked at: which branch is open."},
+    {0},
+};
+static const struct api_field message_fields[] = {
+    {"parent_id", API_ID, false, true, 0, "The answer this replies to; null: the first message."},
+    {"content", API_ANY, true, false, 0, "A string, or a list of text and image parts."},
+    {"model", API_STRING, false, true, 300, "Model; null: the conversation's."},
+    {0},
+};
+static const struct api_field model_fields[] = {
+    {"model", API_STRING, false, true, 300, "Model; null: the conversation's."},
+    {0},
+};
+static const struct api_field backup_fields[] = {
+    {"path", API_STRING, true, false, 4000, "File to write; must not exist."},
+    {0},
+};
+
+#define V1     "/api/v1"
+#define NONE   NULL, 0
+#define PARLEY API_SHAPE_PARLEY
+
+const struct endpoint endpoints[] = {
+    {HTTP_POST, "/v1/chat/completions", VERB_CHAT, API_SHAPE_OPENAI, api_openai_chat, NULL,
+     API_BODY_LARGE, "OpenAI chat completions, streamed or not, for any model."},
+    {HTTP_GET, "/v1/models", VERB_MODELS_LIST, API_SHAPE_OPENAI, api_openai_models, NONE,
+     "Models in OpenAI's form."},
+    {HTTP_GET, "/v1/models/{id}", VERB_MODELS_LIST, API_SHAPE_OPENAI, api_openai_model, NONE,
+     "One model in OpenAI's form."},
+    {HTTP_GET, "/v1/models/{provider}/{id}", VERB_MODELS_LIST, API_SHAPE_OPENAI, api_openai_model,
+     NONE, "One model in OpenAI's form."},
+
+    {HTTP_GET, V1 "/session", VERB_PUBLIC, PARLEY, api_get_session, NONE,
+     "Who is signed in, and whether set-up is needed."},
+    {HTTP_POST, V1 "/setup", VERB_SETUP, PARLEY, api_post_setup, setup_fields, API_BODY_SMALL,
+     "Makes the first account, with the one-time token."},
+    {HTTP_POST, V1 "/session", VERB_SIGN_IN, PARLEY, api_post_session, session_fields,
+     API_BODY_SMALL, "Signs in."},
+    {HTTP_DELETE, V1 "/session", VERB_PUBLIC, PARLEY, api_delete_session, NONE, "Signs out."},
+
+    {HTTP_GET, V1 "/ws", VERB_CHAT, PARLEY, api_socket, NONE, "The WebSocket (docs/protocol.md)."},
+    {HTTP_GET, V1 "/models", VERB_MODELS_LIST, PARLEY, api_get_models, NONE, "Models to talk to."},
+    {HTTP_GET, V1 "/providers", VERB_MODELS_LIST, PARLEY, api_get_providers, NONE,
+     "Providers and how they are."},
+    {HTTP_POST, V1 "/providers/{name}/check", VERB_PROVIDER_CHECK, PARLEY, api_check_provider, NONE,
+     "Asks a provider now."},
+
+    {HTTP_GET, V1 "/conversations", VERB_CONVERSATION_LIST, PARLEY, api_list_conversations, NONE,
+     "One's conversations, newest first (?limit=, ?before=)."},
+    {HTTP_POST, V1 "/conversations", VERB_CONVERSATION_CREATE, PARLEY, api_post_conversation,
+     conversation_fields, API_BODY_SMALL, "Makes an empty conversation."},
+    {HTTP_GET, V1 "/conversations/{id}", VERB_CONVERSATION_READ, PARLEY, api_get_conversation, NONE,
+     "A conversation with its tree of messages."},
+    {HTTP_PATCH, V1 "/conversations/{id}", VERB_CONVERSATION_WRITE, PARLEY, api_patch_conversation,
+     conversation_patch_fields, API_BODY_SMALL, "Changes title, model or open branch."},
+    {HTTP_DELETE, V1 "/conversations/{id}", VERB_CONVERSATION_WRITE, PARLEY,
+     api_delete_conversation, NONE, "Deletes a conversation."},
+    {HTTP_POST, V1 "/conversations/{id}/messages", VERB_CHAT, PARLEY, api_post_message,
+     message_fields, API_BODY_LARGE, "Sends a message; 202 once it is on disk."},
+    {HTTP_POST, V1 "/conversations/{id}/messages/{message_id}/answer", VERB_CHAT, PARLEY,
+     api_post_answer, model_fields, API_BODY_SMALL, "Asks for another answer to a message."},
+    {HTTP_POST, V1 "/conversations/{id}/messages/{message_id}/continue", VERB_CHAT, PARLEY,
+     api_post_continue, model_fields, API_BODY_SMALL, "Goes on with an answer that was cut off."},
+    {HTTP_GET, V1 "/runs/{id}", VERB_RUN_READ, PARLEY, api_get_run, NONE, "An answer in flight."},
+    {HTTP_GET, V1 "/runs/{id}/events", VERB_RUN_READ, PARLEY, api_get_run_events, NONE,
+     "Its events as server-sent events (?after=, Last-Event-ID)."},
+    {HTTP_POST, V1 "/runs/{id}/stop", VERB_RUN_STOP, PARLEY, api_stop_run, NONE, "Stops it."},
+
+    {HTTP_GET, V1 "/keys", VERB_KEY_MANAGE, PARLEY, api_get_keys, NONE, "One's API keys."},
+    {HTTP_POST, V1 "/keys", VERB_KEY_MANAGE, PARLEY, api_post_keys, key_fields, API_BODY_SMALL,
+     "Makes an API key; its secret is shown this once."},
+    {HTTP_DELETE, V1 "/keys/{id}", VERB_KEY_MANAGE, PARLEY, api_delete_key, NONE,
+     "Revokes an API key at once."},
+    {HTTP_GET, V1 "/users", VERB_USER_MANAGE, PARLEY, api_get_users, NONE, "People."},
+    {HTTP_POST, V1 "/users", VERB_USER_MANAGE, PARLEY, api_post_users, user_fields, API_BODY_SMALL,
+     "Adds a person."},
+    {HTTP_GET, V1 "/settings", VERB_SETTINGS_READ, PARLEY, api_get_settings, NONE,
+     "Every setting, with where its value comes from."},
+    {HTTP_PATCH, V1 "/settings", VERB_SETTINGS_WRITE, PARLEY, api_patch_settings, NULL,
+     API_BODY_SMALL, "Changes settings: {\"key\": value}; null goes back to the default."},
+    {HTTP_POST, V1 "/backup", VERB_BACKUP, PARLEY, api_post_backup, backup_fields, API_BODY_SMALL,
+     "Copies the database while it is in use."},
+
+    {HTTP_GET, "/healthz", VERB_PUBLIC, PARLEY, api_get_health, NONE, "Whether the process lives."},
+    {HTTP_GET, "/readyz", VERB_PUBLIC, PARLEY, api_get_ready, NONE, "Whether it takes work."},
+    {HTTP_GET, "/metrics", VERB_METRICS_READ, PARLEY, api_get_metrics, NONE,
+     "Metrics in Prometheus' text format."},
+    {HTTP_GET, "/openapi.json", VERB_PUBLIC, PARLEY, api_get_openapi, NONE, "This description."},
+};
+
+const size_t endpoint_count = sizeof endpoints / sizeof endpoints[0];

@@ -1,0 +1,105 @@
+/* Request: answers and small readers shared by all handlers. */
+#include "api/request.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "wire/url.h"
+
+enum { REPLY_BYTES_MAX = 256 * 1024 * 1024 };
+
+void api_reply_begin(struct api_reply *reply)
+{
+    buf_init(&reply->out, REPLY_BYTES_MAX);
+    json_writer_init(&reply->w, &reply->out);
+    json_begin_object(&reply->w);
+}
+
+void api_reply(struct api_request *request, int status, struct api_reply *reply)
+{
+    json_end_object(&reply->w);
+    http_respond_header(request->exchange, "cache-control", STR("no-store"));
+    if (buf_ok(&reply->out))
+        http_respond(request->exchange, status, "application/json", buf_str(&reply->out));
+    else
+        api_fail(request, ERR_TOO_BIG, NULL);
+    buf_done(&reply->out);
+}
+
+void api_reply_nothing(struct api_request *request)
+{
+    http_respond(request->exchange, 204, NULL, STR(""));
+}
+
+void api_write_error(struct json_writer *w, enum err code, const struct error *error,
+                     struct str request_id)
+{
+    const struct error none = {.code = code};
+    struct error full = error ? *error : none;
+    full.code = code;
+    json_begin_object(w);
+    json_key_str(w, "code", str_from_cstr(err_info(code)->name));
+    json_key_str(w, "message", str_from_cstr(error_message(&full)));
+    json_key_str(w, "field", str_from_cstr(full.field));
+    json_key_str(w, "remedy", str_from_cstr(error_remedy_text(&full)));
+    json_key_str(w, "request_id", request_id);
+    json_end_object(w);
+}
+
+static void fail_openai(struct api_request *request, enum err code, const struct error *error)
+{
+    struct llm_error wrong = {.class = code, .retry_after_ms = -1};
+    const struct error none = {.code = code};
+    struct buf out;
+    buf_init(&out, 64 * 1024);
+    str_copy(str_from_cstr(error_message(error ? error : &none)), wrong.message,
+             sizeof wrong.message);
+    str_copy(str_from_cstr(error ? error->field : ""), wrong.field, sizeof wrong.field);
+    int status = dialect_openai_chat.encode_error(&wrong, &out);
+    http_respond(request->exchange, status, "application/json", buf_str(&out));
+    buf_done(&out);
+}
+
+void api_fail(struct api_request *request, enum err code, const struct error *error)
+{
+    struct error named = {0};
+    if (error && !error->message[0]) { /* the table's words for the code that is told */
+        named = *error;
+        named.code = code;
+        error = &named;
+    }
+    if (request->endpoint && request->endpoint->shape == API_SHAPE_OPENAI) {
+        fail_openai(request, code, error);
+        return;
+    }
+    struct api_reply reply;
+    api_reply_begin(&reply);
+    json_key(&reply.w, STR("error"));
+    api_write_error(&reply.w, code, error, http_exchange_id(request->exchange));
+    api_reply(request, err_info(code)->http_status, &reply);
+}
+
+bool api_parameter_id(struct api_request *request, int index, struct id *ret)
+{
+    if (id_parse(request->parameters[index], ret))
+        return true;
+    api_fail(request, ERR_NOT_FOUND, NULL);
+    return false;
+}
+
+struct id api_body_id(struct api_request *request, const char *name)
+{
+    struct id id = {0};
+    id_parse(json_get_str(request->body, name), &id);
+    return id;
+}
+
+struct str api_body_str(struct api_request *request, const char *name)
+{
+    return json_get_str(request->body, name);
+}
+
+struct str api_query(struct api_request *request, const char *name)
+{
+    return url_query_get(request->arena, request->http->query, str_from_cstr(name));
+}

@@ -1,0 +1,152 @@
+/* Request: one call of an endpoint, as its handler sees it. For the api floor only. */
+#pragma once
+
+#include "account/authorise.h"
+#include "api/api.h"
+#include "base/json.h"
+
+struct api {
+    struct api_options options;
+    struct list sockets; /* struct socket */
+    struct str openapi;  /* made once */
+    struct arena *arena; /* of what lives as long as the api */
+};
+
+/* In whose shape errors are told. */
+enum api_shape { API_SHAPE_PARLEY, API_SHAPE_OPENAI };
+
+enum api_field_type {
+    API_STRING,
+    API_INTEGER,
+    API_BOOLEAN,
+    API_ID,
+    API_ANY /* checked by the handler: content, settings' values */
+};
+
+/* One member of a request's JSON body. The table is both the check and the documentation. */
+struct api_field {
+    const char *name;
+    enum api_field_type type;
+    bool required;
+    bool nullable;
+    int64_t maximum; /* bytes of a string, or value of an integer; 0: no own limit */
+    const char *description;
+};
+
+struct api_request;
+
+struct endpoint {
+    enum http_method method;
+    const char *pattern; /* "{...}" stands for one segment; at most 2 */
+    enum verb verb;
+    enum api_shape shape;
+    void (*handle)(struct api_request *request);
+    /* Of the body: NULL fields and body_bytes_max 0: none is accepted; NULL fields otherwise: the
+     * handler reads it itself. The list ends with name NULL. */
+    const struct api_field *fields;
+    uint64_t body_bytes_max; /* API_BODY_LARGE: api_options.body_bytes_max */
+    const char *summary;
+};
+#define API_BODY_SMALL ((uint64_t)64 * 1024)
+#define API_BODY_LARGE UINT64_MAX
+
+extern const struct endpoint endpoints[];
+extern const size_t endpoint_count;
+
+struct api_request {
+    struct api *api;
+    struct http_exchange *exchange;
+    const struct http_request *http;
+    const struct endpoint *endpoint; /* NULL while none was found */
+    struct arena *arena;             /* of the exchange */
+    struct principal who;
+    bool is_local; /* came through the Unix socket */
+    struct str parameters[2];
+    yyjson_val *body; /* the object, when the endpoint has fields */
+};
+
+/* ---- Answers: each ends the exchange
+ * ------------------------------------------------------------------- */
+/* Starts a JSON answer: write the members, then api_reply. */
+struct api_reply {
+    struct buf out;
+    struct json_writer w;
+};
+void api_reply_begin(struct api_reply *reply);
+void api_reply(struct api_request *request, int status, struct api_reply *reply);
+void api_reply_nothing(struct api_request *request);
+/* `error` may be NULL (the table's message) and may lack its code. In the endpoint's shape. */
+void api_fail(struct api_request *request, enum err code, const struct error *error);
+/* The members of our own error object, for sockets too. */
+void api_write_error(struct json_writer *w, enum err code, const struct error *error,
+                     struct str request_id);
+
+/* ---- Reading
+ * -----------------------------------------------------------------------------------------------
+ */
+/* Parameter `index` as an id; fails the request (ERR_NOT_FOUND) and returns false when it is none.
+ */
+bool api_parameter_id(struct api_request *request, int index, struct id *ret);
+/* A member that may be absent or null: none. Checked before by the fields. */
+struct id api_body_id(struct api_request *request, const char *name);
+struct str api_body_str(struct api_request *request, const char *name);
+struct str api_query(struct api_request *request, const char *name);
+
+/* ---- Who asks (authenticate.c)
+ * -------------------------------------------------------------------------- */
+/* From the cookie, the Authorization or x-api-key header, or the Unix socket. ERR_OK with nobody
+ * when nothing is presented; ERR_UNAUTHENTICATED when something is and it is wrong; ERR_FORBIDDEN
+ * when a cookie comes with a foreign or missing Origin on an unsafe method. */
+MUST_USE enum err api_authenticate(struct api_request *request, struct error *error);
+/* The session token of the cookie, or STR_NONE. */
+struct str api_cookie_token(const struct http_request *http);
+/* Adds Set-Cookie: the token, or (empty) its removal. */
+void api_set_cookie(struct api_request *request, struct str token);
+
+/* ---- Fields (fields.c)
+ * --------------------------------------------------------------------------------------- */
+/* Checks an object against a table of fields: types, required, unknown members. */
+MUST_USE enum err api_check_fields(yyjson_val *object, const struct api_field *fields,
+                                   struct error *error);
+
+/* ---- Handlers, by file
+ * ---------------------------------------------------------------------------------------- */
+void api_get_session(struct api_request *request);
+void api_post_setup(struct api_request *request);
+void api_post_session(struct api_request *request);
+void api_delete_session(struct api_request *request);
+void api_get_users(struct api_request *request);
+void api_post_users(struct api_request *request);
+void api_get_keys(struct api_request *request);
+void api_post_keys(struct api_request *request);
+void api_delete_key(struct api_request *request);
+
+void api_list_conversations(struct api_request *request);
+void api_post_conversation(struct api_request *request);
+void api_get_conversation(struct api_request *request);
+void api_patch_conversation(struct api_request *request);
+void api_delete_conversation(struct api_request *request);
+void api_post_message(struct api_request *request);
+void api_post_answer(struct api_request *request);
+void api_post_continue(struct api_request *request);
+void api_get_run(struct api_request *request);
+void api_get_run_events(struct api_request *request);
+void api_stop_run(struct api_request *request);
+void api_socket(struct api_request *request);
+
+void api_get_models(struct api_request *request);
+void api_get_providers(struct api_request *request);
+void api_check_provider(struct api_request *request);
+void api_get_settings(struct api_request *request);
+void api_patch_settings(struct api_request *request);
+void api_post_backup(struct api_request *request);
+
+void api_get_health(struct api_request *request);
+void api_get_ready(struct api_request *request);
+void api_get_metrics(struct api_request *request);
+void api_get_openapi(struct api_request *request);
+void api_get_asset(struct api_request *request);
+
+void api_openai_chat(struct api_request *request);
+void api_openai_models(struct api_request *request);
+void api_openai_model(struct api_request *request);

@@ -1,0 +1,171 @@
+/* Hub: the table of runs and the list of watchers. */
+#include "chat/hub.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/map.h"
+
+enum { PENDING_MAX = 16 };
+
+struct hub {
+    pthread_mutex_t lock;
+    struct map *runs;     /* id -> struct hub_run, malloc'ed */
+    struct list watchers; /* of everybody: a handful per person on line */
+};
+
+struct watcher {
+    struct list link;
+    struct hub *hub;
+    struct loop *loop;
+    struct loop_task task;
+    struct id owner;
+    void (*on_changed)(void *user, const struct id *conversation);
+    void *user;
+    struct id pending[PENDING_MAX]; /* conversations that changed since the last delivery */
+    size_t pending_count;
+    bool waking;
+    bool dead;
+};
+
+struct hub *hub_new(void)
+{
+    struct hub *hub = calloc(1, sizeof *hub);
+    ASSERT(hub);
+    pthread_mutex_init(&hub->lock, NULL);
+    hub->runs = map_new();
+    list_init(&hub->watchers);
+    return hub;
+}
+
+void hub_free(struct hub *hub)
+{
+    if (!hub)
+        return;
+    size_t position = 0;
+    for (struct hub_run *run; (run = map_next(hub->runs, &position, NULL));) {
+        run_log_unref(run->log);
+        free(run);
+    }
+    map_free(hub->runs);
+    pthread_mutex_destroy(&hub->lock);
+    free(hub);
+}
+
+void hub_add_run(struct hub *hub, const struct hub_run *run)
+{
+    struct hub_run *copy = malloc(sizeof *copy);
+    ASSERT(copy);
+    *copy = *run;
+    run_log_ref(copy->log);
+    pthread_mutex_lock(&hub->lock);
+    void *before = map_set(hub->runs, id_str(&run->id), copy);
+    pthread_mutex_unlock(&hub->lock);
+    ASSERT(!before);
+}
+
+void hub_remove_run(struct hub *hub, const struct id *id)
+{
+    pthread_mutex_lock(&hub->lock);
+    struct hub_run *run = map_remove(hub->runs, id_str(id));
+    pthread_mutex_unlock(&hub->lock);
+    if (run)
+        run_log_unref(run->log);
+    free(run);
+}
+
+enum err hub_find_run(struct hub *hub, const struct id *id, struct hub_run *ret_run)
+{
+    pthread_mutex_lock(&hub->lock);
+    const struct hub_run *run = map_get(hub->runs, id_str(id));
+    if (run) {
+        *ret_run = *run;
+        run_log_ref(run->log);
+    }
+    pthread_mutex_unlock(&hub->lock);
+    return run ? ERR_OK : ERR_NOT_FOUND;
+}
+
+size_t hub_run_count(struct hub *hub)
+{
+    pthread_mutex_lock(&hub->lock);
+    size_t count = map_count(hub->runs);
+    pthread_mutex_unlock(&hub->lock);
+    return count;
+}
+
+struct watcher *hub_watch(struct hub *hub, struct loop *loop, const struct id *owner,
+                          void (*on_changed)(void *user, const struct id *conversation), void *user)
+{
+    struct watcher *watcher = calloc(1, sizeof *watcher);
+    ASSERT(watcher);
+    watcher->hub = hub;
+    watcher->loop = loop;
+    watcher->owner = *owner;
+    watcher->on_changed = on_changed;
+    watcher->user = user;
+    pthread_mutex_lock(&hub->lock);
+    list_append(&hub->watchers, &watcher->link);
+    pthread_mutex_unlock(&hub->lock);
+    return watcher;
+}
+
+void hub_unwatch(struct watcher *watcher)
+{
+    pthread_mutex_lock(&watcher->hub->lock);
+    list_remove(&watcher->link);
+    watcher->dead = true;
+    bool waking = watcher->waking;
+    pthread_mutex_unlock(&watcher->hub->lock);
+    if (!waking)
+        free(watcher);
+}
+
+/* On the watcher's loop. */
+static void deliver(void *user)
+{
+    struct watcher *watcher = user;
+    struct id changed[PENDING_MAX];
+    pthread_mutex_lock(&watcher->hub->lock);
+    size_t count = watcher->pending_count;
+    for (size_t i = 0; i < count; i++)
+        changed[i] = watcher->pending[i];
+    watcher->pending_count = 0;
+    bool dead = watcher->dead;
+    watcher->waking = dead; /* while set, hub_unwatch leaves the freeing to us */
+    pthread_mutex_unlock(&watcher->hub->lock);
+    if (dead) {
+        free(watcher);
+        return;
+    }
+    /* A callback may unwatch: that frees the watcher, so nothing of it is used afterwards. */
+    void (*on_changed)(void *, const struct id *) = watcher->on_changed;
+    void *owner = watcher->user;
+    for (size_t i = 0; i < count; i++)
+        on_changed(owner, &changed[i]);
+}
+
+static void note_locked(struct watcher *watcher, const struct id *conversation)
+{
+    for (size_t i = 0; i < watcher->pending_count; i++)
+        if (id_eq(&watcher->pending[i], conversation))
+            return;
+    if (watcher->pending_count < PENDING_MAX) /* over it the page is told of enough already */
+        watcher->pending[watcher->pending_count++] = *conversation;
+    if (!watcher->waking)
+        watcher->waking = loop_post(watcher->loop, &watcher->task, deliver, watcher);
+}
+
+void hub_publish(struct hub *hub, const struct id *owner, const struct id *conversation,
+                 const struct watcher *except)
+{
+    pthread_mutex_lock(&hub->lock);
+    LIST_EACH(&hub->watchers, link)
+    {
+        struct watcher *watcher = LIST_ENTRY(link, struct watcher, link);
+        if (watcher != except && id_eq(&watcher->owner, owner))
+            note_locked(watcher, conversation);
+    }
+    pthread_mutex_unlock(&hub->lock);
+}

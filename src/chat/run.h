@@ -1,0 +1,39 @@
+/* Run: one answer being written. It belongs to its chat's loop, outlives every socket, and tells
+ * its log what happens. For the chat floor only. */
+#pragma once
+
+#include "chat/chat.h"
+
+struct run;
+
+struct run_options {
+    struct id id;
+    struct arena *arena;                    /* taken over */
+    const struct llm_request *request;      /* in the arena */
+    struct store_conversation conversation; /* strings in the arena */
+    struct store_message message;           /* the answer's row; strings in the arena */
+    struct llm_part *base; /* what the answer holds already (continuing), in the arena */
+    size_t base_count;
+    struct str request_id; /* in the arena */
+};
+
+/* How records of a run look in the journal (journal_record.kind). */
+enum run_record {
+    RUN_RECORD_BEGIN = 1, /* payload: {"owner", "conversation", "message", "content": [...]} */
+    RUN_RECORD_EVENT = 2  /* payload: the event's JSON object */
+};
+
+/* Begins it; always succeeds: what cannot be started ends as a failed answer. */
+struct run *run_new(struct chat *chat, const struct run_options *options);
+/* Stops it with STORE_STATUS_STOPPED or STORE_STATUS_INTERRUPTED; nothing happens when it has
+ * ended. */
+void run_stop(struct run *run, enum store_status status);
+/* Frees it at once; the chat calls this at the end. It must have been saved or given up. */
+void run_free(struct run *run);
+/* Whether its end is in the database. */
+bool run_is_saved(const struct run *run);
+
+/* Appends `parts` to `base`: a text that goes on is one part. The result is in the arena. */
+void run_merge_parts(struct arena *arena, const struct llm_part *base, size_t base_count,
+                     const struct llm_part *parts, size_t part_count, struct llm_part **ret_parts,
+                     size_t *ret_count);

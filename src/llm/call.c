@@ -1,0 +1,468 @@
+/* Call: one attempt at one provider.
+ *
+ *   start_http --> WAITING --on_headers--> STREAMING (2xx, frames)  --decoder's END--> DRAINING
+ *                     |                \-> WHOLE (2xx, one body)     --on_done--------> ended
+ *                     |                \-> FAILING (not 2xx)         --on_done--------> ended
+ *                     \--on_error, timer_fired------------------------------------------> ended
+ *
+ * STREAMING, WHOLE and FAILING end by on_done, on_error, or timer_fired. DRAINING belongs to
+ * nobody: the caller has had END; what is left of the body is read (for a second at most) so that
+ * the connection can be used again. An in-process call is driven by timers instead (call_eliza.c).
+ */
+#include "llm/call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "llm/call_internal.h"
+#include "wire/ndjson.h"
+#include "wire/sse.h"
+
+enum {
+    ARENA_BYTES_MAX = 256 * 1024 * 1024,
+    FRAME_BYTES_MAX = 64 * 1024 * 1024, /* images come back in one event */
+    WHOLE_BYTES_MAX = 64 * 1024 * 1024,
+    ERROR_BYTES_MAX = 64 * 1024,
+    SCRATCH_BYTES_MAX = 256 * 1024 * 1024,
+    DRAIN_MS = 1000
+};
+
+enum state { STATE_WAITING, STATE_STREAMING, STATE_WHOLE, STATE_FAILING, STATE_DRAINING };
+
+struct http_attempt {
+    struct llm_call call; /* first */
+    enum state state;
+    struct arena *arena;   /* of the call */
+    struct arena *scratch; /* of one frame */
+    struct http_call *http;
+    struct buf request_body;
+    struct buf body; /* WHOLE, FAILING: what came so far */
+    struct http_call_request http_request;
+    const struct dialect *dialect;
+    struct dialect_decoder *decoder;
+    union {
+        struct sse_parser sse;
+        struct ndjson_parser ndjson;
+    } parser;
+    bool parser_ready;
+    bool raw;
+    bool stream;
+    int status;
+    struct http_headers headers; /* kept for classifying an error */
+    struct str content_type;
+};
+
+/* ---- What every call shares, in process or not -------------------------------------------------
+ */
+
+void llm_call_init(struct llm_call *call, struct loop *loop, const struct llm_call_request *request,
+                   const struct llm_call_events *events, void *user)
+{
+    call->loop = loop;
+    call->provider = provider_ref(request->provider);
+    call->events = *events;
+    call->user = user;
+    call->usage = LLM_USAGE_UNKNOWN;
+}
+
+static bool is_content(enum llm_event_kind kind)
+{
+    return kind == LLM_EVENT_TEXT || kind == LLM_EVENT_REASONING || kind == LLM_EVENT_REFUSAL ||
+           kind == LLM_EVENT_TOOL_START || kind == LLM_EVENT_TOOL_ARGUMENTS;
+}
+
+/* The silence timer is set once and looks, when it fires, at when content last came: an event costs
+ * one assignment, not a heap operation. */
+static void silence_fired(void *user)
+{
+    struct llm_call *call = user;
+    const struct provider *provider = call->provider;
+    uint64_t limit =
+        call->has_content ? provider->content_idle_timeout_ms : provider->first_content_timeout_ms;
+    uint64_t silent_ms = loop_now_ms(call->loop) - call->content_ms;
+    if (limit == 0)
+        return;
+    if (call->paused || silent_ms < limit) {
+        loop_timer_set(call->loop, &call->silence, call->paused ? limit : limit - silent_ms,
+                       silence_fired, call);
+        return;
+    }
+    struct llm_error error = {.class = ERR_TIMEOUT, .retry_after_ms = -1};
+    snprintf(error.code, sizeof error.code, "%s",
+             call->has_content ? "content_idle" : "first_content");
+    snprintf(error.message, sizeof error.message, "%.*s sent no %s for %llu ms",
+             STR_ARG(provider->name), call->has_content ? "further content" : "content",
+             (unsigned long long)limit);
+    llm_call_fail(call, &error);
+}
+
+void llm_call_watch(struct llm_call *call)
+{
+    uint64_t limit = call->provider->first_content_timeout_ms;
+    call->content_ms = loop_now_ms(call->loop);
+    if (limit)
+        loop_timer_set(call->loop, &call->silence, limit, silence_fired, call);
+}
+
+static void note_content(struct llm_call *call)
+{
+    uint64_t idle = call->provider->content_idle_timeout_ms;
+    call->content_ms = loop_now_ms(call->loop);
+    if (call->has_content)
+        return;
+    call->has_content = true;
+    loop_timer_cancel(call->loop, &call->silence);
+    if (idle)
+        loop_timer_set(call->loop, &call->silence, idle, silence_fired, call);
+}
+
+/* Hands one event up; notes what the timers and the usage need. */
+void llm_call_emit(void *user, const struct llm_event *event)
+{
+    struct llm_call *call = user;
+    if (call->ended)
+        return;
+    if (event->kind == LLM_EVENT_USAGE)
+        call->usage = event->usage;
+    if (event->kind == LLM_EVENT_ERROR)
+        call->failed = true;
+    if (is_content(event->kind))
+        note_content(call);
+    if (event->kind == LLM_EVENT_END) {
+        call->ended = true;
+        loop_timer_cancel(call->loop, &call->silence);
+    }
+    call->emitting++;
+    call->events.on_event(call->user, event);
+    call->emitting--;
+}
+
+void llm_call_fail(struct llm_call *call, const struct llm_error *error)
+{
+    call->emitting++; /* the callee may cancel: freeing waits */
+    llm_call_emit(call, &(struct llm_event){.kind = LLM_EVENT_ERROR, .error = error});
+    llm_call_emit(call, &(struct llm_event){.kind = LLM_EVENT_END});
+    call->emitting--;
+    llm_call_settle(call);
+}
+
+/* Called whenever control is back at the outermost level: frees what has ended. */
+void llm_call_settle(struct llm_call *call)
+{
+    if (call->ended && call->emitting == 0)
+        call->ops->finish(call);
+}
+
+void llm_call_cancel(struct llm_call *call, struct llm_usage *ret_usage)
+{
+    if (ret_usage)
+        *ret_usage = call->usage;
+    call->ended = true;
+    call->cancelled = true;
+    loop_timer_cancel(call->loop, &call->silence);
+    llm_call_settle(call);
+}
+
+void llm_call_pause(struct llm_call *call)
+{
+    call->paused = true;
+    call->ops->pause(call, true);
+}
+
+void llm_call_resume(struct llm_call *call)
+{
+    call->paused = false;
+    call->content_ms = loop_now_ms(call->loop);
+    call->ops->pause(call, false);
+}
+
+/* ---- Over HTTP
+ * ------------------------------------------------------------------------------------ */
+
+static void attempt_free(struct http_attempt *attempt)
+{
+    if (attempt->http)
+        http_call_cancel(attempt->http);
+    loop_timer_cancel(attempt->call.loop, &attempt->call.silence);
+    if (attempt->parser_ready && attempt->dialect->framing == DIALECT_SSE)
+        sse_parser_done(&attempt->parser.sse);
+    else if (attempt->parser_ready)
+        ndjson_parser_done(&attempt->parser.ndjson);
+    buf_done(&attempt->body);
+    buf_done(&attempt->request_body);
+    arena_free(attempt->scratch);
+    provider_unref(attempt->call.provider);
+    arena_free(attempt->arena); /* the attempt itself is in it */
+}
+
+static void drain_fired(void *user)
+{
+    attempt_free(user);
+}
+
+/* The caller has heard END, or has cancelled. */
+static void attempt_finish(struct llm_call *call)
+{
+    struct http_attempt *attempt = (struct http_attempt *)call;
+    bool may_drain =
+        attempt->http && !call->cancelled && !call->failed && attempt->state == STATE_STREAMING;
+    if (!may_drain) {
+        attempt_free(attempt);
+        return;
+    }
+    attempt->state = STATE_DRAINING;
+    loop_timer_set(call->loop, &call->silence, DRAIN_MS, drain_fired, attempt);
+}
+
+static void attempt_pause(struct llm_call *call, bool paused)
+{
+    struct http_attempt *attempt = (struct http_attempt *)call;
+    if (!attempt->http)
+        return;
+    if (paused)
+        http_call_pause(attempt->http);
+    else
+        http_call_resume(attempt->http);
+}
+
+static const struct llm_call_ops http_ops = {attempt_finish, attempt_pause};
+
+static void fail_with(struct http_attempt *attempt, enum err class, const char *message)
+{
+    struct llm_error error = {.class = class, .http_status = attempt->status, .retry_after_ms = -1};
+    str_copy(str_from_cstr(message), error.message, sizeof error.message);
+    llm_call_fail(&attempt->call, &error);
+}
+
+static void on_sse(void *user, const struct sse_event *event)
+{
+    struct http_attempt *attempt = user;
+    attempt->dialect->decode_frame(attempt->decoder, attempt->scratch, event->type, event->data,
+                                   llm_call_emit, &attempt->call);
+    arena_reset(attempt->scratch);
+}
+
+static void on_line(void *user, struct str line)
+{
+    struct http_attempt *attempt = user;
+    attempt->dialect->decode_frame(attempt->decoder, attempt->scratch, STR(""), line, llm_call_emit,
+                                   &attempt->call);
+    arena_reset(attempt->scratch);
+}
+
+static void begin_streaming(struct http_attempt *attempt)
+{
+    attempt->state = STATE_STREAMING;
+    attempt->decoder = attempt->dialect->decoder_new(attempt->arena);
+    if (attempt->dialect->framing == DIALECT_SSE)
+        sse_parser_init(&attempt->parser.sse, FRAME_BYTES_MAX, on_sse, attempt);
+    else
+        ndjson_parser_init(&attempt->parser.ndjson, FRAME_BYTES_MAX, on_line, attempt);
+    attempt->parser_ready = true;
+}
+
+/* Whether a 2xx answer to a streamed request is a stream: some servers send one JSON body, an error
+ * or a whole answer. */
+static bool is_stream(const struct http_attempt *attempt)
+{
+    if (!attempt->stream)
+        return false;
+    return attempt->dialect->framing == DIALECT_NDJSON ||
+           !str_starts_with_nocase(attempt->content_type, STR("application/json"));
+}
+
+static void keep_headers(struct http_attempt *attempt, const struct http_headers *headers)
+{
+    for (size_t i = 0; i < headers->count; i++)
+        http_headers_add(&attempt->headers, attempt->arena, headers->items[i].name,
+                         headers->items[i].value);
+}
+
+static void on_headers(void *user, int status, const struct http_headers *headers)
+{
+    struct http_attempt *attempt = user;
+    attempt->status = status;
+    attempt->content_type = arena_str(attempt->arena, http_headers_get(headers, "content-type"));
+    if (status < 200 || status > 299) {
+        attempt->state = STATE_FAILING;
+        attempt->raw = false;
+        buf_init(&attempt->body, ERROR_BYTES_MAX);
+        keep_headers(attempt, headers);
+    } else if (is_stream(attempt)) {
+        begin_streaming(attempt);
+    } else {
+        attempt->state = STATE_WHOLE;
+        buf_init(&attempt->body, WHOLE_BYTES_MAX);
+    }
+}
+
+static void feed_stream(struct http_attempt *attempt, struct str data)
+{
+    enum err code = attempt->dialect->framing == DIALECT_SSE
+                        ? sse_parser_feed(&attempt->parser.sse, data)
+                        : ndjson_parser_feed(&attempt->parser.ndjson, data);
+    if (code != ERR_OK && !attempt->call.ended)
+        fail_with(attempt, ERR_SERVER, "the provider sent an event that is too large");
+}
+
+static void on_body(void *user, struct str data)
+{
+    struct http_attempt *attempt = user;
+    struct llm_call *call = &attempt->call;
+    if (attempt->state == STATE_DRAINING)
+        return;
+    call->emitting++;
+    if (attempt->raw && call->events.on_raw)
+        call->events.on_raw(call->user, attempt->content_type, data);
+    if (call->ended)
+        ;
+    else if (attempt->state == STATE_STREAMING)
+        feed_stream(attempt, data);
+    else
+        buf_append(&attempt->body, data);
+    call->emitting--;
+    llm_call_settle(call);
+}
+
+static void end_failing(struct http_attempt *attempt)
+{
+    struct llm_error error = {.class = ERR_SERVER, .retry_after_ms = -1};
+    attempt->dialect->decode_error(attempt->arena, attempt->status, &attempt->headers,
+                                   buf_str(&attempt->body), &error);
+    llm_call_fail(&attempt->call, &error);
+}
+
+static void end_whole(struct http_attempt *attempt)
+{
+    struct llm_response response = {.usage = LLM_USAGE_UNKNOWN};
+    struct llm_error error = {.class = ERR_SERVER, .retry_after_ms = -1};
+    if (!buf_ok(&attempt->body)) {
+        fail_with(attempt, ERR_SERVER, "the provider's answer is too large");
+        return;
+    }
+    if (attempt->dialect->decode_response(attempt->arena, buf_str(&attempt->body), &response,
+                                          &error) != ERR_OK) {
+        llm_call_fail(&attempt->call, &error);
+        return;
+    }
+    llm_response_replay(&response, llm_call_emit, &attempt->call);
+}
+
+static void end_streaming(struct http_attempt *attempt)
+{
+    enum err code = attempt->dialect->framing == DIALECT_SSE
+                        ? sse_parser_finish(&attempt->parser.sse)
+                        : ndjson_parser_finish(&attempt->parser.ndjson);
+    if (attempt->call.ended)
+        return;
+    if (code != ERR_OK)
+        fail_with(attempt, ERR_SERVER, "the provider sent an event that is too large");
+    else
+        attempt->dialect->decode_end(attempt->decoder, llm_call_emit, &attempt->call);
+}
+
+static void on_done(void *user)
+{
+    struct http_attempt *attempt = user;
+    attempt->http = NULL;
+    if (attempt->state == STATE_DRAINING) {
+        attempt_free(attempt);
+        return;
+    }
+    attempt->call.emitting++;
+    if (attempt->state == STATE_STREAMING)
+        end_streaming(attempt);
+    else if (attempt->state == STATE_FAILING)
+        end_failing(attempt);
+    else
+        end_whole(attempt);
+    attempt->call.emitting--;
+    llm_call_settle(&attempt->call);
+}
+
+static void on_error(void *user, const struct error *error)
+{
+    struct http_attempt *attempt = user;
+    attempt->http = NULL;
+    if (attempt->state == STATE_DRAINING) {
+        attempt_free(attempt);
+        return;
+    }
+    fail_with(attempt, error->code == ERR_TOO_BIG ? ERR_SERVER : error->code, error->message);
+}
+
+static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error};
+
+static enum err build_request(struct http_attempt *attempt, const struct llm_call_request *request,
+                              struct error *error)
+{
+    const struct provider *provider = request->provider;
+    const struct provider_kind *kind = provider->kind;
+    struct dialect_target target = {.model = request->model, .quirks = kind->quirks};
+    attempt->stream = request->request->stream;
+    attempt->raw = request->raw_body.data != NULL;
+    struct str body = request->raw_body;
+    if (!attempt->raw) {
+        buf_init(&attempt->request_body, WHOLE_BYTES_MAX);
+        enum err code =
+            kind->dialect->encode_request(attempt->arena, request->request, &target,
+                                          &attempt->request_body, request->losses, error);
+        if (code != ERR_OK)
+            return code;
+        if (!buf_ok(&attempt->request_body))
+            return error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
+        body = buf_str(&attempt->request_body);
+    }
+    attempt->http_request = (struct http_call_request){
+        .method = HTTP_POST,
+        .url =
+            provider_url(attempt->arena, provider,
+                         attempt->stream ? kind->path_stream : kind->path_complete, request->model),
+        .body = body,
+        .connect_timeout_ms = provider->connect_timeout_ms,
+        .headers_timeout_ms = provider->headers_timeout_ms,
+        .total_timeout_ms = provider->total_timeout_ms,
+    };
+    struct http_headers *headers = &attempt->http_request.headers;
+    provider_headers(attempt->arena, provider, headers);
+    http_headers_add(headers, attempt->arena, STR("content-type"), STR("application/json"));
+    http_headers_add(headers, attempt->arena, STR("accept-encoding"), STR("identity"));
+    return ERR_OK;
+}
+
+static enum err start_http(struct http_client *client, struct loop *loop,
+                           const struct llm_call_request *request,
+                           const struct llm_call_events *events, void *user,
+                           struct llm_call **ret_call, struct error *error)
+{
+    struct arena *arena = arena_new(ARENA_BYTES_MAX);
+    struct http_attempt *attempt = ARENA_NEW(arena, struct http_attempt);
+    attempt->arena = arena;
+    attempt->scratch = arena_new(SCRATCH_BYTES_MAX);
+    attempt->call.ops = &http_ops;
+    attempt->dialect = request->provider->kind->dialect;
+    llm_call_init(&attempt->call, loop, request, events, user);
+    enum err code = build_request(attempt, request, error);
+    if (code == ERR_OK)
+        code = http_call_start(client, &attempt->http_request, &http_events, attempt,
+                               &attempt->http, error);
+    if (code != ERR_OK) {
+        attempt_free(attempt);
+        return code;
+    }
+    llm_call_watch(&attempt->call);
+    *ret_call = &attempt->call;
+    return ERR_OK;
+}
+
+enum err llm_call_start(struct http_client *client, struct loop *loop,
+                        const struct llm_call_request *request,
+                        const struct llm_call_events *events, void *user,
+                        struct llm_call **ret_call, struct error *error)
+{
+    if (!request->provider->kind->dialect)
+        return llm_call_start_eliza(loop, request, events, user, ret_call, error);
+    return start_http(client, loop, request, events, user, ret_call, error);
+}

@@ -1,0 +1,55 @@
+/* Call: one attempt at one provider, over HTTP or inside the process. It encodes, signs, sends,
+ * decodes to canonical events, and watches content: first-content and content-idle timers run here,
+ * above bytes, because pings and comments are not content. No retry: that is route's. */
+#pragma once
+
+#include "llm/provider.h"
+#include "net/http_client.h"
+
+struct llm_call;
+
+struct llm_call_request {
+    struct provider *provider;         /* a reference is taken */
+    const struct llm_request *request; /* borrowed until the terminal event or cancel */
+    struct str model;                  /* as the provider names it; borrowed likewise */
+    /* When not STR_NONE: the body to send instead of encoding `request` (same dialect in and out;
+     * the caller has put in the model). Borrowed likewise. */
+    struct str raw_body;
+    struct llm_losses *losses; /* what encoding lost is noted here; may be NULL */
+};
+
+/* What the caller hears: START, ..., FINISH or ERROR, then END, as in llm_event_kind; END is the
+ * terminal event. */
+struct llm_call_events {
+    void (*on_event)(void *user, const struct llm_event *event);
+    /* Only with raw_body, and only for 2xx answers: the answer's bytes as they came, before the
+     * events that they make. `content_type` is the provider's. May be NULL. */
+    void (*on_raw)(void *user, struct str content_type, struct str bytes);
+};
+
+/* Starts one. The contract of every start: a failing one calls nothing (ERR_INVALID: the request
+ * cannot be encoded for this provider), a good one calls nothing before it returns. */
+MUST_USE enum err llm_call_start(struct http_client *client, struct loop *loop,
+                                 const struct llm_call_request *request,
+                                 const struct llm_call_events *events, void *user,
+                                 struct llm_call **ret_call, struct error *error);
+/* Ends it; nothing is heard after it returns; the provider is told by closing the connection.
+ * ret_usage (may be NULL): what was known of the usage. Allowed inside callbacks. */
+void llm_call_cancel(struct llm_call *call, struct llm_usage *ret_usage);
+/* Back-pressure for stateless doors whose only reader is slow. */
+void llm_call_pause(struct llm_call *call);
+void llm_call_resume(struct llm_call *call);
+
+/* ---- Asking what a provider offers
+ * ------------------------------------------------------------------ */
+struct llm_listing;
+/* Lists the models, which also checks address and key. For the built-in provider and for those that
+ * cannot list: the configured names. `done` comes once: code, the provider's error when it is not
+ * ERR_OK, and the models, valid during the call. */
+typedef void llm_listing_done_fn(void *user, enum err code, const struct llm_error *error,
+                                 const struct llm_model_info *models, size_t count);
+MUST_USE enum err llm_listing_start(struct http_client *client, struct loop *loop,
+                                    struct provider *provider, llm_listing_done_fn *done,
+                                    void *user, struct llm_listing **ret_listing,
+                                    struct error *error);
+void llm_listing_cancel(struct llm_listing *listing);

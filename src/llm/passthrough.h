@@ -1,0 +1,9 @@
+/* Pass-through: the caller's own bytes for a provider of the same dialect. Pure. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* Appends `body` (valid JSON, an object) to `out` with the value of its top-level member "model"
+ * replaced by `model`, or that member added; every other byte stays as it was. */
+void passthrough_with_model(struct str body, struct str model, struct buf *out);

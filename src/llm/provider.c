@@ -1,0 +1,285 @@
+/* Providers: the table of kinds, and instances of them. */
+#include "llm/provider.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "wire/url.h"
+
+enum { NAME_BYTES_MAX = 40 };
+
+#define CHAT_PATHS "/chat/completions", "/chat/completions", "/models"
+#define CLONE      (LLM_QUIRK_MAX_TOKENS | LLM_QUIRK_NO_DEVELOPER_ROLE)
+
+/* Adding an OpenAI-compatible provider is one row here, or three lines of configuration with kind
+ * openai-compatible. Facts: the providers' own documents. */
+const struct provider_kind provider_kinds[] = {
+    {"openai", "OpenAI", &dialect_openai_chat, "https://api.openai.com/v1", PROVIDER_AUTH_BEARER,
+     true, CHAT_PATHS, NULL, NULL, 0},
+    {"openai-responses", "OpenAI (Responses)", &dialect_openai_responses,
+     "https://api.openai.com/v1", PROVIDER_AUTH_BEARER, true, "/responses", "/responses", "/models",
+     NULL, NULL, LLM_QUIRK_STORE_FALSE},
+    {"anthropic", "Anthropic", &dialect_anthropic, "https://api.anthropic.com",
+     PROVIDER_AUTH_X_API_KEY, true, "/v1/messages", "/v1/messages", "/v1/models?limit=1000",
+     "anthropic-version", "2023-06-01", 0},
+    {"gemini", "Google Gemini", &dialect_gemini, "https://generativelanguage.googleapis.com/v1beta",
+     PROVIDER_AUTH_X_GOOG_API_KEY, true, "/models/{model}:generateContent",
+     "/models/{model}:streamGenerateContent?alt=sse", "/models?pageSize=1000", NULL, NULL, 0},
+    {"ollama", "Ollama", &dialect_ollama, "http://127.0.0.1:11434", PROVIDER_AUTH_BEARER, false,
+     "/api/chat", "/api/chat", "/api/tags", NULL, NULL, 0},
+    {"openai-compatible", "OpenAI-compatible", &dialect_openai_chat, NULL, PROVIDER_AUTH_BEARER,
+     false, CHAT_PATHS, NULL, NULL, CLONE},
+    {"openrouter", "OpenRouter", &dialect_openai_chat, "https://openrouter.ai/api/v1",
+     PROVIDER_AUTH_BEARER, true, CHAT_PATHS, NULL, NULL, CLONE},
+    {"groq", "Groq", &dialect_openai_chat, "https://api.groq.com/openai/v1", PROVIDER_AUTH_BEARER,
+     true, CHAT_PATHS, NULL, NULL, LLM_QUIRK_NO_DEVELOPER_ROLE | LLM_QUIRK_NO_NAME},
+    {"mistral", "Mistral", &dialect_openai_chat, "https://api.mistral.ai/v1", PROVIDER_AUTH_BEARER,
+     true, CHAT_PATHS, NULL, NULL, CLONE | LLM_QUIRK_MISTRAL | LLM_QUIRK_NO_STREAM_OPTIONS},
+    {"deepseek", "DeepSeek", &dialect_openai_chat, "https://api.deepseek.com", PROVIDER_AUTH_BEARER,
+     true, CHAT_PATHS, NULL, NULL, CLONE | LLM_QUIRK_REASONING_BACK},
+    {"xai", "xAI", &dialect_openai_chat, "https://api.x.ai/v1", PROVIDER_AUTH_BEARER, true,
+     CHAT_PATHS, NULL, NULL, CLONE},
+    {"together", "Together", &dialect_openai_chat, "https://api.together.xyz/v1",
+     PROVIDER_AUTH_BEARER, true, CHAT_PATHS, NULL, NULL, CLONE},
+    {"azure", "Azure OpenAI", &dialect_openai_chat, NULL, PROVIDER_AUTH_API_KEY, true, CHAT_PATHS,
+     NULL, NULL, 0},
+    {"vllm", "vLLM", &dialect_openai_chat, "http://127.0.0.1:8000/v1", PROVIDER_AUTH_BEARER, false,
+     CHAT_PATHS, NULL, NULL, CLONE},
+    {"llama.cpp", "llama.cpp", &dialect_openai_chat, NULL, PROVIDER_AUTH_BEARER, false, CHAT_PATHS,
+     NULL, NULL, CLONE},
+    {"parley", "Built in", NULL, "", PROVIDER_AUTH_NONE, false, NULL, NULL, NULL, NULL, NULL, 0},
+    {0},
+};
+
+struct counted_provider {
+    struct provider provider; /* first: the two share their address */
+    struct arena *arena;
+    _Atomic int references;
+};
+
+const struct provider_kind *provider_kind_find(struct str name)
+{
+    for (const struct provider_kind *kind = provider_kinds; kind->name; kind++)
+        if (str_eq(name, str_from_cstr(kind->name)))
+            return kind;
+    return NULL;
+}
+
+static enum err wrong(struct error *error, struct str name, const char *setting, const char *what)
+{
+    char field[128];
+    snprintf(field, sizeof field, "providers.%.*s.%s", STR_ARG(name), setting);
+    return error_set(error, ERR_INVALID, field, "%s", what);
+}
+
+static enum err check_name(struct str name, struct error *error)
+{
+    bool ok = name.len > 0 && name.len <= NAME_BYTES_MAX;
+    for (size_t i = 0; ok && i < name.len; i++) {
+        char c = name.data[i];
+        ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '-' || c == '_' || c == '.';
+    }
+    return ok ? ERR_OK
+              : error_set(error, ERR_INVALID, "providers",
+                          "a provider's name is 1 to %d letters, digits, '-', '_' or '.'",
+                          NAME_BYTES_MAX);
+}
+
+static enum err unknown_kind(struct str name, struct str kind, struct error *error)
+{
+    const char *nearest = NULL;
+    size_t best = 4;
+    for (const struct provider_kind *row = provider_kinds; row->name; row++) {
+        size_t distance = str_distance(kind, str_from_cstr(row->name));
+        if (distance < best) {
+            best = distance;
+            nearest = row->name;
+        }
+    }
+    wrong(error, name, "kind", "there is no such kind of provider");
+    if (nearest)
+        error_remedy(error,
+                     "Did you mean '%s'? Any server that speaks OpenAI's protocol is kind "
+                     "'openai-compatible' with a base_url.",
+                     nearest);
+    else
+        error_remedy(error, "Use kind 'openai-compatible' with a base_url for any server that "
+                            "speaks OpenAI's protocol.");
+    return ERR_INVALID;
+}
+
+static enum err check_options(const struct provider_options *options,
+                              const struct provider_kind *kind, struct error *error)
+{
+    struct url url;
+    if (!kind->base_url && options->base_url.len == 0)
+        return wrong(error, options->name, "base_url", "is needed for this kind of provider");
+    if (options->base_url.len && !str_starts_with(options->base_url, STR("http://unix:")) &&
+        url_parse(options->base_url, &url, error) != ERR_OK) {
+        char detail[384];
+        str_copy(str_from_cstr(error ? error->message : "is not a usable URL"), detail,
+                 sizeof detail);
+        return wrong(error, options->name, "base_url", detail);
+    }
+    if (kind->key_required && options->api_key.len == 0)
+        return wrong(error, options->name, "api_key", "is needed for this provider");
+    if (!http_header_is_valid(STR("authorization"), options->api_key))
+        return wrong(error, options->name, "api_key", "contains a character no key can have");
+    return ERR_OK;
+}
+
+static struct str without_trailing_slash(struct str url)
+{
+    while (url.len && url.data[url.len - 1] == '/')
+        url.len--;
+    return url;
+}
+
+enum err provider_new(const struct provider_options *options, struct provider **ret_provider,
+                      struct error *error)
+{
+    enum err code = check_name(options->name, error);
+    if (code != ERR_OK)
+        return code;
+    struct str kind_name = options->kind.len ? options->kind : options->name;
+    const struct provider_kind *kind = provider_kind_find(kind_name);
+    if (!kind)
+        return unknown_kind(options->name, kind_name, error);
+    code = check_options(options, kind, error);
+    if (code != ERR_OK)
+        return code;
+    struct arena *arena = arena_new(SIZE_MAX);
+    struct counted_provider *counted = ARENA_NEW(arena, struct counted_provider);
+    struct str base_url = options->base_url.len ? options->base_url : str_from_cstr(kind->base_url);
+    counted->arena = arena;
+    counted->references = 1;
+    counted->provider = (struct provider){
+        .kind = kind,
+        .name = arena_str(arena, options->name),
+        .base_url = arena_str(arena, without_trailing_slash(base_url)),
+        .api_key = arena_str(arena, options->api_key),
+        .models = arena_str(arena, options->models),
+        .models_only = options->models_only,
+        .connect_timeout_ms = options->connect_timeout_ms,
+        .headers_timeout_ms = options->headers_timeout_ms,
+        .first_content_timeout_ms = options->first_content_timeout_ms,
+        .content_idle_timeout_ms = options->content_idle_timeout_ms,
+        .total_timeout_ms = options->total_timeout_ms,
+        .eliza_delay_ms = options->eliza_delay_ms,
+    };
+    *ret_provider = &counted->provider;
+    return ERR_OK;
+}
+
+struct provider *provider_ref(struct provider *provider)
+{
+    atomic_fetch_add(&((struct counted_provider *)provider)->references, 1);
+    return provider;
+}
+
+void provider_unref(struct provider *provider)
+{
+    struct counted_provider *counted = (struct counted_provider *)provider;
+    if (counted && atomic_fetch_sub(&counted->references, 1) == 1)
+        arena_free(counted->arena);
+}
+
+/* Whether `host` is an IPv6 address written without brackets. */
+static bool is_bare_ipv6(struct str host)
+{
+    size_t colon = str_find_char(host, ':');
+    return host.len && host.data[0] != '[' && colon != SIZE_MAX &&
+           str_find_char(str_skip(host, colon + 1), ':') != SIZE_MAX;
+}
+
+bool provider_ollama_base_url(struct str host, char *ret, size_t size)
+{
+    host = str_trim(host);
+    while (host.len > 1 && (host.data[0] == '"' || host.data[0] == '\'') &&
+           host.data[host.len - 1] == host.data[0])
+        host = str_trim(str_slice(host, 1, host.len - 2));
+    struct str scheme = STR("http"), path = STR("");
+    const char *port = ":11434";
+    size_t mark = str_find(host, STR("://"));
+    if (mark != SIZE_MAX) {
+        scheme = str_slice(host, 0, mark);
+        host = str_skip(host, mark + 3);
+        port = str_eq(scheme, STR("https")) ? ":443" : ":80";
+    } else if (str_eq(host, STR("ollama.com"))) {
+        scheme = STR("https");
+        port = ":443";
+    }
+    size_t slash = str_find_char(host, '/');
+    if (slash != SIZE_MAX) {
+        path = without_trailing_slash(str_skip(host, slash));
+        host = str_slice(host, 0, slash);
+    }
+    bool bracket = is_bare_ipv6(host);
+    struct str after_bracket = str_skip(host, str_find_char(host, ']'));
+    size_t colon =
+        bracket ? SIZE_MAX : str_find_char(after_bracket.len ? after_bracket : host, ':');
+    uint64_t number;
+    if (colon != SIZE_MAX) {
+        struct str text = str_skip(after_bracket.len ? after_bracket : host, colon + 1);
+        host = str_slice(host, 0, host.len - text.len - 1);
+        if (str_to_u64(text, &number) && number > 0 && number <= 65535)
+            port =
+                text.data - 1; /* with its colon; the path was cut off, so it is measured below */
+        else
+            port = ":11434";
+    }
+    if (host.len == 0 || str_eq(host, STR("0.0.0.0")))
+        host = STR("127.0.0.1");
+    if (str_eq(host, STR("::")) || str_eq(host, STR("[::]")))
+        host = STR("[::1]"), bracket = false;
+    size_t port_len = 1 + strspn(port + 1, "0123456789");
+    int len = snprintf(ret, size, "%.*s://%s%.*s%s%.*s%.*s", STR_ARG(scheme), bracket ? "[" : "",
+                       STR_ARG(host), bracket ? "]" : "", (int)port_len, port, STR_ARG(path));
+    struct url url;
+    return len > 0 && (size_t)len < size && url_parse(str_from_cstr(ret), &url, NULL) == ERR_OK;
+}
+
+struct str provider_url(struct arena *arena, const struct provider *provider, const char *path,
+                        struct str model)
+{
+    struct buf url;
+    buf_init(&url, 16 * 1024);
+    struct str rest = str_from_cstr(path);
+    size_t at = str_find(rest, STR("{model}"));
+    buf_append(&url, provider->base_url);
+    buf_append(&url, str_slice(rest, 0, at));
+    if (at != SIZE_MAX) {
+        url_encode(&url, model);
+        buf_append(&url, str_skip(rest, at + 7));
+    }
+    struct str copy = arena_str(arena, buf_str(&url));
+    buf_done(&url);
+    return copy;
+}
+
+void provider_headers(struct arena *arena, const struct provider *provider,
+                      struct http_headers *headers)
+{
+    static const struct {
+        const char *name;
+        const char *prefix;
+    } forms[] = {
+        [PROVIDER_AUTH_BEARER] = {"authorization", "Bearer "},
+        [PROVIDER_AUTH_X_API_KEY] = {"x-api-key", ""},
+        [PROVIDER_AUTH_API_KEY] = {"api-key", ""},
+        [PROVIDER_AUTH_X_GOOG_API_KEY] = {"x-goog-api-key", ""},
+    };
+    const struct provider_kind *kind = provider->kind;
+    if (kind->auth != PROVIDER_AUTH_NONE && provider->api_key.len)
+        http_headers_add(
+            headers, arena, str_from_cstr(forms[kind->auth].name),
+            arena_printf(arena, "%s%.*s", forms[kind->auth].prefix, STR_ARG(provider->api_key)));
+    if (kind->header_name)
+        http_headers_add(headers, arena, str_from_cstr(kind->header_name),
+                         str_from_cstr(kind->header_value));
+    http_headers_add(headers, arena, STR("user-agent"), STR("parley/" PARLEY_VERSION));
+}
