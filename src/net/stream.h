@@ -20,7 +20,9 @@ struct stream_events {
     void (*on_open)(void *user);
     /* Bytes arrived; `data` is valid during the call. */
     void (*on_data)(void *user, const char *data, size_t len);
-    /* The peer ended its side (FIN or close_notify). Writing is still possible. */
+    /* The peer ended its side (FIN, or close_notify with TLS). Writing is still possible. A TLS
+     * peer that leaves without close_notify is not heard of here: that is on_close with
+     * ERR_NETWORK. */
     void (*on_end)(void *user);
     /* The output that was waiting has fallen to STREAM_LOW_BYTES or less after having been above
      * STREAM_HIGH_BYTES. */
@@ -33,7 +35,9 @@ struct stream_events {
 enum {
     STREAM_HIGH_BYTES = 256 * 1024,
     STREAM_LOW_BYTES = 64 * 1024,
-    STREAM_OUTPUT_BYTES_MAX = 64 * 1024 * 1024 /* what may wait at all: over it the stream dies */
+    STREAM_OUTPUT_BYTES_MAX = 64 * 1024 * 1024, /* what may wait at all: over it the stream dies */
+    STREAM_LINGER_MS = 2000,
+    STREAM_USER_TIMEOUT_MS = 30000 /* TCP: sent and not acknowledged for so long is dead */
 };
 
 /* Connects to a resolved address (AF_INET, AF_INET6 or AF_UNIX). No timeout here: the caller has a
@@ -43,7 +47,8 @@ enum {
 struct stream *stream_connect(struct loop *loop, const struct sockaddr *address, socklen_t length,
                               struct tls_context *tls, const char *server_name,
                               const struct stream_events *events, void *user, struct error *error);
-/* Wraps an accepted, connected socket (taken over, also on failure). */
+/* Wraps an accepted, connected socket (taken over). Never NULL: what is wrong with the socket comes
+ * as on_close. Writing and closing are possible at once. */
 struct stream *stream_accept(struct loop *loop, int fd, struct tls_context *tls,
                              const struct stream_events *events, void *user);
 /* Starts TLS as a client on an open plain stream (after a proxy's CONNECT); on_open comes again
@@ -70,12 +75,16 @@ size_t stream_pending_bytes(const struct stream *stream);
 void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
 
-/* Writes what is queued, ends our side, and closes; on_close comes later with ERR_OK. */
+/* Writes what is queued, ends our side, waits up to STREAM_LINGER_MS for the peer's end (else what
+ * it still sends would destroy what it has not read yet), and closes. on_close comes later; nothing
+ * else is heard any more. How long the peer may take to read what is queued is the owner's affair.
+ */
 void stream_close(struct stream *stream);
-/* Closes now, dropping what is queued. No event comes after it returns. */
+/* Closes now with a reset, dropping what is queued. No event comes after it returns. */
 void stream_abort(struct stream *stream);
 
 struct loop *stream_loop(const struct stream *stream);
 bool stream_is_tls(const struct stream *stream);
-/* "203.0.113.7" or "2001:db8::1" without the port; "unix" for Unix sockets. Borrowed. */
+/* "203.0.113.7" or "2001:db8::1" without the port; "unix" for Unix sockets,
+ * "unknown" for a peer that had left before it could be asked. Borrowed. */
 const char *stream_peer_address(const struct stream *stream);
