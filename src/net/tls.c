@@ -71,10 +71,11 @@ static enum err file_error(struct error *error, const char *path, const char *wh
 {
     unsigned long number = ERR_peek_last_error();
     const char *reason = number ? ERR_reason_error_string(number) : NULL;
-    if (ERR_GET_LIB(number) == ERR_LIB_SYS || !reason)
-        reason = access(path, R_OK) == 0 ? "not the right PEM" : "cannot be read";
+    if (access(path, R_OK) != 0)
+        reason = "cannot be read";
     ERR_clear_error();
-    return error_set(error, ERR_INVALID, NULL, "%s %s: %s", what, path, reason);
+    return error_set(error, ERR_INVALID, NULL, "%s %s: %s", what, path,
+                     reason ? reason : "not the right PEM");
 }
 
 enum err tls_context_new_server(const char *certificate_path, const char *key_path,
