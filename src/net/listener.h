@@ -26,6 +26,7 @@ MUST_USE enum err listener_new_tcp(struct loop *loop, const char *host, uint16_t
 MUST_USE enum err listener_new_unix(struct loop *loop, const char *path, int mode,
                                     listener_accept_fn *on_accept, void *user,
                                     struct listener **ret_listener, struct error *error);
-/* Stops accepting; what is queued in the kernel is accepted first, then the socket is closed and
- * the listener freed by itself. */
+/* Stops accepting; what is queued in the kernel is handed up before it returns (closing the socket
+ * would reset it), then nothing more. The listener is dead, and freed by itself. From inside
+ * on_accept too. NULL is allowed. */
 void listener_close(struct listener *listener);
