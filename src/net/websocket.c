@@ -243,6 +243,8 @@ static void on_frame(wslay_event_context_ptr wslay,
     struct websocket *websocket = user;
     websocket->due_bytes += header_bytes(frame->payload_length) + frame->payload_length;
     websocket->frame_opcode = frame->opcode;
+    if (frame->opcode == WSLAY_CONNECTION_CLOSE && frame->payload_length == 1)
+        refuse(websocket, WSLAY_CODE_PROTOCOL_ERROR, "half a close code");
     if (wslay_is_ctrl_frame(frame->opcode))
         return;
     websocket->in_message = !frame->fin;
