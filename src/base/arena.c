@@ -32,6 +32,11 @@ struct arena *arena_new(size_t bytes_max)
     return arena;
 }
 
+void arena_set_max(struct arena *arena, size_t bytes_max)
+{
+    arena->bytes_max = bytes_max;
+}
+
 static void free_blocks(struct block *block)
 {
     while (block) {

@@ -12,6 +12,8 @@ struct arena;
  * no memory beyond its head until the first allocation. Free with arena_free. One thread at a
  * time. */
 struct arena *arena_new(size_t bytes_max);
+/* Another maximum from now on. */
+void arena_set_max(struct arena *arena, size_t bytes_max);
 /* Gives everything back. NULL is allowed. */
 void arena_free(struct arena *arena);
 /* Forgets every allocation and keeps one block for reuse. */
