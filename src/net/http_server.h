@@ -28,15 +28,18 @@ struct http_server_options {
 struct http_server_handler {
     /* The headers are here, the body is not. Returns the largest body this request may have, in
      * bytes. A longer Content-Length is answered with on_refuse before any of it is read, a longer
-     * chunked body as soon as it is. Expect: 100-continue is answered after this. */
+     * chunked body as soon as it is. Expect: 100-continue is answered after this. Not asked for a
+     * request without a body; must not end the exchange. */
     uint64_t (*body_limit)(void *user, struct http_exchange *exchange);
     /* The request is complete. The exchange is the handler's until it ends it (http_respond, or
      * http_respond_end after http_respond_begin, or an upgrade): sooner or later it must, even if
      * the client has left meanwhile, when ending it is free. It may do so inside this call. */
     void (*on_request)(void *user, struct http_exchange *exchange);
     /* The server refuses the request by itself (ERR_INVALID: not HTTP; ERR_TOO_BIG: headers or
-     * body; ERR_TIMEOUT; ERR_UNAVAILABLE: too many connections; ERR_STORAGE: the spill file). The
-     * owner answers with http_respond in its own error shape; the connection closes after it. */
+     * body; ERR_TIMEOUT; ERR_UNAVAILABLE: too many connections; ERR_STORAGE: the spill file), and
+     * names what in error->field: "target" (414), "headers" (431), "body", "host", ... Path and
+     * headers are empty when they could not be read. The owner answers with http_respond in its own
+     * error shape; the connection closes after it. */
     void (*on_refuse)(void *user, struct http_exchange *exchange, const struct error *error);
     void *user;
 };
@@ -50,7 +53,8 @@ void http_server_accept(struct http_server *server, int fd, struct tls_context *
  * `Connection: close`). `on_drained` comes once no connection is left, or at once a turn later. */
 void http_server_drain(struct http_server *server, void (*on_drained)(void *user), void *user);
 /* Aborts every connection and frees the server. Handlers still holding exchanges hear on_abort
- * before it returns, and must end them before freeing the loop. */
+ * before it returns, and must end them before freeing the loop. From on_drained or outside: not
+ * from inside a call of the handler's. */
 void http_server_free(struct http_server *server);
 size_t http_server_connection_count(const struct http_server *server);
 
@@ -113,6 +117,7 @@ void http_respond_on_drain(struct http_exchange *exchange, void (*on_drain)(void
  * adds Upgrade and Sec-WebSocket-Accept; Connection: upgrade is ours). Ends the exchange and
  * forgets the connection; *ret_early are bytes that came behind the request (copied into malloc'ed
  * memory, the caller frees, may be NULL). The caller sets the stream's events before it returns.
- * NULL when the client has gone (the exchange has ended all the same). */
+ * NULL when the client has gone, or did not ask for an upgrade in HTTP/1.1, when it is answered
+ * with 400 (the exchange has ended all the same). */
 struct stream *http_respond_upgrade(struct http_exchange *exchange, char **ret_early,
                                     size_t *ret_early_len);

@@ -53,6 +53,7 @@ static void dripping(void **state)
     while (!f.refusals) {
         fixture_send_text(&f, "b");
         helper_turn(f.loop);
+        helper_turn(f.loop); /* nothing comes: a millisecond passes */
     }
     assert_int_equal(f.refused, ERR_TIMEOUT);
     fixture_done(&f);
