@@ -1,0 +1,299 @@
+/* The OpenAI door: /v1/chat/completions and /v1/models, stateless, straight to the router.
+ *
+ *   api_openai_chat --route_start--> WAITING --first event or bytes--> STREAMING --END--> ended
+ *                                       |                                  |
+ *                                       |  ERROR: status and body          |  ERROR: a frame, no
+ * sentinel
+ *                                       \--END (not streamed): the whole answer
+ *
+ * The client's leaving cancels the call at once. A slow client pauses it. */
+#include <stdlib.h>
+
+#include "api/request.h"
+#include "base/clock.h"
+
+enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024, SCRATCH_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct completion {
+    struct api_request *request;
+    struct llm_request llm;
+    struct route_call *call; /* dead once END was heard */
+    struct dialect_encoder *encoder;
+    struct llm_builder *builder; /* of a whole answer, when it is not passed through */
+    struct buf out;              /* frames of this turn; or the raw bytes of a whole answer */
+    struct str content_type;     /* of raw bytes */
+    bool passes_through;
+    bool begun;  /* the response's head is out */
+    bool failed; /* ERROR was heard: error */
+    struct llm_error error;
+};
+
+static const struct dialect *const dialect = &dialect_openai_chat;
+
+static void write_losses(struct completion *completion)
+{
+    struct buf names;
+    const struct llm_losses *losses = route_losses(completion->call);
+    buf_init(&names, 8192);
+    if (!completion->passes_through) {
+        llm_losses_write(losses, &names, 4000);
+        for (size_t i = 0; i < completion->llm.unmapped_count && names.len < 4000; i++)
+            buf_printf(&names, "%s%.*s", names.len ? ", " : "",
+                       STR_ARG(completion->llm.unmapped[i]));
+    }
+    if (names.len && http_header_is_valid(STR("x-parley-dropped"), buf_str(&names)))
+        http_respond_header(completion->request->exchange, "x-parley-dropped", buf_str(&names));
+    buf_done(&names);
+}
+
+static void write_head(struct completion *completion)
+{
+    struct http_exchange *exchange = completion->request->exchange;
+    struct str target = route_target(completion->call)->id;
+    if (http_header_is_valid(STR("x-parley-target"), target))
+        http_respond_header(exchange, "x-parley-target", target);
+    http_respond_header(exchange, "cache-control", STR("no-cache"));
+    write_losses(completion);
+}
+
+static void begin_stream(struct completion *completion, const char *content_type)
+{
+    if (completion->begun)
+        return;
+    completion->begun = true;
+    write_head(completion);
+    http_respond_header(completion->request->exchange, "x-accel-buffering", STR("no"));
+    http_respond_begin(completion->request->exchange, 200, content_type);
+}
+
+static void heed_back_pressure(struct completion *completion)
+{
+    if (http_respond_pending_bytes(completion->request->exchange) > STREAM_HIGH_BYTES)
+        route_pause(completion->call);
+}
+
+static void on_drain(void *user)
+{
+    struct completion *completion = user;
+    route_resume(completion->call);
+}
+
+static void flush(struct completion *completion)
+{
+    if (completion->out.len)
+        http_respond_write(completion->request->exchange, buf_str(&completion->out));
+    buf_clear(&completion->out);
+    heed_back_pressure(completion);
+}
+
+/* Ends the exchange, and with its arena the completion. */
+static void end_stream(struct completion *completion)
+{
+    buf_done(&completion->out);
+    http_respond_end(completion->request->exchange);
+}
+
+static void on_abort(void *user)
+{
+    struct completion *completion = user;
+    route_cancel(completion->call, NULL);
+    end_stream(completion);
+}
+
+/* ERROR within a stream: a frame that says so, and no sentinel after it, so that nobody takes the
+ * answer for whole. Before the head it waits for END and gets a status of its own. */
+static void on_failure(struct completion *completion, const struct llm_event *event)
+{
+    completion->failed = true;
+    completion->error = *event->error;
+    if (!completion->begun)
+        return;
+    if (!completion->encoder)
+        completion->encoder =
+            dialect->encoder_new(completion->request->arena, clock_wall_ms(), false);
+    buf_clear(&completion->out);
+    dialect->encode_event(completion->encoder, event, &completion->out, NULL);
+    flush(completion);
+}
+
+static int encode_failure(struct completion *completion, struct buf *out)
+{
+    struct api_request *request = completion->request;
+    const struct llm_error *error = &completion->error;
+    buf_clear(out);
+    if (error->retry_after_ms >= 0)
+        http_respond_header(
+            request->exchange, "retry-after",
+            arena_printf(request->arena, "%lld", (long long)(error->retry_after_ms + 999) / 1000));
+    return dialect->encode_error(error, out);
+}
+
+/* One body at once: a whole answer, or an error before anything was sent. Ending the exchange frees
+ * the completion, so the body is taken out of it first. */
+static void end_at_once(struct completion *completion)
+{
+    struct api_request *request = completion->request;
+    struct buf out = completion->out;
+    const char *content_type = "application/json";
+    int status = 200;
+    write_head(completion);
+    if (completion->failed)
+        status = encode_failure(completion, &out);
+    else if (completion->passes_through)
+        content_type = arena_cstr(request->arena, completion->content_type);
+    else
+        dialect->encode_response(request->arena, llm_builder_response(completion->builder),
+                                 clock_wall_ms(), &out, NULL);
+    if (buf_ok(&out))
+        http_respond(request->exchange, status, content_type, buf_str(&out));
+    else
+        api_fail(request, ERR_TOO_BIG, NULL);
+    buf_done(&out);
+}
+
+static void on_end(struct completion *completion)
+{
+    bool at_once = !completion->llm.stream || (completion->failed && !completion->begun);
+    if (!at_once) {
+        begin_stream(completion, "text/event-stream");
+        flush(completion);
+    }
+    if (at_once)
+        end_at_once(completion);
+    else
+        end_stream(completion);
+}
+
+static void on_event(void *user, const struct llm_event *event)
+{
+    struct completion *completion = user;
+    if (event->kind == LLM_EVENT_ERROR) {
+        on_failure(completion, event);
+        return;
+    }
+    if (completion->builder && !completion->failed)
+        if (llm_builder_add(completion->builder, event) != ERR_OK)
+            completion->out.overflowed = true; /* end_at_once refuses */
+    if (completion->encoder && !completion->passes_through && !completion->failed) {
+        begin_stream(completion, "text/event-stream");
+        dialect->encode_event(completion->encoder, event, &completion->out, NULL);
+        flush(completion);
+    }
+    if (event->kind == LLM_EVENT_END)
+        on_end(completion);
+}
+
+static void on_raw(void *user, struct str content_type, struct str bytes)
+{
+    struct completion *completion = user;
+    if (!completion->content_type.data)
+        completion->content_type = arena_str(completion->request->arena, content_type);
+    buf_append(&completion->out, bytes);
+    if (!completion->llm.stream)
+        return;
+    begin_stream(completion, arena_cstr(completion->request->arena, completion->content_type));
+    flush(completion);
+}
+
+static enum err decode(struct api_request *request, struct completion *completion,
+                       struct error *error)
+{
+    yyjson_val *root;
+    enum err code = json_read(request->arena, request->http->body, &root, error);
+    if (code == ERR_OK)
+        code = dialect->decode_request(request->arena, root, &completion->llm, error);
+    if (code == ERR_OK && completion->llm.message_count == 0)
+        code = error_set(error, ERR_INVALID, "messages", "must not be empty");
+    return code;
+}
+
+static enum err start(struct api_request *request, struct completion *completion,
+                      struct error *error)
+{
+    static const struct route_events events = {on_event, on_raw};
+    struct route_request route = {
+        .request = &completion->llm,
+        .raw_body = request->http->body,
+        .raw_dialect = dialect,
+        .request_id = http_exchange_id(request->exchange),
+    };
+    enum err code = decode(request, completion, error);
+    if (code == ERR_OK)
+        code = route_start(request->api->options.router, &route, &events, completion,
+                           &completion->call, error);
+    return code;
+}
+
+void api_openai_chat(struct api_request *request)
+{
+    struct completion *completion = ARENA_NEW(request->arena, struct completion);
+    struct error error = {0};
+    completion->request = request;
+    buf_init(&completion->out, ANSWER_BYTES_MAX);
+    enum err code = start(request, completion, &error);
+    if (code != ERR_OK) {
+        api_fail(request, code, &error);
+        return;
+    }
+    completion->passes_through = route_target(completion->call)->passes_through;
+    if (completion->llm.stream)
+        completion->encoder =
+            dialect->encoder_new(request->arena, clock_wall_ms(), completion->llm.stream_usage);
+    else if (!completion->passes_through)
+        completion->builder = llm_builder_new(request->arena, ANSWER_BYTES_MAX);
+    http_exchange_on_abort(request->exchange, on_abort, completion);
+    http_respond_on_drain(request->exchange, on_drain, completion);
+}
+
+/* ---- Models
+ * -------------------------------------------------------------------------------------------- */
+
+static void write_model(struct json_writer *w, const struct catalog_model *model)
+{
+    json_begin_object(w);
+    json_key_str(w, "id", model->id);
+    json_key_str(w, "object", STR("model"));
+    json_key_int(w, "created", 0);
+    json_key_str(w, "owned_by", model->provider->name);
+    json_end_object(w);
+}
+
+void api_openai_models(struct api_request *request)
+{
+    const struct catalog *catalog = registry_acquire(request->api->options.registry);
+    struct api_reply reply;
+    api_reply_begin(&reply);
+    json_key_str(&reply.w, "object", STR("list"));
+    json_key_array(&reply.w, "data");
+    for (size_t i = 0; i < catalog->model_count; i++)
+        write_model(&reply.w, &catalog->models[i]);
+    json_end_array(&reply.w);
+    catalog_unref(catalog);
+    api_reply(request, 200, &reply);
+}
+
+void api_openai_model(struct api_request *request)
+{
+    const struct catalog *catalog = registry_acquire(request->api->options.registry);
+    struct str id = request->parameters[0];
+    struct str out = STR_NONE;
+    struct buf text;
+    if (request->parameters[1].data)
+        id =
+            arena_printf(request->arena, "%.*s/%.*s", STR_ARG(id), STR_ARG(request->parameters[1]));
+    buf_init(&text, 64 * 1024);
+    for (size_t i = 0; i < catalog->model_count && !out.data; i++) {
+        struct json_writer w;
+        if (!str_eq(catalog->models[i].id, id))
+            continue;
+        json_writer_init(&w, &text);
+        write_model(&w, &catalog->models[i]);
+        out = buf_str(&text);
+    }
+    if (out.data)
+        http_respond(request->exchange, 200, "application/json", out);
+    else
+        api_fail(request, ERR_MODEL_NOT_FOUND, NULL);
+    buf_done(&text);
+    catalog_unref(catalog);
+}

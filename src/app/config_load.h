@@ -1,0 +1,36 @@
+/* Loading the configuration: parley.yaml, .env, the environment, the command line. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/config.h"
+
+/* Reads a YAML file of nested mappings into `config` (source CONFIG_FILE). Names of nested keys are
+ * joined by dots, lists of scalars by commas. Every error names file and line and, for an unknown
+ * key, the nearest right one. A file that does not exist is ERR_NOT_FOUND. */
+MUST_USE enum err config_load_file(struct config *config, const char *path, struct error *error);
+/* The same from text; `path` is for messages only. */
+MUST_USE enum err config_load_yaml(struct config *config, struct str text, const char *path,
+                                   struct error *error);
+
+/* Variables of a `.env` file: NAME=value lines, comments with #, optional `export`, values bare or in
+ * single or double quotes. Sets those that the process's environment lacks (setenv), before any
+ * thread exists. A missing file is fine; a broken line is ERR_INVALID with its number. */
+MUST_USE enum err config_load_env_file(const char *path, struct error *error);
+
+/* Flags of a sub-command: --name value, --name=value, --set key=value, --config path. What is not a
+ * flag stays in argv for the caller. */
+struct config_arguments {
+    const char *config_path; /* of --config, or NULL */
+    char **rest;
+    int rest_count;
+};
+/* Finds --config and the rest; flags are applied by config_apply_flags once the file is loaded. */
+MUST_USE enum err config_scan_arguments(struct arena *arena, int argc, char **argv,
+                                        struct config_arguments *ret, struct error *error);
+MUST_USE enum err config_apply_flags(struct config *config, int argc, char **argv,
+                                     struct error *error);
+
+/* All of it in order: .env, the file (--config, else ./parley.yaml, else /etc/parley/parley.yaml, if
+ * there), environment, flags. */
+MUST_USE enum err config_load(struct arena *arena, int argc, char **argv, struct config **ret_config,
+                              struct config_arguments *ret_arguments, struct error *error);

@@ -1,0 +1,334 @@
+/* Worker: one loop with everything that belongs to it.
+ *
+ * Ending:  worker_stop -> listeners closed, chat draining, HTTP draining
+ *             -> on_chat_drained: sockets are told to come back
+ *             -> on_http_drained, or the limit: everything is freed, the loop ends
+ */
+#include "app/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+enum { LAST_WORDS_MS = 2000, ACCEPTORS_MAX = 3 };
+
+/* One listening address and the server behind it. */
+struct acceptor {
+    struct worker *worker;
+    struct listener *listener;
+    struct http_server *server;
+    bool uses_tls;
+};
+
+struct worker {
+    struct worker_options options;
+    struct loop *loop;
+    struct http_client *client;
+    struct router *router;
+    struct journal *journal;
+    struct chat *chat;
+    struct api *api;
+    struct tls_context *tls;
+    struct acceptor acceptors[ACCEPTORS_MAX];
+    int acceptor_count;
+    pthread_t thread;
+    bool has_thread;
+    struct loop_task stop_task;
+    struct loop_task tls_task;
+    struct tls_context *next_tls;
+    pthread_mutex_t lock; /* guards next_tls */
+    uint64_t limit_ms;
+    void (*on_stopped)(void *user);
+    void *stopped_user;
+    struct loop_timer last_timer;
+    int draining_servers;
+    bool chat_drained;
+    bool ended;
+};
+
+static struct str setting(const struct worker *worker, const char *name)
+{
+    return config_get(worker->options.config, name);
+}
+
+/* A text setting as a C string of the worker's, or NULL when it is empty. */
+static const char *setting_cstr(struct arena *arena, const struct worker *worker, const char *name)
+{
+    struct str text = setting(worker, name);
+    return text.len ? arena_cstr(arena, text) : NULL;
+}
+
+static void make_client(struct worker *worker)
+{
+    struct arena *arena = arena_new(SIZE_MAX);
+    struct http_client_options options = {
+        .https_proxy = setting(worker, "proxy.https"),
+        .http_proxy = setting(worker, "proxy.http"),
+        .no_proxy = setting(worker, "proxy.no"),
+        .ca_path = setting_cstr(arena, worker, "tls.ca"),
+    };
+    worker->client = http_client_new(worker->loop, &options);
+    arena_free(arena);
+}
+
+static enum err make_chat(struct worker *worker, struct error *error)
+{
+    const struct worker_options *options = &worker->options;
+    struct arena *arena = arena_new(SIZE_MAX);
+    struct journal_options journal = {
+        .directory = arena_cstr(arena, setting(worker, "data.directory")),
+        .sync_interval_ms = (uint64_t)config_get_int(options->config, "data.journal_sync_ms"),
+    };
+    enum err code = journal_open(worker->loop, &journal, &worker->journal, error);
+    arena_free(arena);
+    if (code != ERR_OK)
+        return code;
+    worker->chat = chat_new(&(struct chat_options){
+        .loop = worker->loop,
+        .router = worker->router,
+        .registry = options->registry,
+        .store = options->store,
+        .journal = worker->journal,
+        .hub = options->hub,
+        .log = options->log,
+        .metrics = options->metrics,
+    });
+    return ERR_OK;
+}
+
+enum err worker_new(const struct worker_options *options, struct worker **ret_worker,
+                    struct error *error)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    ASSERT(worker);
+    worker->options = *options;
+    pthread_mutex_init(&worker->lock, NULL);
+    worker->loop = loop_new(options->index, options->log);
+    make_client(worker);
+    worker->router = router_new(&(struct router_options){.loop = worker->loop,
+                                                         .client = worker->client,
+                                                         .registry = options->registry,
+                                                         .metrics = options->metrics,
+                                                         .log = options->log});
+    enum err code = make_chat(worker, error);
+    if (code != ERR_OK) {
+        worker_free(worker);
+        return code;
+    }
+    worker->api = api_new(&(struct api_options){
+        .loop = worker->loop,
+        .store = options->store,
+        .account = options->account,
+        .registry = options->registry,
+        .router = worker->router,
+        .chat = worker->chat,
+        .hub = options->hub,
+        .metrics = options->metrics,
+        .log = options->log,
+        .host = options->host,
+        .allowed_origins = setting(worker, "server.allowed_origins"),
+        .body_bytes_max =
+            (uint64_t)config_get_int(options->config, "server.body_mib_max") * 1024 * 1024,
+    });
+    *ret_worker = worker;
+    return ERR_OK;
+}
+
+/* What was made, in the reverse order; on_last has done so already for a worker that ran. */
+static void let_go(struct worker *worker)
+{
+    for (int i = 0; i < worker->acceptor_count; i++)
+        if (worker->acceptors[i].server)
+            http_server_free(worker->acceptors[i].server);
+    worker->acceptor_count = 0;
+    api_free(worker->api);
+    chat_free(worker->chat);
+    if (worker->journal)
+        journal_close(worker->journal);
+    router_free(worker->router);
+    if (worker->client)
+        http_client_free(worker->client);
+    worker->api = NULL;
+    worker->chat = NULL;
+    worker->journal = NULL;
+    worker->router = NULL;
+    worker->client = NULL;
+}
+
+void worker_free(struct worker *worker)
+{
+    if (!worker)
+        return;
+    let_go(worker);
+    loop_free(worker->loop);
+    tls_context_unref(worker->tls);
+    tls_context_unref(worker->next_tls);
+    pthread_mutex_destroy(&worker->lock);
+    free(worker);
+}
+
+struct loop *worker_loop(struct worker *worker)
+{
+    return worker->loop;
+}
+
+struct http_client *worker_client(struct worker *worker)
+{
+    return worker->client;
+}
+
+/* ---- Listening ------------------------------------------------------------------------------------------ */
+
+static void on_accept(void *user, int fd)
+{
+    struct acceptor *acceptor = user;
+    http_server_accept(acceptor->server, fd,
+                       acceptor->uses_tls ? acceptor->worker->tls : NULL);
+}
+
+static struct acceptor *acceptor_new(struct worker *worker, bool is_local)
+{
+    ASSERT(worker->acceptor_count < ACCEPTORS_MAX);
+    struct acceptor *acceptor = &worker->acceptors[worker->acceptor_count++];
+    struct arena *arena = arena_new(SIZE_MAX);
+    const struct config *config = worker->options.config;
+    struct http_server_handler handler = api_handler(worker->api, is_local);
+    struct http_server_options options = {
+        .header_timeout_ms = (uint64_t)config_get_int(config, "server.header_timeout_ms"),
+        .idle_timeout_ms = (uint64_t)config_get_int(config, "server.idle_timeout_ms"),
+        .spill_directory = setting_cstr(arena, worker, "data.directory"),
+    };
+    acceptor->worker = worker;
+    acceptor->server = http_server_new(worker->loop, &options, &handler);
+    arena_free(arena);
+    return acceptor;
+}
+
+enum err worker_listen_tcp(struct worker *worker, const char *host, uint16_t port,
+                           struct tls_context *tls, struct error *error)
+{
+    struct acceptor *acceptor = acceptor_new(worker, false);
+    acceptor->uses_tls = tls != NULL;
+    if (tls)
+        worker->tls = tls_context_ref(tls);
+    return listener_new_tcp(worker->loop, host, port, on_accept, acceptor, &acceptor->listener,
+                            error);
+}
+
+enum err worker_listen_unix(struct worker *worker, const char *path, bool is_local,
+                            struct error *error)
+{
+    struct acceptor *acceptor = acceptor_new(worker, is_local);
+    return listener_new_unix(worker->loop, path, is_local ? 0600 : 0660, on_accept, acceptor,
+                             &acceptor->listener, error);
+}
+
+static void swap_tls(void *user)
+{
+    struct worker *worker = user;
+    pthread_mutex_lock(&worker->lock);
+    struct tls_context *next = worker->next_tls;
+    worker->next_tls = NULL;
+    pthread_mutex_unlock(&worker->lock);
+    if (!next)
+        return;
+    tls_context_unref(worker->tls);
+    worker->tls = next;
+}
+
+void worker_set_tls(struct worker *worker, struct tls_context *tls)
+{
+    pthread_mutex_lock(&worker->lock);
+    tls_context_unref(worker->next_tls);
+    worker->next_tls = tls_context_ref(tls);
+    pthread_mutex_unlock(&worker->lock);
+    loop_post(worker->loop, &worker->tls_task, swap_tls, worker);
+}
+
+/* ---- Running ---------------------------------------------------------------------------------------------- */
+
+static void *thread_main(void *user)
+{
+    worker_run(user);
+    return NULL;
+}
+
+void worker_run(struct worker *worker)
+{
+    loop_run(worker->loop);
+}
+
+enum err worker_start(struct worker *worker, struct error *error)
+{
+    if (pthread_create(&worker->thread, NULL, thread_main, worker) != 0)
+        return error_set(error, ERR_INTERNAL, NULL, "a thread cannot be started");
+    worker->has_thread = true;
+    return ERR_OK;
+}
+
+void worker_join(struct worker *worker)
+{
+    if (worker->has_thread)
+        pthread_join(worker->thread, NULL);
+    worker->has_thread = false;
+}
+
+/* ---- Ending -------------------------------------------------------------------------------------------------- */
+
+static void on_last(void *user)
+{
+    struct worker *worker = user;
+    if (worker->ended)
+        return;
+    worker->ended = true;
+    loop_timer_cancel(worker->loop, &worker->last_timer);
+    if (worker->on_stopped)
+        worker->on_stopped(worker->stopped_user);
+    let_go(worker);
+    loop_stop(worker->loop);
+}
+
+static void end_if_drained(struct worker *worker)
+{
+    if (worker->chat_drained && worker->draining_servers == 0)
+        on_last(worker);
+}
+
+static void on_http_drained(void *user)
+{
+    struct worker *worker = user;
+    worker->draining_servers--;
+    end_if_drained(worker);
+}
+
+/* All answers are saved: sockets may go. Plain requests get a moment for their last bytes. */
+static void on_chat_drained(void *user)
+{
+    struct worker *worker = user;
+    worker->chat_drained = true;
+    api_close_sockets(worker->api);
+    loop_timer_set(worker->loop, &worker->last_timer, LAST_WORDS_MS, on_last, worker);
+    end_if_drained(worker);
+}
+
+static void begin_stop(void *user)
+{
+    struct worker *worker = user;
+    for (int i = 0; i < worker->acceptor_count; i++) {
+        if (worker->acceptors[i].listener)
+            listener_close(worker->acceptors[i].listener);
+        worker->draining_servers++;
+        http_server_drain(worker->acceptors[i].server, on_http_drained, worker);
+    }
+    chat_drain(worker->chat, worker->limit_ms, on_chat_drained, worker);
+}
+
+void worker_stop(struct worker *worker, uint64_t limit_ms, void (*on_stopped)(void *user),
+                 void *user)
+{
+    worker->limit_ms = limit_ms;
+    worker->on_stopped = on_stopped;
+    worker->stopped_user = user;
+    loop_post(worker->loop, &worker->stop_task, begin_stop, worker);
+}
