@@ -19,25 +19,27 @@ struct http_client_options {
     uint64_t idle_timeout_ms;   /* how long one is kept unused [55 s] */
     struct str https_proxy;     /* http://[user:password@]host:port, or empty: CONNECT for https */
     struct str http_proxy;      /* the same for plain http (absolute-form), or empty */
-    struct str no_proxy;        /* comma-separated hosts, .suffixes, addresses, "*"; or empty */
+    struct str no_proxy;        /* rules of http_proxy_is_exempt, or empty */
     const char *ca_path;        /* PEM of trusted roots; NULL: the system's */
 };
 
-/* A client on `loop`; options are copied. Free after all its calls have ended. */
+/* A client on `loop`; options are copied. Free after all its calls have ended. A proxy setting that
+ * is wrong (check with http_proxy_parse) fails the calls it applies to: it is never passed by. */
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options);
 void http_client_free(struct http_client *client);
 
-/* What to send. Borrowed: must live until the terminal event or the cancel, except `headers` and
- * `url`, which are only read during http_call_start. */
+/* What to send, read during http_call_start. Only the bytes of `body` are borrowed for longer: they
+ * must live until the terminal event or the cancel. */
 struct http_call_request {
     enum http_method method;
     struct str url; /* absolute; parsed by url_parse. "http://unix:/path/to/socket:/target" is a
                        Unix socket */
-    struct http_headers headers; /* Host, Content-Length, Connection are the client's own */
+    struct http_headers headers; /* ERR_INVALID for what is the client's own: Host, Content-Length,
+                                    Transfer-Encoding, Connection and its kin */
     struct str body;
     uint64_t connect_timeout_ms; /* resolve, connect and TLS, all addresses together; 0: none */
-    uint64_t headers_timeout_ms; /* from the request being sent to the end of the final headers; 0:
-                                    none */
+    uint64_t headers_timeout_ms; /* from the request being sent to the end of the final headers, and
+                                    of each stall of a large upload; 0: none */
     uint64_t total_timeout_ms;   /* of everything; 0: none */
     size_t header_bytes_max;     /* 0: HTTP_HEADER_BYTES_MAX */
     uint64_t body_bytes_max;     /* decoded body over it: ERR_TOO_BIG; 0: 1 GiB */
@@ -47,7 +49,7 @@ struct http_call_request {
 struct http_call_timing {
     uint64_t connect_ms; /* 0 when a kept connection was used */
     bool reused;         /* a kept connection was used */
-    bool request_sent;   /* all of the request was handed to the kernel */
+    bool request_sent;   /* all of the request was handed to the kernel; in doubt true */
 };
 
 /* What the caller hears. Exactly one of on_done and on_error, then nothing more. */
@@ -74,7 +76,7 @@ MUST_USE enum err http_call_start(struct http_client *client,
 /* Ends it now; nothing is heard after it returns. The connection is closed (that is how a provider
  * learns of it) unless the answer was complete. From inside a callback too. */
 void http_call_cancel(struct http_call *call);
-/* Back-pressure: stops and restarts on_body. */
+/* Back-pressure: stops and restarts on_body, and what comes after it. Headers still come. */
 void http_call_pause(struct http_call *call);
 void http_call_resume(struct http_call *call);
 const struct http_call_timing *http_call_timing(const struct http_call *call);

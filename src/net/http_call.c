@@ -1,0 +1,524 @@
+/* One call of the HTTP client, from request to terminal event. Stands on connector, pool, request
+ * writer and response parser; http_client.c makes it.
+ *
+ *   http_call_new ----(kept connection: begin_request)--------+
+ *        |                                                    v
+ *        +--(none: begin_connect)--> CONNECTING --on_connected--> WAITING --on_headers--> BODY
+ *                                        ^                          |                      |
+ *                                        +--(kept one was dead,     |                      |
+ *                                            once: peer_over)-------+                      |
+ *   ENDED <-- complete (on_done), fail (on_error), http_call_cancel, from anywhere --------+
+ *
+ * Callbacks may cancel, pause and resume. So whatever calls the owner stands between call_enter and
+ * call_leave: while there is such a frame, an ended call keeps its memory, and the last frame to
+ * leave frees it.
+ *
+ * Pausing stops the parser in the middle of a read: what it has not taken waits in `held`, the
+ * stream is paused, and an end of the stream is noted and acted on after `held`. */
+#include "net/http_call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "net/connector.h"
+#include "net/http_response.h"
+
+enum {
+    HEAD_BYTES_KEPT = 8192,        /* a larger scratch buffer is given back */
+    BODY_PIECE_BYTES = 512 * 1024, /* over STREAM_HIGH_BYTES, so that on_drain follows */
+    HELD_BYTES_MAX = 1024 * 1024
+};
+#define BODY_BYTES_DEFAULT ((uint64_t)1 << 30)
+
+enum call_state { CALL_CONNECTING, CALL_WAITING, CALL_BODY, CALL_ENDED };
+
+struct http_call {
+    struct http_client *client;
+    struct http_origin *origin;
+    struct http_call_events events;
+    void *user;
+    enum call_state state;
+    int depth; /* frames that may call the owner */
+    struct connector *connector;
+    struct http_upstream *upstream;
+    struct http_response response;
+    struct http_call_timing timing;
+    uint64_t connect_started_ms;
+    struct str body;
+    size_t body_written;
+    uint64_t connect_timeout_ms, headers_timeout_ms, total_timeout_ms;
+    struct loop_timer headers_timer, total_timer;
+    struct loop_task sent_task, resume_task;
+    struct buf held;
+    bool answered; /* a byte of the answer has come */
+    bool paused;
+    bool holding; /* the stream is paused, `held` and the end below wait */
+    bool stream_paused;
+    bool whole; /* the response is whole, on_done waits for resume */
+    bool peer_ended;
+    char lost[96]; /* how the stream died while holding, or "" */
+    size_t head_len;
+    char head[];
+};
+
+static void begin_connect(struct http_call *call);
+
+/* ---- The end of a call ---------------------------------------------------------------------- */
+
+/* What names the server to a person. */
+static const char *host_name(const struct http_call *call)
+{
+    return call->origin->host.len ? call->origin->host.data : "unix socket";
+}
+
+static void call_free(struct http_call *call)
+{
+    http_response_done(&call->response);
+    buf_done(&call->held);
+    free(call);
+}
+
+static void call_enter(struct http_call *call)
+{
+    call->depth++;
+}
+
+static void call_leave(struct http_call *call)
+{
+    if (--call->depth == 0 && call->state == CALL_ENDED)
+        call_free(call);
+}
+
+enum connection_end { CONNECTION_KEEP, CONNECTION_CLOSE, CONNECTION_RESET };
+
+static void let_go(struct http_call *call, enum connection_end end)
+{
+    struct http_upstream *upstream = call->upstream;
+    call->upstream = NULL;
+    if (upstream && end == CONNECTION_KEEP)
+        http_upstream_keep(upstream);
+    else if (upstream)
+        http_upstream_close(upstream, end == CONNECTION_CLOSE);
+}
+
+/* Gives everything back but the memory. The origin's name is gone then: messages come before. */
+static void end(struct http_call *call, enum connection_end connection_end)
+{
+    struct loop *loop = call->client->loop;
+    call->state = CALL_ENDED;
+    loop_timer_cancel(loop, &call->headers_timer);
+    loop_timer_cancel(loop, &call->total_timer);
+    loop_task_cancel(&call->sent_task);
+    loop_task_cancel(&call->resume_task);
+    if (call->connector)
+        connector_cancel(call->connector);
+    call->connector = NULL;
+    let_go(call, connection_end);
+    http_origin_unref(call->origin);
+    call->client->call_count--;
+}
+
+/* Notes whether the kernel has all of the request. Once the stream has ended it cannot be told any
+ * more, and what was noted before counts. */
+static void note_sent(struct http_call *call)
+{
+    const struct http_upstream *upstream = call->upstream;
+    if (upstream && upstream->stream && call->body_written == call->body.len &&
+        stream_pending_bytes(upstream->stream) == 0)
+        call->timing.request_sent = true;
+}
+
+static void complete(struct http_call *call, bool all_taken)
+{
+    note_sent(call);
+    bool keep = all_taken && call->timing.request_sent && !call->peer_ended &&
+                call->upstream->stream && http_response_keep_alive(&call->response);
+    if (keep && call->stream_paused)
+        stream_resume(call->upstream->stream);
+    /* Closing in order waits for what is queued: not for the rest of an upload nobody wants. */
+    end(call, keep                        ? CONNECTION_KEEP
+              : call->timing.request_sent ? CONNECTION_CLOSE
+                                          : CONNECTION_RESET);
+    call->events.on_done(call->user);
+}
+
+static void fail_with(struct http_call *call, const struct error *error)
+{
+    note_sent(call);
+    end(call, CONNECTION_RESET);
+    call->events.on_error(call->user, error);
+}
+
+static void fail(struct http_call *call, enum err code, const char *phase, const char *detail)
+{
+    struct error error = {0};
+    (void)error_set(&error, code, NULL, "%s: %s: %s", host_name(call), phase, detail);
+    fail_with(call, &error);
+}
+
+void http_call_cancel(struct http_call *call)
+{
+    if (call->state == CALL_ENDED)
+        return; /* from inside the terminal event */
+    end(call, CONNECTION_RESET);
+    if (call->depth == 0)
+        call_free(call);
+}
+
+/* ---- Timers --------------------------------------------------------------------------------- */
+
+static void fail_late(struct http_call *call, const char *timer, const char *what,
+                      uint64_t limit_ms)
+{
+    struct error error = {0};
+    (void)error_set(&error, ERR_TIMEOUT, NULL, "%s: %s timeout: %s within %llu ms", host_name(call),
+                    timer, what, (unsigned long long)limit_ms);
+    call_enter(call);
+    fail_with(call, &error);
+    call_leave(call);
+}
+
+static void on_headers_late(void *user)
+{
+    struct http_call *call = user;
+    fail_late(call, "headers",
+              call->body_written < call->body.len ? "it did not take the request"
+                                                  : "it did not begin to answer",
+              call->headers_timeout_ms);
+}
+
+static void on_total_late(void *user)
+{
+    struct http_call *call = user;
+    fail_late(call, "total", "the answer was not complete", call->total_timeout_ms);
+}
+
+/* Counts from the last piece of the request that was handed on. */
+static void set_headers_timer(struct http_call *call)
+{
+    if (call->headers_timeout_ms && call->state == CALL_WAITING)
+        loop_timer_set(call->client->loop, &call->headers_timer, call->headers_timeout_ms,
+                       on_headers_late, call);
+}
+
+/* ---- The response --------------------------------------------------------------------------- */
+
+static bool may_go_on(const struct http_call *call)
+{
+    return call->state != CALL_ENDED && !call->paused;
+}
+
+static bool on_headers(void *user, int status, const struct http_headers *headers)
+{
+    struct http_call *call = user;
+    call->state = CALL_BODY;
+    loop_timer_cancel(call->client->loop, &call->headers_timer);
+    call->events.on_headers(call->user, status, headers);
+    return may_go_on(call);
+}
+
+static bool on_body(void *user, struct str data)
+{
+    struct http_call *call = user;
+    call->events.on_body(call->user, data);
+    return may_go_on(call);
+}
+
+static const struct http_response_events response_events = {.on_headers = on_headers,
+                                                            .on_body = on_body};
+
+static void fail_response(struct http_call *call)
+{
+    const char *reason;
+    enum err code = http_response_failure(&call->response, &reason);
+    fail(call, code, "reading the answer", reason);
+}
+
+/* Keeps what the parser has not taken until resume. */
+static void hold(struct http_call *call, const char *data, size_t len)
+{
+    if (!call->holding && call->upstream->stream) {
+        stream_pause(call->upstream->stream);
+        call->stream_paused = true;
+    }
+    call->holding = true;
+    buf_append(&call->held, STR_FROM(data, len));
+    if (!buf_ok(&call->held))
+        fail(call, ERR_TOO_BIG, "reading the answer", "too much of it waits for a paused reader");
+}
+
+/* Parses bytes; whatever it leads to has happened when it returns. */
+static void take_data(struct http_call *call, const char *data, size_t len)
+{
+    size_t used;
+    enum http_response_result result = http_response_feed(&call->response, data, len, &used);
+    if (call->state == CALL_ENDED)
+        return; /* cancelled meanwhile */
+    call->whole = result == HTTP_RESPONSE_COMPLETE;
+    if (result == HTTP_RESPONSE_FAILED)
+        fail_response(call);
+    else if (call->paused && call->state == CALL_BODY)
+        hold(call, data + used, len - used);
+    else if (call->whole)
+        complete(call, used == len);
+}
+
+static void on_stream_data(void *user, const char *data, size_t len)
+{
+    struct http_call *call = user;
+    call_enter(call);
+    call->answered = true;
+    if (call->holding)
+        hold(call, data, len);
+    else
+        take_data(call, data, len);
+    call_leave(call);
+}
+
+/* ---- The end of the connection -------------------------------------------------------------- */
+
+/* A kept connection that the server had closed, which only using it showed. */
+static bool was_stale(const struct http_call *call)
+{
+    return call->timing.reused && !call->answered;
+}
+
+/* On a new connection, never on another kept one: that makes it once. */
+static void replay(struct http_call *call)
+{
+    let_go(call, CONNECTION_RESET);
+    loop_timer_cancel(call->client->loop, &call->headers_timer);
+    loop_task_cancel(&call->sent_task);
+    call->peer_ended = false;
+    call->timing = (struct http_call_timing){0};
+    begin_connect(call);
+}
+
+/* No more bytes come: in order, or (`lost` says how) not. */
+static void peer_over(struct http_call *call, const char *lost)
+{
+    if (was_stale(call))
+        replay(call);
+    else if (call->whole)
+        complete(call, false);
+    else if (!call->answered)
+        fail(call, ERR_NETWORK, "waiting for the answer",
+             lost ? lost : "the server closed the connection");
+    else if (lost)
+        fail(call, ERR_NETWORK, "reading the answer", lost);
+    else if (http_response_finish(&call->response) == HTTP_RESPONSE_COMPLETE)
+        complete(call, false);
+    else
+        fail_response(call);
+}
+
+static void on_stream_end(void *user)
+{
+    struct http_call *call = user;
+    call_enter(call);
+    call->peer_ended = true;
+    if (!call->holding)
+        peer_over(call, NULL);
+    call_leave(call);
+}
+
+static void on_stream_close(void *user, enum err code, const char *detail)
+{
+    struct http_call *call = user;
+    call_enter(call);
+    call->upstream->stream = NULL;
+    if (call->holding && code != ERR_OK)
+        str_copy(str_from_cstr(detail), call->lost, sizeof call->lost);
+    else if (call->holding)
+        call->peer_ended = true;
+    else
+        peer_over(call, code == ERR_OK ? NULL : detail);
+    call_leave(call);
+}
+
+/* ---- Pause and resume ----------------------------------------------------------------------- */
+
+void http_call_pause(struct http_call *call)
+{
+    if (call->state == CALL_ENDED)
+        return;
+    call->paused = true;
+    loop_task_cancel(&call->resume_task);
+    /* Within a callback the parser is running and holds by itself when that has returned. */
+    if (call->depth == 0 && call->state == CALL_BODY && !call->holding)
+        hold(call, "", 0);
+}
+
+static void take_held(struct http_call *call)
+{
+    struct buf held = call->held; /* taken out: parsing may hold some of it again */
+    buf_init(&call->held, HELD_BYTES_MAX);
+    call->holding = false;
+    take_data(call, buf_str(&held).data, held.len);
+    buf_done(&held);
+    if (call->state == CALL_ENDED || call->holding)
+        return;
+    if (call->lost[0] || call->peer_ended) {
+        peer_over(call, call->lost[0] ? call->lost : NULL);
+        return;
+    }
+    call->stream_paused = false;
+    stream_resume(call->upstream->stream);
+}
+
+static void on_resume(void *user)
+{
+    struct http_call *call = user;
+    call_enter(call);
+    take_held(call);
+    call_leave(call);
+}
+
+void http_call_resume(struct http_call *call)
+{
+    if (call->state == CALL_ENDED || !call->paused)
+        return;
+    call->paused = false;
+    if (call->holding)
+        loop_defer(call->client->loop, &call->resume_task, on_resume, call);
+}
+
+/* ---- The request ---------------------------------------------------------------------------- */
+
+/* Runs after the stream's own flush: the small request has left by then. */
+static void on_sent(void *user)
+{
+    note_sent(user);
+}
+
+/* Hands on as much of the body as may wait, and the rest when that has drained. */
+static void write_body(struct http_call *call)
+{
+    struct stream *stream = call->upstream->stream;
+    while (call->body_written < call->body.len &&
+           stream_pending_bytes(stream) <= STREAM_HIGH_BYTES) {
+        struct str piece = str_slice(call->body, call->body_written, BODY_PIECE_BYTES);
+        stream_write(stream, piece.data, piece.len);
+        call->body_written += piece.len;
+    }
+    set_headers_timer(call);
+    if (call->body_written == call->body.len)
+        loop_defer_flush(call->client->loop, &call->sent_task, on_sent, call);
+}
+
+static void on_stream_drain(void *user)
+{
+    struct http_call *call = user;
+    if (!call->timing.request_sent)
+        write_body(call);
+}
+
+static void begin_request(struct http_call *call)
+{
+    static const struct stream_events events = {.on_data = on_stream_data,
+                                                .on_end = on_stream_end,
+                                                .on_drain = on_stream_drain,
+                                                .on_close = on_stream_close};
+    call->state = CALL_WAITING;
+    call->body_written = 0;
+    stream_set_events(call->upstream->stream, &events, call);
+    stream_write(call->upstream->stream, call->head, call->head_len);
+    write_body(call);
+}
+
+static void on_connected(void *user, struct stream *stream)
+{
+    struct http_call *call = user;
+    call->connector = NULL;
+    call->timing.connect_ms = clock_monotonic_ms() - call->connect_started_ms;
+    call->upstream = http_upstream_new(call->origin, stream);
+    begin_request(call);
+}
+
+static void on_connect_failed(void *user, const struct error *error)
+{
+    struct http_call *call = user;
+    call->connector = NULL;
+    call_enter(call);
+    fail_with(call, error);
+    call_leave(call);
+}
+
+static void begin_connect(struct http_call *call)
+{
+    static const struct connector_events events = {.on_connected = on_connected,
+                                                   .on_failed = on_connect_failed};
+    const struct http_origin *origin = call->origin;
+    struct http_client *client = call->client;
+    struct connector_target target = {.host = origin->host,
+                                      .port = origin->port,
+                                      .unix_path = origin->unix_path,
+                                      .proxy = origin->proxy,
+                                      .tunnel = origin->proxy && origin->tls,
+                                      .tls = origin->tls ? client->tls : NULL};
+    call->state = CALL_CONNECTING;
+    call->connect_started_ms = clock_monotonic_ms();
+    call->connector = connector_start(client->loop, client->resolver, &target,
+                                      call->connect_timeout_ms, &events, call);
+}
+
+/* ---- Starting ------------------------------------------------------------------------------- */
+
+/* A call with its head written; the origin becomes the call's. */
+static struct http_call *call_make(struct http_client *client, struct http_origin *origin,
+                                   const struct http_call_request *request,
+                                   const struct http_call_target *target)
+{
+    buf_clear(&client->head);
+    http_call_request_write_head(&client->head, request, target, origin->authority, origin->proxy);
+    ASSERT(buf_ok(&client->head)); /* the parts are bounded by http_call_request_check */
+    struct str head = buf_str(&client->head);
+    struct http_call *call = malloc(sizeof *call + head.len);
+    ASSERT(call);
+    *call = (struct http_call){.client = client,
+                               .origin = origin,
+                               .body = request->body,
+                               .connect_timeout_ms = request->connect_timeout_ms,
+                               .headers_timeout_ms = request->headers_timeout_ms,
+                               .total_timeout_ms = request->total_timeout_ms,
+                               .head_len = head.len};
+    memcpy(call->head, head.data, head.len);
+    buf_init(&call->held, HELD_BYTES_MAX);
+    if (client->head.capacity > HEAD_BYTES_KEPT)
+        buf_release(&client->head);
+    struct http_response_options options = {
+        .header_bytes_max =
+            request->header_bytes_max ? request->header_bytes_max : HTTP_HEADER_BYTES_MAX,
+        .body_bytes_max = request->body_bytes_max ? request->body_bytes_max : BODY_BYTES_DEFAULT,
+        .headers_only = request->method == HTTP_HEAD};
+    http_response_init(&call->response, &options, &response_events, call);
+    return call;
+}
+
+struct http_call *http_call_new(struct http_client *client, struct http_origin *origin,
+                                const struct http_call_request *request,
+                                const struct http_call_target *target,
+                                const struct http_call_events *events, void *user)
+{
+    struct http_call *call = call_make(client, origin, request, target);
+    call->events = *events;
+    call->user = user;
+    client->call_count++;
+    if (call->total_timeout_ms)
+        loop_timer_set(client->loop, &call->total_timer, call->total_timeout_ms, on_total_late,
+                       call);
+    call->upstream = http_pool_take(origin);
+    call->timing.reused = call->upstream != NULL;
+    if (call->upstream)
+        begin_request(call);
+    else
+        begin_connect(call);
+    return call;
+}
+
+const struct http_call_timing *http_call_timing(const struct http_call *call)
+{
+    return &call->timing;
+}

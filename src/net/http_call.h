@@ -1,0 +1,28 @@
+/* Internal to the HTTP client: what http_client.c (who to talk to) and http_call.c (one call)
+ * share.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "net/http_call_request.h"
+#include "net/http_client.h"
+#include "net/http_pool.h"
+#include "net/resolver.h"
+
+struct http_client {
+    struct loop *loop;
+    struct resolver *resolver;
+    struct http_pool *pool;
+    struct http_proxy_rules *proxies;
+    struct tls_context *tls; /* made at the first https call */
+    char *ca_path;           /* or NULL */
+    struct buf head;         /* scratch: the head being written */
+    size_t call_count;
+};
+
+/* Makes a call and begins it. The origin's reference becomes the call's; the rest as in
+ * http_call_start. */
+struct http_call *http_call_new(struct http_client *client, struct http_origin *origin,
+                                const struct http_call_request *request,
+                                const struct http_call_target *target,
+                                const struct http_call_events *events, void *user);
