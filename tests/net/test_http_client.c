@@ -419,6 +419,25 @@ static void test_call_from_inside_done_reuses(void **state)
     helper_close_fd(&fd);
 }
 
+static void free_client(void *user)
+{
+    struct client_fixture *fixture = user;
+    http_client_free(fixture->client);
+    fixture->client = NULL;
+}
+
+static void test_free_from_inside_the_last_event(void **state)
+{
+    struct client_fixture *fixture = *state;
+    int fd = client_get_accept(fixture);
+    fixture->heard.then = free_client;
+    fixture->heard.then_user = fixture;
+    answer(fixture, fd, OK_EMPTY);
+    expect_done(fixture, "");
+    server_wait_end(&fixture->server, fd);
+    helper_close_fd(&fd);
+}
+
 static void test_idle_closed_by_peer_is_noticed(void **state)
 {
     struct client_fixture *fixture = *state;
@@ -649,6 +668,7 @@ int main(void)
         TEST(test_body_limit),
         TEST(test_two_at_once_two_connections),
         TEST(test_call_from_inside_done_reuses),
+        TEST(test_free_from_inside_the_last_event),
         TEST(test_idle_closed_by_peer_is_noticed),
         TEST(test_idle_timeout),
         TEST(test_idle_cap),
