@@ -133,9 +133,10 @@ void loop_free(struct loop *loop)
     pthread_mutex_unlock(&loop->lock);
     on_wake(&loop->wake); /* what was posted still runs: its owners count on it */
     end_turn(loop);
+    uv_unref((uv_handle_t *)&loop->wake);
+    uv_run(&loop->uv, UV_RUN_DEFAULT); /* pool work and closing streams end here, timers running */
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->timer, NULL);
-    uv_run(&loop->uv, UV_RUN_DEFAULT); /* pool work under way ends here */
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
