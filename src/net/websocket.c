@@ -263,11 +263,20 @@ static void on_chunk(wslay_event_context_ptr wslay,
         buf_append(&websocket->message, STR_FROM((const char *)chunk->data, chunk->data_length));
 }
 
+/* wslay overlooks what is wrong with a reason that comes in several reads. */
+static bool is_close_valid(const struct wslay_event_on_msg_recv_arg *close)
+{
+    struct str payload = STR_FROM((const char *)close->msg, close->msg_length);
+    return utf8_valid(str_skip(payload, 2), NULL);
+}
+
 static void on_message(wslay_event_context_ptr wslay,
                        const struct wslay_event_on_msg_recv_arg *message, void *user)
 {
     (void)wslay;
     struct websocket *websocket = user;
+    if (message->opcode == WSLAY_CONNECTION_CLOSE && !is_close_valid(message))
+        refuse(websocket, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA, "the reason is not UTF-8");
     if (message->opcode != WSLAY_TEXT_FRAME)
         return;
     if (websocket->state == STATE_OPEN && websocket->events.on_message)
