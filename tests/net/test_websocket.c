@@ -329,6 +329,19 @@ static void test_peer_closes_without_code(void **state)
     assert_int_equal(fixture->code, 1005);
 }
 
+/* wslay checks the reason of a close frame only when it comes in one read. */
+static void test_bad_reason_in_pieces(void **state)
+{
+    struct fixture *fixture = *state;
+    const char bytes[] = "\x88\x89\0\0\0\0\x03\xe8\x88\x08\x0c\x8b\x8a\x8d\xe5";
+    open_plain(fixture);
+    for (size_t i = 0; i < sizeof bytes - 1; i++) {
+        send_raw(fixture, STR_FROM(bytes + i, 1));
+        helper_turn(fixture->loop);
+    }
+    expect_failure(fixture, 1007);
+}
+
 static void test_peer_leaves(void **state)
 {
     struct fixture *fixture = *state;
@@ -474,6 +487,7 @@ int main(void)
         TEST(test_violations),
         TEST(test_peer_closes),
         TEST(test_peer_closes_without_code),
+        TEST(test_bad_reason_in_pieces),
         TEST(test_peer_leaves),
         TEST(test_we_close),
         TEST(test_close_without_answer),
