@@ -17,6 +17,7 @@ enum { SEALED_BYTES_MAX = 64 * 1024 };
 
 /* A configuration and how many read it. */
 struct snapshot {
+    struct list link;
     struct config *config;
     int references;
 };
@@ -24,6 +25,7 @@ struct snapshot {
 struct host {
     pthread_mutex_t lock; /* guards current and the counts of all snapshots */
     struct snapshot *current;
+    struct list snapshots; /* all that somebody still reads */
     struct store *store;
     struct registry *registry;
     struct log *log;
@@ -34,11 +36,13 @@ struct host {
 
 /* ---- Snapshots -------------------------------------------------------------------------------------------- */
 
-static struct snapshot *snapshot_new(struct config *config)
+static struct snapshot *add_snapshot_locked(struct host *host, struct config *config)
 {
     struct snapshot *snapshot = calloc(1, sizeof *snapshot);
     ASSERT(snapshot);
-    *snapshot = (struct snapshot){config, 1};
+    snapshot->config = config;
+    snapshot->references = 1;
+    list_append(&host->snapshots, &snapshot->link);
     return snapshot;
 }
 
@@ -46,31 +50,32 @@ static void release_locked(struct snapshot *snapshot)
 {
     if (--snapshot->references)
         return;
+    list_remove(&snapshot->link);
     config_free(snapshot->config);
     free(snapshot);
 }
 
-static struct snapshot *acquire(struct host *host)
-{
-    pthread_mutex_lock(&host->lock);
-    struct snapshot *snapshot = host->current;
-    snapshot->references++;
-    pthread_mutex_unlock(&host->lock);
-    return snapshot;
-}
-
 static const struct config *config_acquire(void *user)
 {
-    return acquire(user)->config;
+    struct host *host = user;
+    pthread_mutex_lock(&host->lock);
+    host->current->references++;
+    const struct config *config = host->current->config;
+    pthread_mutex_unlock(&host->lock);
+    return config;
 }
 
 static void config_release(void *user, const struct config *config)
 {
     struct host *host = user;
     pthread_mutex_lock(&host->lock);
-    struct snapshot *snapshot = host->current;
-    if (snapshot->config == config)
-        release_locked(snapshot);
+    LIST_EACH (&host->snapshots, link) {
+        struct snapshot *snapshot = LIST_ENTRY(link, struct snapshot, link);
+        if (snapshot->config == config) {
+            release_locked(snapshot);
+            break;
+        }
+    }
     pthread_mutex_unlock(&host->lock);
 }
 
@@ -163,21 +168,19 @@ struct change {
 static enum err store_change(struct store_tx *tx, void *user, struct error *error)
 {
     struct change *change = user;
-    struct snapshot *snapshot = acquire(change->host);
+    const struct config *config = config_acquire(change->host);
     enum err code = ERR_OK;
     for (size_t i = 0; i < change->count && code == ERR_OK; i++) {
         struct str name = change->names[i], text = change->texts[i];
         if (!text.data)
             code = store_setting_delete(tx, name, error);
-        else if (is_secret(snapshot->config, name))
+        else if (is_secret(config, name))
             code = store_setting_set(
                 tx, name, seal(change->arena, change->host->store, name, text), error);
         else
             code = store_setting_set(tx, name, text, error);
     }
-    pthread_mutex_lock(&change->host->lock);
-    release_locked(snapshot);
-    pthread_mutex_unlock(&change->host->lock);
+    config_release(change->host, config);
     return code;
 }
 
@@ -203,10 +206,9 @@ static void apply_change(void *user)
                                    STR("settings page"), NULL);
         ASSERT(code == ERR_OK); /* it was checked before it was stored */
     }
-    struct snapshot *next = snapshot_new(config);
     pthread_mutex_lock(&host->lock);
     struct snapshot *before = host->current;
-    host->current = next;
+    host->current = add_snapshot_locked(host, config);
     release_locked(before);
     pthread_mutex_unlock(&host->lock);
     providers_configure(host->registry, config, host->log);
@@ -304,7 +306,8 @@ struct host *host_new(struct config *config, struct store *store, struct registr
     struct host *host = calloc(1, sizeof *host);
     ASSERT(host);
     pthread_mutex_init(&host->lock, NULL);
-    host->current = snapshot_new(config);
+    list_init(&host->snapshots);
+    host->current = add_snapshot_locked(host, config);
     host->store = store;
     host->registry = registry;
     host->log = log;
