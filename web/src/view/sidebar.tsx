@@ -15,7 +15,16 @@ export function Sidebar() {
   return (
     <>
       {open && isNarrow.value && <div class="scrim" onClick={() => setSidebar(false)} />}
-      <nav class={`sidebar ${open ? "" : "is-closed"}`} aria-label="Conversations" inert={!open}>
+      <nav
+        class={`sidebar ${open ? "" : "is-closed"}`}
+        aria-label="Conversations"
+        inert={!open}
+        onKeyDown={(event) => {
+          if (event.key !== "Escape" || event.defaultPrevented || !isNarrow.value) return;
+          event.preventDefault();
+          setSidebar(false);
+        }}
+      >
         <div class="sidebar-head">
           <a
             class="brand"
