@@ -89,6 +89,7 @@ const steps = {
     await sayAndWait(page, "/hostile");
     const last = answers(page).last();
     assert.equal(await last.locator("img, script, [style], div[style]").count(), 0);
+    await last.locator(".hljs-name").first().waitFor();
     assert.deepEqual(await last.locator("a").evaluateAll((links) => links.map((link) => link.href)), [
       "https://evil.example/pixel.png",
       "https://example.org/",
@@ -125,7 +126,7 @@ const steps = {
     await page.waitForFunction((length) => [...document.querySelectorAll('[data-testid="message-answer"]')].at(-1)?.innerText.length >= length, shown.length);
     for (const socket of mock.state.sockets) socket.destroy();
     await page.waitForTimeout(1500);
-    const [run] = mock.state.runs.values();
+    const run = [...mock.state.runs.values()].at(-1);
     await page.getByRole("button", { name: "Stop" }).click();
     await page.getByTestId("end-note").waitFor();
     const whole = run.message.content.map((part) => part.text).join("");
@@ -157,6 +158,23 @@ const steps = {
     await answers(page).last().getByText("Written in the dark").waitFor();
     await finished(page);
     assert.equal(await page.getByText("Reconnecting…").count(), 0);
+  },
+  async "a message whose confirmation got lost is there once"(page) {
+    mock.state.loseNextAccepted = true;
+    await sayAndWait(page, "Did you get this?");
+    assert.equal(await page.getByTestId("message-user").getByText("Did you get this?").count(), 1);
+    await page.getByRole("button", { name: "New chat" }).click();
+    mock.state.loseNextAccepted = true;
+    await say(page, "And this, in a new conversation?");
+    await composer(page).fill("typed meanwhile");
+    await answers(page).getByText("You wrote “And this").waitFor();
+    await finished(page);
+    assert.match(page.url(), /\/c\/\w+$/);
+    assert.equal(await composer(page).inputValue(), "typed meanwhile");
+    await composer(page).fill("");
+    const sent = [...mock.state.messages.values()].filter(({ role, content }) => role === "user" && /get this|And this/.test(content[0].text));
+    assert.equal(sent.length, 2);
+    assert.equal(await page.evaluate(() => Object.keys(localStorage).filter((key) => /draft|pending/.test(key)).length), 0);
   },
   async "pictures are attached, shown and sent, also large ones"(page) {
     const png = await page.screenshot();

@@ -49,6 +49,7 @@ export function createMock({ setUp = false, tokenDelayMs = 25 } = {}) {
     messages: new Map(),
     runs: new Map(),
     sockets: new Set(),
+    loseNextAccepted: false, // for tests: the message is kept, but nobody hears of it
   };
 
   function touch(conversation, except) {
@@ -143,7 +144,12 @@ export function createMock({ setUp = false, tokenDelayMs = 25 } = {}) {
   function onFrame(socket, frame) {
     const run = state.runs.get(frame.run_id);
     if (frame.type === "ping") return socket.send({ type: "pong", id: frame.id });
-    if (["send", "answer", "continue"].includes(frame.type)) return socket.send({ type: "accepted", id: frame.id, ...ask(frame, socket) });
+    if (["send", "answer", "continue"].includes(frame.type)) {
+      const accepted = ask(frame, socket);
+      if (!state.loseNextAccepted) return socket.send({ type: "accepted", id: frame.id, ...accepted });
+      state.loseNextAccepted = false;
+      return socket.destroy();
+    }
     if (frame.type === "detach") return run?.listeners.delete(socket);
     if (!run) throw failure(404, "not_found", "This run is over.");
     if (frame.type === "stop") {

@@ -2,15 +2,16 @@
 // the page lives; they are too large for local storage).
 import { signal, type Signal } from "@preact/signals";
 import { imageRefusal } from "../model/content.ts";
-import { joinTexts } from "../model/drafts.ts";
+import { Drafts, joinTexts } from "../model/drafts.ts";
 import type { ImagePart } from "../protocol.ts";
-import { drafts, takeBack } from "./sending.ts";
 import { showToast } from "./toasts.ts";
 
 export interface ComposerState {
   text: Signal<string>;
   images: Signal<readonly ImagePart[]>;
 }
+
+export const drafts = new Drafts(localStorage);
 
 const composers = new Map<string, ComposerState>();
 
@@ -37,12 +38,17 @@ export function clearComposer(key: string): void {
   composerFor(key).images.value = [];
 }
 
-export function returnToComposer(pendingKey: string, composerKey: string): void {
-  const entry = takeBack(pendingKey);
-  if (!entry) return;
-  addText(composerKey, entry.text);
-  const { images } = composerFor(composerKey);
-  images.value = [...entry.images, ...images.value];
+/** A new conversation got its id: what was typed meanwhile goes along. */
+export function moveComposer(from: string, to: string): void {
+  const { text, images } = composerFor(from);
+  addText(to, text.value);
+  addImages(to, images.value);
+  clearComposer(from);
+}
+
+export function addImages(key: string, added: readonly ImagePart[]): void {
+  const { images } = composerFor(key);
+  images.value = [...added, ...images.value];
 }
 
 export async function attachFiles(key: string, files: Iterable<File>): Promise<void> {

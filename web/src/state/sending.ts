@@ -10,11 +10,11 @@
 // A connection that dies in between leaves open whether the server has the message: it is looked
 // for before it is sent again.
 import { signal } from "@preact/signals";
-import { Drafts } from "../model/drafts.ts";
 import { makeContent, partsOf, sameContent } from "../model/content.ts";
 import { api, problemOf } from "../net/api.ts";
 import type { Accepted, ImagePart, Message, Part, Problem } from "../protocol.ts";
 import { messages, takeAccepted, openConversation, reload } from "./chat.ts";
+import { addImages, addText, drafts, moveComposer } from "./composer.ts";
 import { request, whenOpen } from "./connection.ts";
 import { conversations, refreshConversations } from "./conversations.ts";
 import { followRun } from "./runs.ts";
@@ -41,8 +41,6 @@ export interface Pending extends Outgoing {
   problem: Problem | null;
 }
 
-export const drafts = new Drafts(localStorage);
-
 /** By conversation id, or NEW: one message at a time can be on its way in each. */
 export const pending = signal<ReadonlyMap<string, Pending>>(new Map());
 
@@ -65,13 +63,14 @@ export async function retry(key: string): Promise<void> {
   if (entry?.status === "failed") await attempt({ ...entry, status: "sending", problem: null });
 }
 
-/** Gives the message back to whoever asks, to be edited; it is no longer on its way. */
-export function takeBack(key: string): Pending | undefined {
+/** The message is no longer on its way but again in the composer, to be edited. */
+export function takeBack(key: string): void {
   const entry = pending.value.get(key);
-  if (!entry) return undefined;
+  if (!entry) return;
   setPending(key, null);
+  addText(key, entry.text);
+  addImages(key, entry.images);
   drafts.confirm(entry.draftKey);
-  return entry;
 }
 
 async function attempt(entry: Pending): Promise<void> {
@@ -89,11 +88,15 @@ async function attempt(entry: Pending): Promise<void> {
 }
 
 function arrive(entry: Outgoing, accepted: Accepted): void {
-  const stillHere = entry.conversationId !== null || route.value.name === "new";
-  takeAccepted(accepted, entry.conversationId === null && stillHere);
-  if (entry.conversationId === null && stillHere) {
-    navigate({ name: "conversation", id: accepted.conversation.id }, "replace");
-  }
+  const opens = entry.conversationId === null && route.value.name === "new";
+  takeAccepted(accepted, opens);
+  if (opens) settleIn(accepted.conversation.id);
+}
+
+/** The new conversation that is shown has an id now. */
+function settleIn(id: string): void {
+  moveComposer(NEW, id);
+  navigate({ name: "conversation", id }, "replace");
 }
 
 /** null: it had arrived before, and the conversation that holds it has been loaded. */
@@ -167,7 +170,7 @@ async function arrivedBefore(
     await refreshConversations();
     if (route.value.name === "new") {
       await openConversation(candidate.id);
-      navigate({ name: "conversation", id: candidate.id }, "replace");
+      settleIn(candidate.id);
     }
     return true;
   }

@@ -69,7 +69,7 @@ function ChatBody({ chatKey }: { chatKey: string }) {
     case "ready":
       break;
   }
-  return <Thread key={chatKey} pendingKey={chatKey} composerKey={chatKey} />;
+  return <Thread key={chatKey} chatKey={chatKey} />;
 }
 
 function Welcome() {

@@ -21,12 +21,13 @@ export function Composer({ composerKey, focus }: { composerKey: string; focus: b
   const [dragging, setDragging] = useState(false);
   const fileInput = useRef<HTMLInputElement>(null);
   const answering = activeRunId.value !== null;
-  const isEmpty = text.value.trim() === "" && images.value.length === 0;
-  const canSend = !isEmpty && !answering && !pending.value.has(composerKey);
+  const isEmpty = () => text.value.trim() === "" && images.value.length === 0;
+  // Asked anew at each key: a quick Enter comes before the letter in front of it has been drawn.
+  const canSend = () => !isEmpty() && activeRunId.value === null && !pending.value.has(composerKey);
   useStopKey(answering);
 
   const submit = () => {
-    if (!canSend) return;
+    if (!canSend()) return;
     const outgoing = {
       conversationId: conversation.value?.id ?? null,
       parentId: path.value.at(-1)?.id ?? null,
@@ -98,7 +99,7 @@ export function Composer({ composerKey, focus }: { composerKey: string; focus: b
             <Icon name="stop" />
           </button>
         ) : (
-          <button type="submit" class="send-button" aria-label="Send" title="Send (Enter)" disabled={!canSend}>
+          <button type="submit" class="send-button" aria-label="Send" title="Send (Enter)" disabled={!canSend()}>
             <Icon name="send" />
           </button>
         )}

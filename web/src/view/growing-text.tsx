@@ -1,5 +1,5 @@
 // A text area that grows with its text. Enter submits, Shift+Enter breaks the line.
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 interface GrowingTextProps {
   label: string;
@@ -25,7 +25,8 @@ export function GrowingText(props: GrowingTextProps) {
     area.style.height = "auto";
     area.style.height = `${area.scrollHeight}px`;
   }, [props.value]);
-  useEffect(() => {
+  // Before the first paint: later it would move the caret of someone who is typing already.
+  useLayoutEffect(() => {
     const area = reference.current;
     if (!props.focus || !area) return;
     area.focus({ preventScroll: true });

@@ -9,9 +9,9 @@ interface MessageEditorProps {
 }
 
 export function MessageEditor({ draftKey, onSend, onCancel }: MessageEditorProps) {
-  const text = composerFor(draftKey).text.value;
+  const { text } = composerFor(draftKey);
   const submit = () => {
-    const edited = text.trim();
+    const edited = text.value.trim();
     if (edited === "") return;
     setText(draftKey, "");
     onSend(edited);
@@ -24,7 +24,7 @@ export function MessageEditor({ draftKey, onSend, onCancel }: MessageEditorProps
     <div class="message-editor">
       <GrowingText
         label="Edit your message"
-        value={text}
+        value={text.value}
         focus
         onInput={(value) => setText(draftKey, value)}
         onSubmit={submit}
@@ -34,7 +34,7 @@ export function MessageEditor({ draftKey, onSend, onCancel }: MessageEditorProps
         <button type="button" class="button" onClick={cancel}>
           Cancel
         </button>
-        <button type="button" class="button primary" disabled={text.trim() === ""} onClick={submit}>
+        <button type="button" class="button primary" disabled={text.value.trim() === ""} onClick={submit}>
           Send
         </button>
       </div>

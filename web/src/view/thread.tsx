@@ -3,8 +3,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Message } from "../protocol.ts";
 import { path } from "../state/chat.ts";
 import { connection } from "../state/connection.ts";
-import { returnToComposer } from "../state/composer.ts";
-import { pending, retry, type Pending } from "../state/sending.ts";
+import { pending, retry, takeBack, type Pending } from "../state/sending.ts";
 import { Icon } from "./icons.tsx";
 import { MessageView } from "./message.tsx";
 import { ProblemNote } from "./parts.tsx";
@@ -13,8 +12,9 @@ import { Pictures } from "./pictures.tsx";
 /** This near to the end counts as being there. */
 const END_MARGIN = 60;
 
-export function Thread({ pendingKey, composerKey }: { pendingKey: string; composerKey: string }) {
-  const outgoing = pending.value.get(pendingKey) ?? null;
+/** `chatKey` names the conversation, or NEW, for what is on its way. */
+export function Thread({ chatKey }: { chatKey: string }) {
+  const outgoing = pending.value.get(chatKey) ?? null;
   const shown = messagesBefore(path.value, outgoing);
   const { frame, content, atEnd, onScroll, toEnd } = useFollowedEnd(outgoing);
   return (
@@ -24,7 +24,7 @@ export function Thread({ pendingKey, composerKey }: { pendingKey: string; compos
           {shown.map((message, index) => (
             <MessageView key={message.id} message={message} isLast={outgoing === null && index === shown.length - 1} />
           ))}
-          {outgoing && <PendingMessage entry={outgoing} pendingKey={pendingKey} composerKey={composerKey} />}
+          {outgoing && <PendingMessage entry={outgoing} chatKey={chatKey} />}
         </div>
       </div>
       {!atEnd && (
@@ -86,14 +86,7 @@ function useFollowedEnd(outgoing: Pending | null) {
   return { frame, content, atEnd, onScroll, toEnd };
 }
 
-interface PendingProps {
-  entry: Pending;
-  pendingKey: string;
-  composerKey: string;
-}
-
-function PendingMessage({ entry, pendingKey, composerKey }: PendingProps) {
-  const takeBack = () => returnToComposer(pendingKey, composerKey);
+function PendingMessage({ entry, chatKey }: { entry: Pending; chatKey: string }) {
   return (
     <article
       class="message message-user is-pending"
@@ -105,10 +98,10 @@ function PendingMessage({ entry, pendingKey, composerKey }: PendingProps) {
       {entry.text !== "" && <div class="bubble">{entry.text}</div>}
       {entry.problem ? (
         <ProblemNote problem={entry.problem}>
-          <button type="button" class="button" onClick={() => void retry(pendingKey)}>
+          <button type="button" class="button" onClick={() => void retry(chatKey)}>
             Try again
           </button>
-          <button type="button" class="button" onClick={takeBack}>
+          <button type="button" class="button" onClick={() => takeBack(chatKey)}>
             Edit
           </button>
         </ProblemNote>
@@ -119,7 +112,7 @@ function PendingMessage({ entry, pendingKey, composerKey }: PendingProps) {
           ) : (
             <>
               Waiting for the connection…
-              <button type="button" class="text-button" onClick={takeBack}>
+              <button type="button" class="text-button" onClick={() => takeBack(chatKey)}>
                 Take back
               </button>
             </>
