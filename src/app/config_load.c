@@ -1,4 +1,5 @@
-/* Loading the configuration: .env, environment and command line. The YAML file is in config_yaml.c. */
+/* Loading the configuration: .env, environment and command line. The YAML file is in config_yaml.c.
+ */
 #include "app/config_load.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 
 enum { FILE_BYTES_MAX = 4 * 1024 * 1024 };
 
-/* ---- Files ------------------------------------------------------------------------------------------- */
+/* ---- Files
+ * ------------------------------------------------------------------------------------------- */
 
 enum err config_load_file(struct config *config, const char *path, struct error *error)
 {
@@ -82,11 +84,12 @@ enum err config_load_env_file(const char *path, struct error *error)
     return code == ERR_NOT_FOUND ? ERR_OK : code;
 }
 
-/* ---- Flags ------------------------------------------------------------------------------------------- */
+/* ---- Flags
+ * ------------------------------------------------------------------------------------------- */
 
 /* One flag at argv[*at]: its name and value; *at moves on to what follows. */
-static enum err read_flag(int argc, char **argv, int *at, struct str *ret_name, struct str *ret_value,
-                          struct error *error)
+static enum err read_flag(int argc, char **argv, int *at, struct str *ret_name,
+                          struct str *ret_value, struct error *error)
 {
     struct str text = str_from_cstr(argv[*at] + 2);
     *ret_name = str_slice(text, 0, str_find_char(text, '='));
@@ -152,7 +155,17 @@ static enum err apply_flag(struct config *config, struct str name, struct str va
     return config_set(config, CONFIG_FLAG, key, value, where, error);
 }
 
-enum err config_apply_flags(struct config *config, int argc, char **argv, struct error *error)
+/* The index of one of the sub-command's own options, or -1. */
+static int own_index(const struct config_arguments *arguments, struct str name)
+{
+    for (int i = 0; arguments->own_names && arguments->own_names[i]; i++)
+        if (str_eq(name, str_from_cstr(arguments->own_names[i])))
+            return i;
+    return -1;
+}
+
+enum err config_apply_flags(struct config *config, int argc, char **argv,
+                            const struct config_arguments *arguments, struct error *error)
 {
     for (int at = 0; at < argc;) {
         struct str name, value;
@@ -161,7 +174,8 @@ enum err config_apply_flags(struct config *config, int argc, char **argv, struct
             continue;
         }
         enum err code = read_flag(argc, argv, &at, &name, &value, error);
-        if (code == ERR_OK && !str_eq(name, STR("config")))
+        bool is_setting = !str_eq(name, STR("config")) && own_index(arguments, name) < 0;
+        if (code == ERR_OK && is_setting)
             code = apply_flag(config, name, value, error);
         if (code != ERR_OK)
             return code;
@@ -172,7 +186,7 @@ enum err config_apply_flags(struct config *config, int argc, char **argv, struct
 enum err config_scan_arguments(struct arena *arena, int argc, char **argv,
                                struct config_arguments *ret, struct error *error)
 {
-    *ret = (struct config_arguments){.rest = ARENA_NEW_ARRAY(arena, (size_t)argc + 1, char *)};
+    ret->rest = ARENA_NEW_ARRAY(arena, (size_t)argc + 1, char *);
     for (int at = 0; at < argc;) {
         struct str name, value;
         if (!is_flag(argv[at])) {
@@ -182,13 +196,17 @@ enum err config_scan_arguments(struct arena *arena, int argc, char **argv,
         enum err code = read_flag(argc, argv, &at, &name, &value, error);
         if (code != ERR_OK)
             return code;
+        int own = own_index(ret, name);
+        if (own >= 0)
+            ret->own[own] = value;
         if (str_eq(name, STR("config")))
             ret->config_path = arena_cstr(arena, value);
     }
     return ERR_OK;
 }
 
-/* ---- All of it --------------------------------------------------------------------------------------- */
+/* ---- All of it
+ * --------------------------------------------------------------------------------------- */
 
 static const char *get_environment(void *user, const char *name)
 {
@@ -219,7 +237,7 @@ enum err config_load(struct arena *arena, int argc, char **argv, struct config *
     if (code == ERR_OK)
         code = config_set_environment(config, get_environment, NULL, error);
     if (code == ERR_OK)
-        code = config_apply_flags(config, argc, argv, error);
+        code = config_apply_flags(config, argc, argv, ret_arguments, error);
     if (code == ERR_OK)
         *ret_config = config;
     else

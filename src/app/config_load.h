@@ -12,25 +12,29 @@ MUST_USE enum err config_load_file(struct config *config, const char *path, stru
 MUST_USE enum err config_load_yaml(struct config *config, struct str text, const char *path,
                                    struct error *error);
 
-/* Variables of a `.env` file: NAME=value lines, comments with #, optional `export`, values bare or in
- * single or double quotes. Sets those that the process's environment lacks (setenv), before any
+/* Variables of a `.env` file: NAME=value lines, comments with #, optional `export`, values bare or
+ * in single or double quotes. Sets those that the process's environment lacks (setenv), before any
  * thread exists. A missing file is fine; a broken line is ERR_INVALID with its number. */
 MUST_USE enum err config_load_env_file(const char *path, struct error *error);
 
-/* Flags of a sub-command: --name value, --name=value, --set key=value, --config path. What is not a
- * flag stays in argv for the caller. */
+/* What a command line holds: --name value, --name=value, --set key=value, --config path, the
+ * sub-command's own options, and the rest. */
 struct config_arguments {
-    const char *config_path; /* of --config, or NULL */
-    char **rest;
+    const char *const *own_names; /* of the sub-command's options, NULL-terminated; or NULL */
+    struct str own[4];            /* their values, STR_NONE when not given */
+    const char *config_path;      /* of --config, or NULL */
+    char **rest;                  /* what is no flag, in order */
     int rest_count;
 };
-/* Finds --config and the rest; flags are applied by config_apply_flags once the file is loaded. */
+/* Finds everything but the settings; those are applied by config_apply_flags once the file is
+ * loaded. `ret->own_names` is set by the caller. */
 MUST_USE enum err config_scan_arguments(struct arena *arena, int argc, char **argv,
                                         struct config_arguments *ret, struct error *error);
 MUST_USE enum err config_apply_flags(struct config *config, int argc, char **argv,
-                                     struct error *error);
+                                     const struct config_arguments *arguments, struct error *error);
 
-/* All of it in order: .env, the file (--config, else ./parley.yaml, else /etc/parley/parley.yaml, if
- * there), environment, flags. */
-MUST_USE enum err config_load(struct arena *arena, int argc, char **argv, struct config **ret_config,
-                              struct config_arguments *ret_arguments, struct error *error);
+/* All of it in order: .env, the file (--config, else ./parley.yaml, else /etc/parley/parley.yaml,
+ * if there), environment, flags. */
+MUST_USE enum err config_load(struct arena *arena, int argc, char **argv,
+                              struct config **ret_config, struct config_arguments *ret_arguments,
+                              struct error *error);

@@ -87,8 +87,9 @@ static enum err open_level(struct reader *reader, bool is_list, size_t line)
         return wrong(reader, line, "nested too deeply");
     struct level *outer = reader->depth ? &reader->levels[reader->depth - 1] : NULL;
     if (outer ? outer->is_list || !outer->has_key : is_list)
-        return wrong(reader, line, is_list ? "a list is not expected here"
-                                           : "a list may hold simple values only");
+        return wrong(reader, line,
+                     is_list ? "a list is not expected here"
+                             : "a list may hold simple values only");
     size_t prefix_len = outer ? strlen(reader->name) : 0;
     reader->levels[reader->depth++] = (struct level){prefix_len, is_list, false};
     buf_clear(&reader->list);

@@ -34,7 +34,8 @@ struct host {
     struct api_host api;
 };
 
-/* ---- Snapshots -------------------------------------------------------------------------------------------- */
+/* ---- Snapshots
+ * -------------------------------------------------------------------------------------------- */
 
 static struct snapshot *add_snapshot_locked(struct host *host, struct config *config)
 {
@@ -69,7 +70,8 @@ static void config_release(void *user, const struct config *config)
 {
     struct host *host = user;
     pthread_mutex_lock(&host->lock);
-    LIST_EACH (&host->snapshots, link) {
+    LIST_EACH(&host->snapshots, link)
+    {
         struct snapshot *snapshot = LIST_ENTRY(link, struct snapshot, link);
         if (snapshot->config == config) {
             release_locked(snapshot);
@@ -79,7 +81,8 @@ static void config_release(void *user, const struct config *config)
     pthread_mutex_unlock(&host->lock);
 }
 
-/* ---- Secrets at rest ----------------------------------------------------------------------------------------- */
+/* ---- Secrets at rest
+ * ----------------------------------------------------------------------------------------- */
 
 /* A secret setting is stored as base64 of its sealed text, its name being the context: it cannot be
  * read without secret.key, nor moved to another setting. */
@@ -106,7 +109,9 @@ static bool is_secret(const struct config *config, struct str name)
     return config_find(config, name, &value) && value.key->type == CONFIG_SECRET;
 }
 
-/* ---- Loading ------------------------------------------------------------------------------------------------- */
+/* ---- Loading
+ * -------------------------------------------------------------------------------------------------
+ */
 
 struct loading {
     struct config *config;
@@ -150,7 +155,9 @@ enum err host_load_stored(struct config *config, struct store *store, struct log
     return store_read_now(store, load_stored, &loading, error);
 }
 
-/* ---- Changing ------------------------------------------------------------------------------------------------ */
+/* ---- Changing
+ * ------------------------------------------------------------------------------------------------
+ */
 
 struct change {
     struct host *host;
@@ -175,8 +182,8 @@ static enum err store_change(struct store_tx *tx, void *user, struct error *erro
         if (!text.data)
             code = store_setting_delete(tx, name, error);
         else if (is_secret(config, name))
-            code = store_setting_set(
-                tx, name, seal(change->arena, change->host->store, name, text), error);
+            code = store_setting_set(tx, name, seal(change->arena, change->host->store, name, text),
+                                     error);
         else
             code = store_setting_set(tx, name, text, error);
     }
@@ -246,7 +253,8 @@ static void config_change(void *user, struct loop *loop, const struct str *names
     store_write(change->host->store, loop, &change->job);
 }
 
-/* ---- Asking a provider ------------------------------------------------------------------------------------------ */
+/* ---- Asking a provider
+ * ------------------------------------------------------------------------------------------ */
 
 struct question {
     struct host *host;
@@ -280,8 +288,8 @@ static void ask(void *user)
                      question->name, on_refreshed, question);
 }
 
-static void provider_check(void *user, struct loop *loop, struct str name,
-                           void (*done)(void *user), void *done_user)
+static void provider_check(void *user, struct loop *loop, struct str name, void (*done)(void *user),
+                           void *done_user)
 {
     struct question *question = calloc(1, sizeof *question);
     ASSERT(question);
@@ -293,7 +301,9 @@ static void provider_check(void *user, struct loop *loop, struct str name,
     loop_post(worker_loop(question->host->worker), &question->task, ask, question);
 }
 
-/* ---- Life --------------------------------------------------------------------------------------------------------- */
+/* ---- Life
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_ready(void *user)
 {
@@ -311,7 +321,7 @@ struct host *host_new(struct config *config, struct store *store, struct registr
     host->store = store;
     host->registry = registry;
     host->log = log;
-    host->api = (struct api_host){host,           config_acquire, config_release,
+    host->api = (struct api_host){host,          config_acquire, config_release,
                                   config_change, provider_check, is_ready};
     return host;
 }

@@ -1,5 +1,5 @@
-/* Host: what the doors ask of the wiring: the configuration in force, changing it, asking providers.
- * Changes and questions run on the first worker's loop, where the registry lives. */
+/* Host: what the doors ask of the wiring: the configuration in force, changing it, asking
+ * providers. Changes and questions run on the first worker's loop, where the registry lives. */
 #pragma once
 
 #include "api/api.h"

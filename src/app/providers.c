@@ -53,8 +53,7 @@ static struct str base_url_of(struct building *b, struct str name, struct str ki
 {
     struct str text = text_of(b, name, "base_url");
     char url[URL_BYTES_MAX];
-    if (str_eq(kind, STR("ollama")) && text.len &&
-        provider_ollama_base_url(text, url, sizeof url))
+    if (str_eq(kind, STR("ollama")) && text.len && provider_ollama_base_url(text, url, sizeof url))
         return arena_str(b->arena, str_from_cstr(url));
     return text;
 }

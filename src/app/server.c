@@ -46,7 +46,8 @@ void server_socket_path(const struct config *config, char *ret, size_t size)
     snprintf(ret, size, "%.*s/parley.sock", STR_ARG(config_get(config, "data.directory")));
 }
 
-/* ---- Starting ---------------------------------------------------------------------------------------------- */
+/* ---- Starting
+ * ---------------------------------------------------------------------------------------------- */
 
 static struct log *make_log(const struct config *config, enum server_mode mode)
 {
@@ -73,7 +74,6 @@ static enum err check_database_url(const struct config *config, struct error *er
     return ERR_UNSUPPORTED;
 }
 
-/* With a configuration check nothing may be left behind: it works in a folder that is removed. */
 static enum err open_data(struct server *server, struct config *config, struct error *error)
 {
     char directory[4096];
@@ -159,8 +159,6 @@ static enum err listen_tcp(struct server *server, struct error *error)
 static enum err listen_all(struct server *server, struct error *error)
 {
     char path[4200];
-    if (server->mode == SERVER_CHECK)
-        return ERR_OK;
     server_socket_path(server->config, path, sizeof path);
     enum err code = worker_listen_unix(server->workers[0], path, true, error);
     if (server->mode != SERVER_FULL || code != ERR_OK)
@@ -233,7 +231,8 @@ void server_free(struct server *server)
     free(server);
 }
 
-/* ---- The first account, from the environment ------------------------------------------------------------- */
+/* ---- The first account, from the environment
+ * ------------------------------------------------------------- */
 
 static void on_admin(void *user, enum err code, const struct error *error,
                      const struct store_user *created)
@@ -256,13 +255,16 @@ static void make_first_account(struct server *server)
                         ROLE_ADMIN, account_setup_token(server->account), on_admin, server);
 }
 
-/* ---- Running ----------------------------------------------------------------------------------------------- */
+/* ---- Running
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void refresh(void *user)
 {
     struct server *server = user;
     struct loop *loop = worker_loop(server->workers[0]);
-    registry_refresh(server->registry, loop, worker_client(server->workers[0]), STR(""), NULL, NULL);
+    registry_refresh(server->registry, loop, worker_client(server->workers[0]), STR(""), NULL,
+                     NULL);
     loop_timer_set(loop, &server->refresh_timer, REFRESH_MS, refresh, server);
 }
 

@@ -6,15 +6,14 @@
 struct server;
 
 enum server_mode {
-    SERVER_FULL,  /* listens where the configuration says, and on the local socket */
-    SERVER_LOCAL, /* one worker and the local socket only: for sub-commands while no server runs */
-    SERVER_CHECK  /* one worker, nothing listens, nothing is stored */
+    SERVER_FULL, /* listens where the configuration says, and on the local socket */
+    SERVER_LOCAL /* one worker and the local socket only: for sub-commands while no server runs */
 };
 
 /* Opens the data, recovers, makes the workers, listens. Takes `config` over (also on failure).
  * Messages are for a person. Blocks. */
-MUST_USE enum err server_new(struct config *config, enum server_mode mode, struct server **ret_server,
-                             struct error *error);
+MUST_USE enum err server_new(struct config *config, enum server_mode mode,
+                             struct server **ret_server, struct error *error);
 void server_free(struct server *server);
 
 /* Runs on the calling thread (which is the first worker's) until server_stop has done its work. */

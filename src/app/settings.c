@@ -5,10 +5,14 @@
 #define DAY_MS       (24LL * 3600 * 1000)
 /* A key that only the file, the environment or a flag can set. */
 #define FIXED(name, type, default_text, options, minimum, maximum, description)                    \
-    {name, type, default_text, options, minimum, maximum, false, description}
+    {                                                                                              \
+        name, type, default_text, options, minimum, maximum, false, description                    \
+    }
 /* One that can also be set in the browser. */
 #define STORABLE(name, type, default_text, options, minimum, maximum, description)                 \
-    {name, type, default_text, options, minimum, maximum, true, description}
+    {                                                                                              \
+        name, type, default_text, options, minimum, maximum, true, description                     \
+    }
 
 static const struct config_key keys[] = {
     FIXED("server.host", CONFIG_STRING, "127.0.0.1", NULL, 0, 255,
@@ -42,13 +46,15 @@ static const struct config_key keys[] = {
           "PEM file of the roots to trust for providers; empty: the system's."),
     FIXED("log.level", CONFIG_ENUM, "info", "debug|info|warning|error", 0, 0,
           "Least level that is logged."),
-    FIXED("log.format", CONFIG_ENUM, "text", "text|json", 0, 0, "Form of the log on standard error."),
+    FIXED("log.format", CONFIG_ENUM, "text", "text|json", 0, 0,
+          "Form of the log on standard error."),
     FIXED("setup.admin_email", CONFIG_STRING, NULL, NULL, 0, 254,
           "Makes the first account at start, together with setup.admin_password."),
     FIXED("setup.admin_password", CONFIG_SECRET, NULL, NULL, 0, 1024, "Its password."),
     FIXED("proxy.https", CONFIG_SECRET, NULL, NULL, 0, 2000, "Proxy for https providers."),
     FIXED("proxy.http", CONFIG_SECRET, NULL, NULL, 0, 2000, "Proxy for http providers."),
-    FIXED("proxy.no", CONFIG_STRING, NULL, NULL, 0, 4000, "Hosts that are reached without a proxy."),
+    FIXED("proxy.no", CONFIG_STRING, NULL, NULL, 0, 4000,
+          "Hosts that are reached without a proxy."),
     STORABLE("chat.default_model", CONFIG_STRING, "", NULL, 0, 300,
              "Model of new conversations, as provider/model; empty: the first there is."),
     STORABLE("eliza.delay_ms", CONFIG_INTEGER, "25", NULL, 0, 10000,
@@ -129,9 +135,8 @@ static const struct config_alias environment[] = {
 };
 
 static const struct config_alias flags[] = {
-    {"host", "server.host"},     {"port", "server.port"},
-    {"data-dir", "data.directory"}, {"tls-cert", "tls.cert"},
-    {"tls-key", "tls.key"},      {"log-level", "log.level"},
+    {"host", "server.host"},      {"port", "server.port"},   {"data-dir", "data.directory"},
+    {"tls-cert", "tls.cert"},     {"tls-key", "tls.key"},    {"log-level", "log.level"},
     {"log-format", "log.format"}, {"loops", "server.loops"},
 };
 

@@ -178,13 +178,13 @@ struct http_client *worker_client(struct worker *worker)
     return worker->client;
 }
 
-/* ---- Listening ------------------------------------------------------------------------------------------ */
+/* ---- Listening
+ * ------------------------------------------------------------------------------------------ */
 
 static void on_accept(void *user, int fd)
 {
     struct acceptor *acceptor = user;
-    http_server_accept(acceptor->server, fd,
-                       acceptor->uses_tls ? acceptor->worker->tls : NULL);
+    http_server_accept(acceptor->server, fd, acceptor->uses_tls ? acceptor->worker->tls : NULL);
 }
 
 static struct acceptor *acceptor_new(struct worker *worker, bool is_local)
@@ -246,7 +246,8 @@ void worker_set_tls(struct worker *worker, struct tls_context *tls)
     loop_post(worker->loop, &worker->tls_task, swap_tls, worker);
 }
 
-/* ---- Running ---------------------------------------------------------------------------------------------- */
+/* ---- Running
+ * ---------------------------------------------------------------------------------------------- */
 
 static void *thread_main(void *user)
 {
@@ -274,7 +275,9 @@ void worker_join(struct worker *worker)
     worker->has_thread = false;
 }
 
-/* ---- Ending -------------------------------------------------------------------------------------------------- */
+/* ---- Ending
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static void on_last(void *user)
 {

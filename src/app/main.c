@@ -1,0 +1,92 @@
+/* parley: the command line. Finds the sub-command, loads the configuration, hands both over. */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/commands.h"
+
+static const char *const user_options[] = {"name", "role", NULL};
+static const char *const key_options[] = {"user", NULL};
+
+const struct command commands[] = {
+    {"serve", "", "start the server", NULL, command_serve},
+    {"check", "", "print every setting with its source and test every provider", NULL,
+     command_check},
+    {"user", "create EMAIL [--name NAME] [--role admin] | list",
+     "add or list people; the password is read from standard input", user_options, command_user},
+    {"key", "create NAME [--user EMAIL] | list | revoke ID", "API keys for programs", key_options,
+     command_key},
+    {"backup", "FILE", "copy the database while it is in use", NULL, command_backup},
+    {0},
+};
+
+static int print_help(void)
+{
+    printf("parley %s: a chat platform for every language model\n\n", PARLEY_VERSION);
+    for (const struct command *command = commands; command->name; command++)
+        printf("  parley %s %s\n      %s\n", command->name, command->usage, command->summary);
+    printf("  parley version\n      print the version\n\n"
+           "Flags of every command: --config FILE, --data-dir DIR, --set key=value;\n"
+           "of serve also: --host, --port, --tls-cert, --tls-key, --log-level, --log-format.\n"
+           "parley check lists every setting.\n");
+    return 0;
+}
+
+int command_fail(const struct error *error)
+{
+    const char *remedy = error_remedy_text(error);
+    fprintf(stderr, "parley: %s%s%s\n", error->field, error->field[0] ? ": " : "",
+            error_message(error));
+    if (remedy[0])
+        fprintf(stderr, "  %s\n", remedy);
+    return 1;
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (const struct command *command = commands; command->name; command++)
+        if (strcmp(command->name, name) == 0)
+            return command;
+    return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *nearest = NULL;
+    size_t best = 3;
+    for (const struct command *command = commands; command->name; command++) {
+        size_t distance = str_distance(str_from_cstr(name), str_from_cstr(command->name));
+        if (distance < best) {
+            best = distance;
+            nearest = command->name;
+        }
+    }
+    fprintf(stderr, "parley: there is no command '%s'%s%s%s; see parley help\n", name,
+            nearest ? ": did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    return 2;
+}
+
+static int run_command(const struct command *command, int argc, char **argv)
+{
+    struct arena *arena = arena_new(1024 * 1024);
+    struct config_arguments arguments = {.own_names = command->options};
+    struct config *config = NULL;
+    struct error error = {0};
+    enum err code = config_load(arena, argc, argv, &config, &arguments, &error);
+    error.code = code;
+    int status = code == ERR_OK ? command->run(config, &arguments) : command_fail(&error) + 1;
+    arena_free(arena);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "help";
+    if (strcmp(name, "version") == 0 || strcmp(name, "--version") == 0) {
+        puts(PARLEY_VERSION);
+        return 0;
+    }
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return print_help();
+    const struct command *command = find_command(name);
+    return command ? run_command(command, argc - 2, argv + 2) : unknown_command(name);
+}
