@@ -61,6 +61,9 @@ MUST_USE enum err store_key_insert(struct store_tx *tx, const struct store_key *
                                    struct error *error);
 MUST_USE enum err store_key_update(struct store_tx *tx, const struct store_key *key,
                                    struct error *error);
+/* Sets last_used_ms alone, when it is later than what is stored; a key that is gone is ERR_OK. */
+MUST_USE enum err store_key_touch(struct store_tx *tx, const struct id *owner, const struct id *id,
+                                  int64_t last_used_ms, struct error *error);
 MUST_USE enum err store_key_list(struct store_tx *tx, struct arena *arena,
                                  struct store_key **ret_keys, size_t *ret_count,
                                  struct error *error);

@@ -18,6 +18,9 @@ struct store_options {
     int readers;                     /* reader threads [2] */
     struct log *log;                 /* borrowed */
     struct metric_registry *metrics; /* borrowed; may be NULL */
+    int checkpoint_pages;            /* [1,000] log pages after which it goes into the database */
+    int busy_timeout_ms;             /* [5,000] how long a lock of another program is waited for */
+    const char *vfs; /* for tests only: the name of SQLite's VFS; NULL: the system's */
 };
 
 /* Opens or creates the database (`parley.db`, mode 0600), takes the lock on the directory, checks
@@ -46,11 +49,13 @@ struct store_job {
     struct error error;
 };
 
-/* Queues a job; never fails, `done` always comes (also with ERR_UNAVAILABLE while closing). Jobs of
- * one loop are written in their order. Any thread that owns `loop`. */
+/* Queues a job; never fails, `done` always comes (also with ERR_UNAVAILABLE while closing), unless
+ * `loop` is freed before. Jobs of one loop are written in their order. Any thread. With a `loop` of
+ * NULL, `done` runs on a thread of the store's and must not block: for what nobody waits for. */
 void store_write(struct store *store, struct loop *loop, struct store_job *job);
 void store_read(struct store *store, struct loop *loop, struct store_job *job);
-/* The same at once on the calling thread, for start-up, sub-commands and tests. Blocks. */
+/* The same, waiting for the result: for start-up, sub-commands and tests. Never from inside a
+ * job's run or done. */
 MUST_USE enum err store_write_now(struct store *store,
                                   enum err (*run)(struct store_tx *tx, void *user,
                                                   struct error *error),
@@ -61,7 +66,9 @@ MUST_USE enum err store_read_now(struct store *store,
                                  void *user, struct error *error);
 
 /* A consistent copy of the database at `path` (must not exist, mode 0600), made in short steps
- * beside the running server. Blocks: call from the pool. */
+ * beside the running server. Blocks: call from the pool, and not beyond store_close. ERR_CONFLICT:
+ * `path` exists, or another backup is under way. The copy is the database alone: secret.key, which
+ * what is sealed in it needs, is not in it. */
 MUST_USE enum err store_backup(struct store *store, const char *path, uint64_t *ret_bytes,
                                struct error *error);
 

@@ -1,0 +1,160 @@
+/* The schema. A step is never edited once released: the next one changes what it made. Owner and
+ * time lead the keys; tables are clustered by them (WITHOUT ROWID), so that one person's rows lie
+ * together. There is no foreign key from conversations to users: one person's data can be moved by
+ * itself. */
+#include "store/migrations.h"
+
+#include <stdio.h>
+
+enum { APPLICATION_ID = 0x5061726C }; /* "Parl" */
+
+static const char *const steps[] = {
+    /* 1: people, conversations, settings */
+    "CREATE TABLE users ("
+    "  id TEXT NOT NULL PRIMARY KEY,"
+    "  email TEXT NOT NULL UNIQUE,"
+    "  name TEXT NOT NULL,"
+    "  role TEXT NOT NULL CHECK (role IN ('admin', 'user')),"
+    "  password_hash TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  disabled INTEGER NOT NULL CHECK (disabled IN (0, 1))"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE sessions ("
+    "  token_hash BLOB NOT NULL PRIMARY KEY CHECK (length(token_hash) = 32),"
+    "  user TEXT NOT NULL REFERENCES users (id),"
+    "  created_ms INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX sessions_by_expiry ON sessions (expires_ms);"
+    "CREATE TABLE keys ("
+    "  owner TEXT NOT NULL REFERENCES users (id),"
+    "  id TEXT NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  prefix TEXT NOT NULL,"
+    "  key_hash BLOB NOT NULL UNIQUE CHECK (length(key_hash) = 32),"
+    "  pepper_version INTEGER NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  last_used_ms INTEGER NOT NULL,"
+    "  revoked INTEGER NOT NULL CHECK (revoked IN (0, 1)),"
+    "  PRIMARY KEY (owner, id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE settings ("
+    "  key TEXT NOT NULL PRIMARY KEY,"
+    "  value TEXT NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE conversations ("
+    "  owner TEXT NOT NULL,"
+    "  id TEXT NOT NULL,"
+    "  title TEXT NOT NULL,"
+    "  model TEXT NOT NULL,"
+    "  leaf TEXT,"
+    "  created_ms INTEGER NOT NULL,"
+    "  updated_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY (owner, id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX conversations_by_time ON conversations (owner, updated_ms, id);"
+    "CREATE TABLE messages ("
+    "  owner TEXT NOT NULL,"
+    "  conversation TEXT NOT NULL,"
+    "  id TEXT NOT NULL,"
+    "  parent TEXT,"
+    "  role TEXT NOT NULL CHECK (role IN ('user', 'assistant')),"
+    "  status INTEGER NOT NULL CHECK (status BETWEEN 0 AND 4),"
+    "  content TEXT NOT NULL,"
+    "  model TEXT NOT NULL,"
+    "  finish TEXT NOT NULL,"
+    "  error TEXT NOT NULL,"
+    "  usage TEXT NOT NULL,"
+    "  run TEXT,"
+    "  created_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY (owner, conversation, id),"
+    "  FOREIGN KEY (owner, conversation) REFERENCES conversations (owner, id) ON DELETE CASCADE"
+    ") STRICT, WITHOUT ROWID;"
+    /* 1 is STORE_STATUS_STREAMING: what a crash left behind is found without reading the rest. */
+    "CREATE INDEX messages_streaming ON messages (owner, conversation, id) WHERE status = 1;"
+    /* One row, written to prove that the disk takes writes again; see writer.c. */
+    "CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL) STRICT;"
+    "INSERT INTO probe (id, count) VALUES (1, 0);",
+};
+enum { STEPS = sizeof steps / sizeof steps[0] };
+
+/* Version 0 with nothing in it is a new database. */
+static enum err read_version(struct sqlite *sqlite, int64_t *ret_version, struct error *error)
+{
+    int64_t application = 0, version = 0, objects = 0;
+    enum err code;
+    if ((code = sqlite_number(sqlite, "PRAGMA application_id", &application, error)) != ERR_OK ||
+        (code = sqlite_number(sqlite, "PRAGMA user_version", &version, error)) != ERR_OK ||
+        (code = sqlite_number(sqlite, "SELECT count(*) FROM sqlite_schema", &objects, error)) !=
+            ERR_OK)
+        return code;
+    bool empty = application == 0 && version == 0 && objects == 0;
+    if (!empty && application != APPLICATION_ID) {
+        error_set(error, ERR_CORRUPT, NULL, "parley.db is a database of another program");
+        error_remedy(error, "Choose another data directory.");
+        return ERR_CORRUPT;
+    }
+    if (version < 0 || version > STEPS) {
+        error_set(error, ERR_CORRUPT, NULL,
+                  "the database has schema version %lld; this Parley knows up to %d",
+                  (long long)version, (int)STEPS);
+        error_remedy(error, "Use the newer Parley that wrote it.");
+        return ERR_CORRUPT;
+    }
+    *ret_version = version;
+    return ERR_OK;
+}
+
+static enum err apply_step(struct sqlite *sqlite, int64_t step, struct error *error)
+{
+    char mark[96];
+    snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %lld;",
+             (int)APPLICATION_ID, (long long)step + 1);
+    enum err code = sqlite_exec(sqlite, "BEGIN IMMEDIATE", error);
+    if (code != ERR_OK)
+        return code;
+    if ((code = sqlite_exec(sqlite, steps[step], error)) == ERR_OK &&
+        (code = sqlite_exec(sqlite, mark, error)) == ERR_OK &&
+        (code = sqlite_exec(sqlite, "COMMIT", error)) == ERR_OK)
+        return ERR_OK;
+    if (!sqlite3_get_autocommit(sqlite_handle(sqlite)) &&
+        sqlite_exec(sqlite, "ROLLBACK", NULL) != ERR_OK)
+        return ERR_STORAGE;
+    return code;
+}
+
+/* A file system without shared memory leaves the mode as it was, and says so only in the row. */
+static enum err switch_to_log(struct sqlite *sqlite, struct error *error)
+{
+    struct arena *arena = arena_new(1024);
+    struct query query = query_begin(sqlite, "PRAGMA journal_mode = WAL");
+    bool switched = query_next(&query) && str_eq(query_text(&query, arena), STR("wal"));
+    enum err code = query_end(&query, error);
+    arena_free(arena);
+    if (code == ERR_OK && !switched) {
+        code = error_set(error, ERR_STORAGE, NULL,
+                         "the file system of the data directory has no shared memory");
+        error_remedy(error, "Put it on a local disk.");
+    }
+    return code;
+}
+
+enum err migrations_apply(struct sqlite *sqlite, struct error *error)
+{
+    int64_t version;
+    enum err code = read_version(sqlite, &version, error);
+    if (code == ERR_OK)
+        code = switch_to_log(sqlite, error);
+    while (code == ERR_OK && version < STEPS)
+        code = apply_step(sqlite, version++, error);
+    return code;
+}
+
+enum err migrations_verify(struct sqlite *sqlite, struct error *error)
+{
+    int64_t version;
+    enum err code = read_version(sqlite, &version, error);
+    if (code == ERR_OK && version != STEPS)
+        return error_set(error, ERR_CORRUPT, NULL, "the database has lost its schema");
+    return code;
+}
