@@ -18,6 +18,7 @@ struct journal_options {
     const char *directory;      /* DATA_DIR; "journal" is made below it */
     uint64_t sync_interval_ms;  /* [1,000]; 0: never by itself */
     uint64_t segment_bytes_max; /* [64 MiB] a new segment begins beyond it */
+    int (*sync)(int fd);        /* for tests only: in place of fdatasync */
 };
 
 struct journal_record {
@@ -31,13 +32,14 @@ enum { JOURNAL_PAYLOAD_BYTES_MAX = 16 * 1024 * 1024 };
 /* Begins a new segment for this loop, with a generation above every one found. */
 MUST_USE enum err journal_open(struct loop *loop, const struct journal_options *options,
                                struct journal **ret_journal, struct error *error);
-/* Writes and syncs what is pending (blocks shortly), closes; removes the segment when nothing in it
- * is still needed. */
+/* Writes and syncs what is pending (blocks shortly), closes; removes the segments in which nothing
+ * is still needed. Before loop_free. NULL is allowed. */
 void journal_close(struct journal *journal);
 
 /* Appends; written at the end of this turn. A record begins an interest in its id: the segment is
- * kept until journal_release(id). After a failed write (disk full) ERR_STORAGE comes from here
- * until writing works again; what was appended before stays valid. */
+ * kept until journal_release(id). After a failed write or sync (disk full) ERR_STORAGE comes from
+ * here until writing works again, which each call and each interval tries; what was appended
+ * before stays valid. ERR_TOO_BIG: the payload is over its maximum. */
 MUST_USE enum err journal_append(struct journal *journal, const struct journal_record *record);
 /* What `id` wrote is in the database now: segments that nobody needs are removed. */
 void journal_release(struct journal *journal, const struct id *id);
