@@ -38,6 +38,7 @@ struct account_options {
 /* Loads people, sessions and keys. Blocks; at start-up. */
 MUST_USE enum err account_open(const struct account_options *options, struct account **ret_account,
                                struct error *error);
+/* After every change has been answered, and before store_close. NULL is allowed. */
 void account_close(struct account *account);
 
 /* ---- Who is this? Memory only, any thread
@@ -64,8 +65,9 @@ struct str account_setup_token(struct account *account);
 
 /* ---- Changes: answered on the caller's loop after the commit
  * ----------------------------------------- */
-/* `done(user, code, error, ...)` comes exactly once, never before the call returns. What the views
- * show is valid during the call. Passwords are hashed in the pool (argon2id, 19 MiB, t=2). */
+/* `done(user, code, error, ...)` comes exactly once, never before the call returns. `error` is NULL
+ * with ERR_OK, and the records and texts are absent without. What the views show is valid during
+ * the call. Passwords are hashed in the pool (argon2id, 19 MiB, t=2). */
 typedef void account_user_done_fn(void *user, enum err code, const struct error *error,
                                   const struct store_user *created);
 /* Email (needs an @, up to 254 bytes, lower-cased), password (8 to 1,024 bytes, or empty for none),
@@ -78,8 +80,8 @@ void account_create_user(struct account *account, struct loop *loop, struct str 
 typedef void account_session_done_fn(void *user, enum err code, const struct error *error,
                                      const struct store_user *person, struct str token);
 /* Checks the password (the same time for an unknown email) and begins a session. Wrong:
- * ERR_UNAUTHENTICATED; after 10 wrong ones for one email or address in 15 minutes:
- * ERR_RATE_LIMITED. */
+ * ERR_UNAUTHENTICATED; after 10 wrong ones for one email or address (an IPv6 address counts as its
+ * /64) in 15 minutes: ERR_RATE_LIMITED; too many hashing at once: ERR_UNAVAILABLE. */
 void account_sign_in(struct account *account, struct loop *loop, struct str email,
                      struct str password, struct str peer_address, account_session_done_fn *done,
                      void *user);
@@ -87,6 +89,7 @@ void account_sign_in(struct account *account, struct loop *loop, struct str emai
 void account_begin_session(struct account *account, struct loop *loop, const struct id *person,
                            account_session_done_fn *done, void *user);
 typedef void account_done_fn(void *user, enum err code, const struct error *error);
+/* At once in memory, then on disk. An unknown token is ERR_OK: it is signed out. */
 void account_sign_out(struct account *account, struct loop *loop, struct str token,
                       account_done_fn *done, void *user);
 typedef void account_key_done_fn(void *user, enum err code, const struct error *error,
@@ -95,7 +98,8 @@ typedef void account_key_done_fn(void *user, enum err code, const struct error *
  * shown this once, and stored as an HMAC under a versioned pepper derived from store_secret. */
 void account_create_key(struct account *account, struct loop *loop, const struct id *owner,
                         struct str name, account_key_done_fn *done, void *user);
-/* Works at once on every loop. `owner` none: any owner's (administrators). */
+/* Works at once on every loop, also when the disk then refuses (ERR_STORAGE: it would be back after
+ * a restart; call again). `owner` none: any owner's (administrators). */
 void account_revoke_key(struct account *account, struct loop *loop, const struct id *owner,
                         const struct id *key, account_done_fn *done, void *user);
 /* The keys of `owner` (none: everybody's), copied into the arena. Memory only. */
