@@ -132,8 +132,19 @@ int64_t dialect_parse_duration_ms(struct str text);
 /* The class by HTTP status alone, where nothing better is known. */
 enum err dialect_class_of_status(int status);
 /* Finds a message in any of the error shapes that servers send (error.message, error as a string,
- * message, detail[0].msg, detail, [{error}], raw text cut): never NULL, cut to fit. */
+ * message, detail[0].msg, detail, [{error}], raw text cut) and sets message (never empty, what
+ * looks like a credential is masked), type, code and field. Class, retry_after_ms and request_id
+ * stay untouched; http_status too, unless it is 0 or 200 and the code is a status (400 to 599). */
 void dialect_fill_error(struct arena *arena, struct str body, struct llm_error *ret_error);
+/* The same from a value that was parsed already: the object with the member "error", or the error
+ * itself. */
+void dialect_fill_error_value(struct arena *arena, yyjson_val *value, struct llm_error *ret_error);
+/* Sets the header-borne fields of an error: http_status, retry_after_ms (with the hint in
+ * ret_error->message), request_id (x-request-id, request-id, apim-request-id, ...). */
+void dialect_fill_headers(int status, const struct http_headers *headers,
+                          struct llm_error *ret_error);
+/* An error of our own making, without anything else set. */
+void dialect_error_set(struct llm_error *ret_error, enum err class, const char *message);
 /* Builds the effective class from text that every family shares ("maximum context length", ...), or
  * ERR_OK when it says nothing. */
 enum err dialect_class_of_text(struct str message);

@@ -144,8 +144,27 @@ struct llm_request {
 };
 
 /* Whether two requests mean the same: every field but origin and unmapped; JSON texts (schemas,
- * arguments) compare as JSON values, or as text when not valid. Scratch memory from `arena`. */
+ * arguments) compare as JSON values, or as text when not valid; an opaque's empty (unknown) model
+ * equals any. Scratch memory from `arena`. */
 bool llm_request_equal(struct arena *arena, const struct llm_request *a,
                        const struct llm_request *b);
 bool llm_message_equal(struct arena *arena, const struct llm_message *a,
                        const struct llm_message *b);
+bool llm_parts_equal(struct arena *arena, const struct llm_part *a, size_t a_count,
+                     const struct llm_part *b, size_t b_count);
+
+/* ---- Canonical form of tool results ----------------------------------------------------------
+ * Tool results stand in messages of role LLM_TOOL, which hold nothing else; decoders put the
+ * results of one turn into one such message (they join neighbours), and what a user says beside
+ * them into a message of its own behind it. Where a wire form has no name at a result, decoders
+ * take it from the call with the same id, so an encoder loses LLM_FIELD_PART_NAME only when the
+ * part's name differs from that. */
+
+/* Which call id has which name: a map_new() that is fed the parts in order (they are borrowed by
+ * it). A later call with the same id wins. */
+struct map;
+void llm_call_names_note(struct map *names, const struct llm_part *part);
+/* The name of the latest call with that id, or STR_NONE. */
+struct str llm_call_names_find(const struct map *names, struct str call_id);
+/* Gives every tool result without a name that of its call, if the call came before it. */
+void llm_request_name_results(struct llm_request *request);

@@ -78,9 +78,27 @@ struct llm_event {
 };
 
 /* Parts are built from events by llm_builder so: TEXT, REASONING, REFUSAL append to the last part
- * when it has that kind and no opaque came since, else begin a new one. TOOL_START begins a
- * TOOL_CALL part. OPAQUE is added to: the tool call `index` when opaque is for a call (index >= 0),
- * else the last part when it is TEXT or REASONING, else to a new REASONING part without text. */
+ * when it has that kind and no opaque came since, else begin a new one (an empty text may begin
+ * one). TOOL_START begins a TOOL_CALL part. OPAQUE is added to: the tool call `index` when opaque
+ * is for a call (index >= 0; so set -1 when it is not), else the last part when it is TEXT or
+ * REASONING, else to a new REASONING part without text. The cursor below is that rule. */
+
+/* Says for each event of an answer to which part of the response it belongs; for encoders that
+ * report losses by part. Zero-initialise with the arena. */
+struct llm_cursor {
+    struct arena *arena;
+    int part; /* the newest one; part_count - 1 */
+    int part_count;
+    enum llm_part_kind kind; /* of the newest */
+    bool closed;             /* an opaque came: the next text begins a new part */
+    int *calls;              /* part of each tool call, by index; -1: none */
+    size_t call_count;
+    size_t call_capacity;
+};
+void llm_cursor_init(struct llm_cursor *cursor, struct arena *arena);
+/* The part that `event` belongs to, or -1 (START, USAGE, an unknown call, ...). *ret_begins (may be
+ * NULL): whether the event begins it. */
+int llm_cursor_add(struct llm_cursor *cursor, const struct llm_event *event, bool *ret_begins);
 
 /* A whole answer. */
 struct llm_response {
@@ -100,14 +118,19 @@ bool llm_response_equal(struct arena *arena, const struct llm_response *a,
 /* ---- Builder: events to a response
  * ----------------------------------------------------------------- */
 struct llm_builder;
-/* In the arena; `bytes_max` bounds the sum of all texts: over it llm_builder_add gives ERR_TOO_BIG.
- */
+/* What each part and each opaque counts beside its texts. */
+enum { LLM_BUILDER_ITEM_COST = 256 };
+/* In the arena; `bytes_max` bounds the sum of all texts, with LLM_BUILDER_ITEM_COST for each part
+ * and opaque: over it llm_builder_add gives ERR_TOO_BIG (also over LLM_CALLS_MAX tool calls). */
 struct llm_builder *llm_builder_new(struct arena *arena, size_t bytes_max);
 MUST_USE enum err llm_builder_add(struct llm_builder *builder, const struct llm_event *event);
 /* What was built so far (also in mid-answer); views into the arena, parts may be added later. */
 const struct llm_response *llm_builder_response(struct llm_builder *builder);
 /* The error that came, or NULL. */
 const struct llm_error *llm_builder_error(const struct llm_builder *builder);
+
+/* More tool calls than this in one answer are an error (ERR_TOO_BIG). */
+enum { LLM_CALLS_MAX = 1024 };
 
 /* The reverse: calls `emit` with the events of a whole response: START, its parts in order (each
  * text as one increment), USAGE if known, FINISH, END. */

@@ -1,0 +1,242 @@
+/* Builder: the events of an answer become a response. Used where an answer is needed whole: stored,
+ * cached, sent to a door that does not stream; and by decoders of whole answers. */
+#include <string.h>
+
+#include "base/vec.h"
+#include "llm/response.h"
+
+/* ---- Cursor: which part an event belongs to -------------------------------------------------- */
+
+void llm_cursor_init(struct llm_cursor *cursor, struct arena *arena)
+{
+    *cursor = (struct llm_cursor){.arena = arena, .part = -1};
+}
+
+static int begin_part(struct llm_cursor *cursor, enum llm_part_kind kind, bool *begins)
+{
+    cursor->part = cursor->part_count++;
+    cursor->kind = kind;
+    cursor->closed = false;
+    *begins = true;
+    return cursor->part;
+}
+
+static int add_text(struct llm_cursor *cursor, enum llm_part_kind kind, bool *begins)
+{
+    bool goes_on = cursor->part >= 0 && cursor->kind == kind && !cursor->closed;
+    return goes_on ? cursor->part : begin_part(cursor, kind, begins);
+}
+
+static int call_part(const struct llm_cursor *cursor, int index)
+{
+    return index >= 0 && (size_t)index < cursor->call_count ? cursor->calls[index] : -1;
+}
+
+static int add_call(struct llm_cursor *cursor, int index, bool *begins)
+{
+    if (index < 0 || index >= LLM_CALLS_MAX)
+        return -1;
+    while (cursor->call_count <= (size_t)index)
+        *VEC_PUSH(cursor->arena, cursor->calls, cursor->call_count, cursor->call_capacity) = -1;
+    if (cursor->calls[index] < 0)
+        cursor->calls[index] = begin_part(cursor, LLM_PART_TOOL_CALL, begins);
+    return cursor->calls[index];
+}
+
+static int add_opaque(struct llm_cursor *cursor, int index, bool *begins)
+{
+    int call = call_part(cursor, index);
+    if (call >= 0)
+        return call;
+    bool fits =
+        cursor->part >= 0 && (cursor->kind == LLM_PART_TEXT || cursor->kind == LLM_PART_REASONING);
+    if (!fits)
+        begin_part(cursor, LLM_PART_REASONING, begins);
+    cursor->closed = true;
+    return cursor->part;
+}
+
+int llm_cursor_add(struct llm_cursor *cursor, const struct llm_event *event, bool *ret_begins)
+{
+    bool ignored;
+    bool *begins = ret_begins ? ret_begins : &ignored;
+    *begins = false;
+    switch (event->kind) {
+    case LLM_EVENT_TEXT:
+        return add_text(cursor, LLM_PART_TEXT, begins);
+    case LLM_EVENT_REASONING:
+        return add_text(cursor, LLM_PART_REASONING, begins);
+    case LLM_EVENT_REFUSAL:
+        return add_text(cursor, LLM_PART_REFUSAL, begins);
+    case LLM_EVENT_OPAQUE:
+        return add_opaque(cursor, event->index, begins);
+    case LLM_EVENT_TOOL_START:
+        return add_call(cursor, event->index, begins);
+    case LLM_EVENT_TOOL_ARGUMENTS:
+    case LLM_EVENT_TOOL_END:
+        return call_part(cursor, event->index);
+    default:
+        return -1;
+    }
+}
+
+/* ---- Builder -------------------------------------------------------------------------------- */
+
+/* The room behind each part's growing text and opaque list. */
+struct growth {
+    size_t text_capacity;
+    size_t opaque_capacity;
+};
+
+struct llm_builder {
+    struct arena *arena;
+    size_t bytes_left;
+    struct llm_cursor cursor;
+    struct llm_response response;
+    size_t part_capacity;
+    struct growth *growth; /* beside response.parts */
+    size_t growth_count;
+    size_t growth_capacity;
+    struct llm_error error;
+    bool has_error;
+};
+
+struct llm_builder *llm_builder_new(struct arena *arena, size_t bytes_max)
+{
+    struct llm_builder *builder = ARENA_NEW(arena, struct llm_builder);
+    builder->arena = arena;
+    builder->bytes_left = bytes_max;
+    builder->response.usage = LLM_USAGE_UNKNOWN;
+    llm_cursor_init(&builder->cursor, arena);
+    return builder;
+}
+
+static bool take_bytes(struct llm_builder *builder, size_t count)
+{
+    if (count > builder->bytes_left)
+        return false;
+    builder->bytes_left -= count;
+    return true;
+}
+
+/* Appends to a text in the arena, doubling its room. */
+static void append(struct llm_builder *builder, struct str *text, size_t *capacity,
+                   struct str increment)
+{
+    size_t needed = text->len + increment.len;
+    if (needed > *capacity || !text->data) {
+        size_t larger = *capacity * 2 > needed ? *capacity * 2 : needed + 64;
+        text->data =
+            arena_realloc(builder->arena, (char *)(uintptr_t)text->data, *capacity, larger);
+        *capacity = larger;
+    }
+    if (increment.len)
+        memcpy((char *)(uintptr_t)text->data + text->len, increment.data, increment.len);
+    text->len = needed;
+}
+
+static const enum llm_part_kind kind_of_event[LLM_EVENT_END + 1] = {
+    [LLM_EVENT_TEXT] = LLM_PART_TEXT,
+    [LLM_EVENT_REASONING] = LLM_PART_REASONING,
+    [LLM_EVENT_REFUSAL] = LLM_PART_REFUSAL,
+    [LLM_EVENT_OPAQUE] = LLM_PART_REASONING,
+    [LLM_EVENT_TOOL_START] = LLM_PART_TOOL_CALL,
+};
+
+static void new_part(struct llm_builder *builder, const struct llm_event *event)
+{
+    struct llm_response *response = &builder->response;
+    struct llm_part *part =
+        VEC_PUSH(builder->arena, response->parts, response->part_count, builder->part_capacity);
+    VEC_PUSH(builder->arena, builder->growth, builder->growth_count, builder->growth_capacity);
+    part->kind = kind_of_event[event->kind];
+    part->text = part->arguments = STR("");
+    if (event->kind == LLM_EVENT_TOOL_START) {
+        part->call_id = arena_str(builder->arena, event->id);
+        part->name = arena_str(builder->arena, event->name);
+    }
+}
+
+static void append_opaque(struct llm_builder *builder, int index, const struct llm_opaque *opaque)
+{
+    struct arena *arena = builder->arena;
+    struct llm_part *part = &builder->response.parts[index];
+    struct llm_opaque *copy =
+        VEC_PUSH(arena, part->opaque, part->opaque_count, builder->growth[index].opaque_capacity);
+    *copy = (struct llm_opaque){arena_str(arena, opaque->dialect), arena_str(arena, opaque->model),
+                                arena_str(arena, opaque->kind), arena_str(arena, opaque->data)};
+}
+
+static enum err add_to_part(struct llm_builder *builder, const struct llm_event *event)
+{
+    const struct llm_opaque *opaque = &event->opaque;
+    size_t bytes = event->text.len + event->id.len + event->name.len + opaque->dialect.len +
+                   opaque->model.len + opaque->kind.len + opaque->data.len;
+    bool begins;
+    int index = llm_cursor_add(&builder->cursor, event, &begins);
+    bool adds_item = begins || event->kind == LLM_EVENT_OPAQUE;
+    if (!take_bytes(builder, bytes + (adds_item ? LLM_BUILDER_ITEM_COST : 0)))
+        return ERR_TOO_BIG;
+    if (index < 0)
+        return event->kind == LLM_EVENT_TOOL_START ? ERR_TOO_BIG : ERR_OK;
+    if (begins)
+        new_part(builder, event);
+    struct llm_part *part = &builder->response.parts[index];
+    size_t *capacity = &builder->growth[index].text_capacity;
+    if (event->kind == LLM_EVENT_OPAQUE)
+        append_opaque(builder, index, opaque);
+    else if (event->kind == LLM_EVENT_TOOL_ARGUMENTS)
+        append(builder, &part->arguments, capacity, event->text);
+    else if (event->kind != LLM_EVENT_TOOL_START && event->kind != LLM_EVENT_TOOL_END)
+        append(builder, &part->text, capacity, event->text);
+    return ERR_OK;
+}
+
+static enum err add_start(struct llm_builder *builder, const struct llm_event *event)
+{
+    if (!take_bytes(builder, event->id.len + event->model.len))
+        return ERR_TOO_BIG;
+    builder->response.id = arena_str(builder->arena, event->id);
+    builder->response.model = arena_str(builder->arena, event->model);
+    return ERR_OK;
+}
+
+static enum err add_finish(struct llm_builder *builder, const struct llm_event *event)
+{
+    if (!take_bytes(builder, event->finish_raw.len))
+        return ERR_TOO_BIG;
+    builder->response.finish = event->finish;
+    builder->response.finish_raw = arena_str(builder->arena, event->finish_raw);
+    return ERR_OK;
+}
+
+enum err llm_builder_add(struct llm_builder *builder, const struct llm_event *event)
+{
+    switch (event->kind) {
+    case LLM_EVENT_START:
+        return add_start(builder, event);
+    case LLM_EVENT_USAGE:
+        builder->response.usage = event->usage;
+        return ERR_OK;
+    case LLM_EVENT_FINISH:
+        return add_finish(builder, event);
+    case LLM_EVENT_ERROR:
+        builder->error = *event->error;
+        builder->has_error = true;
+        return ERR_OK;
+    case LLM_EVENT_END:
+        return ERR_OK;
+    default:
+        return add_to_part(builder, event);
+    }
+}
+
+const struct llm_response *llm_builder_response(struct llm_builder *builder)
+{
+    return &builder->response;
+}
+
+const struct llm_error *llm_builder_error(const struct llm_builder *builder)
+{
+    return builder->has_error ? &builder->error : NULL;
+}

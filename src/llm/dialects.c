@@ -1,0 +1,14 @@
+/* The one explicit list of dialects. */
+#include "llm/dialect.h"
+
+const struct dialect *const dialects[] = {
+    NULL,
+};
+
+const struct dialect *dialect_find(struct str name)
+{
+    for (size_t i = 0; dialects[i]; i++)
+        if (str_eq(name, str_from_cstr(dialects[i]->name)))
+            return dialects[i];
+    return NULL;
+}
