@@ -174,8 +174,9 @@ void llm_losses_write(const struct llm_losses *losses, struct buf *out, size_t b
         if (out->len - start + reserve <= bytes_max)
             continue;
         buf_truncate(out, before);
-        if (before - start + more.len <= bytes_max)
-            buf_append(out, i ? more : str_skip(more, 2));
+        struct str tail = i ? more : str_skip(more, 2);
+        if (before - start + tail.len <= bytes_max)
+            buf_append(out, tail);
         return;
     }
 }
