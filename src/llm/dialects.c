@@ -2,6 +2,7 @@
 #include "llm/dialect.h"
 
 const struct dialect *const dialects[] = {
+    &dialect_openai_chat,
     NULL,
 };
 

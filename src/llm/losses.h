@@ -16,7 +16,7 @@
  *  3. MESSAGE_MOVED: a system message goes to the front, behind the system messages that stand
  *     there; a tool message goes before the user messages directly before it.
  *  4. MESSAGE_BOUNDARY: its parts are appended to the message before it, which has the same role
- *     by now. A name of its own that differs from that one's is lost too: report it.
+ *     by now. A name of its own is lost too: report it.
  *  5. PART_ADDED: `part` is a tool call without result; an error result was made up for it, in
  *     the tool message behind it (a new one if there is none).
  *  6. PART_MOVED: it goes before the first part of its message that ranks higher: tool results,

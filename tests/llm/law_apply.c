@@ -131,7 +131,7 @@ static void join_messages(struct work *work)
             continue;
         }
         bool name_is_lost = lost(work, LLM_FIELD_MESSAGE_NAME, group->message, -1);
-        if (group->name.len && !name_is_lost && !str_eq(group->name, before->name))
+        if (group->name.len && !name_is_lost)
             work->inexact = true;
         for (size_t p = 0; p < group->count; p++)
             before->pieces[before->count++] = group->pieces[p];

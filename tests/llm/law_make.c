@@ -415,7 +415,7 @@ static struct llm_usage make_usage(struct maker *maker)
         usage.input_cache_write = (int64_t)below(maker, 10);
     if (usage.output_total >= 0 && one_in(maker, 2))
         usage.output_reasoning = (int64_t)below(maker, 10);
-    usage.is_estimated = one_in(maker, 6);
+    usage.is_estimated = (usage.input_total >= 0 || usage.output_total >= 0) && one_in(maker, 6);
     return usage;
 }
 

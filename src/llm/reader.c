@@ -1,0 +1,217 @@
+/* Reader: see reader.h. Used by the decode_request of dialects. */
+#include "llm/reader.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/vec.h"
+
+void llm_reader_init(struct llm_reader *reader, struct arena *arena, struct llm_request *request,
+                     struct error *error)
+{
+    *reader = (struct llm_reader){.arena = arena, .request = request, .error = error};
+}
+
+/* ---- Path ----------------------------------------------------------------------------------- */
+
+static void append_path(struct llm_reader *reader, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void append_path(struct llm_reader *reader, const char *format, ...)
+{
+    va_list arguments;
+    size_t room = sizeof reader->path - reader->path_len;
+    va_start(arguments, format);
+    int length = vsnprintf(reader->path + reader->path_len, room, format, arguments);
+    va_end(arguments);
+    if (length > 0)
+        reader->path_len += (size_t)length < room ? (size_t)length : room - 1;
+}
+
+size_t llm_reader_enter(struct llm_reader *reader, const char *member)
+{
+    size_t mark = reader->path_len;
+    append_path(reader, "%s%s", mark ? "." : "", member);
+    return mark;
+}
+
+size_t llm_reader_enter_index(struct llm_reader *reader, size_t index)
+{
+    size_t mark = reader->path_len;
+    append_path(reader, "[%zu]", index);
+    return mark;
+}
+
+void llm_reader_leave(struct llm_reader *reader, size_t mark)
+{
+    reader->path_len = mark;
+    reader->path[mark] = '\0';
+}
+
+enum err llm_reader_fail(struct llm_reader *reader, const char *format, ...)
+{
+    char message[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    return error_set(reader->error, ERR_INVALID, reader->path, "%s", message);
+}
+
+enum err llm_reader_fail_member(struct llm_reader *reader, const char *member, const char *message)
+{
+    size_t mark = llm_reader_enter(reader, member);
+    enum err code = llm_reader_fail(reader, "%s", message);
+    llm_reader_leave(reader, mark);
+    return code;
+}
+
+void llm_reader_unmapped(struct llm_reader *reader)
+{
+    struct llm_request *request = reader->request;
+    if (request->unmapped_count >= LLM_UNMAPPED_MAX)
+        return;
+    *VEC_PUSH(reader->arena, request->unmapped, request->unmapped_count,
+              reader->unmapped_capacity) =
+        arena_str(reader->arena, STR_FROM(reader->path, reader->path_len));
+}
+
+void llm_reader_unmapped_member(struct llm_reader *reader, const char *member)
+{
+    size_t mark = llm_reader_enter(reader, member);
+    llm_reader_unmapped(reader);
+    llm_reader_leave(reader, mark);
+}
+
+/* ---- Objects and arrays --------------------------------------------------------------------- */
+
+static const struct llm_member *find_member(const struct llm_member *members, size_t count,
+                                            struct str name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(name, str_from_cstr(members[i].name)))
+            return &members[i];
+    return NULL;
+}
+
+static enum err read_member(struct llm_reader *reader, struct str name, yyjson_val *value,
+                            const struct llm_member *member, void *target)
+{
+    enum err code = ERR_OK;
+    char shown[64];
+    str_copy(name, shown, sizeof shown);
+    size_t mark = llm_reader_enter(reader, shown);
+    if (!member)
+        llm_reader_unmapped(reader);
+    else if (member->read)
+        code = member->read(reader, value, (char *)target + member->offset);
+    llm_reader_leave(reader, mark);
+    return code;
+}
+
+enum err llm_read_object(struct llm_reader *reader, yyjson_val *object,
+                         const struct llm_member *members, size_t count, void *target)
+{
+    size_t i, size;
+    yyjson_val *key, *value;
+    if (!yyjson_is_obj(object))
+        return llm_reader_fail(reader, "must be an object");
+    yyjson_obj_foreach(object, i, size, key, value)
+    {
+        struct str name = json_str(key);
+        if (yyjson_is_null(value))
+            continue;
+        enum err code = read_member(reader, name, value, find_member(members, count, name), target);
+        if (code)
+            return code;
+    }
+    return ERR_OK;
+}
+
+enum err llm_read_array(struct llm_reader *reader, yyjson_val *array,
+                        enum err (*read)(struct llm_reader *reader, yyjson_val *value,
+                                         void *target),
+                        void *target)
+{
+    size_t i, size;
+    yyjson_val *value;
+    if (!yyjson_is_arr(array))
+        return llm_reader_fail(reader, "must be an array");
+    yyjson_arr_foreach(array, i, size, value)
+    {
+        size_t mark = llm_reader_enter_index(reader, i);
+        enum err code = read(reader, value, target);
+        if (code)
+            return code;
+        llm_reader_leave(reader, mark);
+    }
+    return ERR_OK;
+}
+
+/* ---- Leaves --------------------------------------------------------------------------------- */
+
+enum err llm_read_str(struct llm_reader *reader, yyjson_val *value, void *field)
+{
+    if (!yyjson_is_str(value))
+        return llm_reader_fail(reader, "must be a string");
+    *(struct str *)field = json_str(value);
+    return ERR_OK;
+}
+
+enum err llm_read_int(struct llm_reader *reader, yyjson_val *value, void *field)
+{
+    struct llm_int *number = field;
+    if (!json_int(value, &number->value))
+        return llm_reader_fail(reader, "must be an integer");
+    number->is_set = true;
+    return ERR_OK;
+}
+
+enum err llm_read_positive(struct llm_reader *reader, yyjson_val *value, void *field)
+{
+    enum err code = llm_read_int(reader, value, field);
+    if (code == ERR_OK && ((struct llm_int *)field)->value < 1)
+        return llm_reader_fail(reader, "must be at least 1");
+    return code;
+}
+
+enum err llm_read_double(struct llm_reader *reader, yyjson_val *value, void *field)
+{
+    if (!yyjson_is_num(value))
+        return llm_reader_fail(reader, "must be a number");
+    *(struct llm_double *)field = (struct llm_double){true, yyjson_get_num(value)};
+    return ERR_OK;
+}
+
+enum err llm_read_bool(struct llm_reader *reader, yyjson_val *value, void *field)
+{
+    if (!yyjson_is_bool(value))
+        return llm_reader_fail(reader, "must be true or false");
+    *(bool *)field = yyjson_get_bool(value);
+    return ERR_OK;
+}
+
+enum err llm_read_tristate(struct llm_reader *reader, yyjson_val *value, void *field)
+{
+    bool is_true = false;
+    enum err code = llm_read_bool(reader, value, &is_true);
+    if (code == ERR_OK)
+        *(enum llm_tristate *)field = is_true ? LLM_TRUE : LLM_FALSE;
+    return code;
+}
+
+enum err llm_read_json(struct llm_reader *reader, yyjson_val *value, void *field)
+{
+    if (!yyjson_is_obj(value))
+        return llm_reader_fail(reader, "must be an object");
+    *(struct str *)field = json_text(reader->arena, value);
+    return ERR_OK;
+}
+
+enum err llm_read_value(struct llm_reader *reader, yyjson_val *value, void *field)
+{
+    (void)reader;
+    *(yyjson_val **)field = value;
+    return ERR_OK;
+}
