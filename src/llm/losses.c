@@ -41,6 +41,7 @@ static const struct row rows[LLM_FIELD_COUNT] = {
     [LLM_FIELD_PART] = {SCOPE_PART, ""},
     [LLM_FIELD_PART_BOUNDARY] = {SCOPE_PART, "boundary"},
     [LLM_FIELD_PART_MOVED] = {SCOPE_PART, "position"},
+    [LLM_FIELD_PART_KIND] = {SCOPE_PART, "kind"},
     [LLM_FIELD_PART_OPAQUE] = {SCOPE_PART, "opaque"},
     [LLM_FIELD_PART_NAME] = {SCOPE_PART, "name"},
     [LLM_FIELD_PART_CALL_ID] = {SCOPE_PART, "call_id"},

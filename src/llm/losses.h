@@ -13,6 +13,7 @@
  *  1. MESSAGE, PART: it is gone. They cover what else is lost in there (llm_losses_add forgets
  *     and ignores that), and a message that has no part left must be gone itself.
  *  2. MESSAGE_ROLE: it is a user's message now.
+ *     PART_KIND: the refusal is a text part now.
  *  3. MESSAGE_MOVED: a system message goes to the front, behind the system messages that stand
  *     there; a tool message goes before the user messages directly before it.
  *  4. MESSAGE_BOUNDARY: its parts are appended to the message before it, which has the same role
@@ -60,6 +61,7 @@ enum llm_field {
     LLM_FIELD_PART,          /* the whole part is gone */
     LLM_FIELD_PART_BOUNDARY, /* its text was appended to the part before it */
     LLM_FIELD_PART_MOVED,
+    LLM_FIELD_PART_KIND,      /* a refusal became a text */
     LLM_FIELD_PART_OPAQUE,    /* some or all of it */
     LLM_FIELD_PART_NAME,      /* of a tool result */
     LLM_FIELD_PART_CALL_ID,   /* replaced by a mapped or made one */

@@ -45,6 +45,8 @@ static struct piece *new_piece(struct work *work, const struct llm_part *part, i
 {
     struct piece *piece = ARENA_NEW(work->arena, struct piece);
     *piece = (struct piece){*part, message, p};
+    if (part->kind == LLM_PART_REFUSAL && lost(work, LLM_FIELD_PART_KIND, message, p))
+        piece->part.kind = LLM_PART_TEXT;
     return piece;
 }
 
