@@ -448,6 +448,8 @@ static void add_model_message(struct turns *turns, int message)
         end_exchange(turns);
     if (!exchange->said_by)
         exchange->is_current = message > turns->last_question;
+    map_free(exchange->open_calls); /* made for results that fit no call so far */
+    exchange->open_calls = NULL;
     join(turns, message, &exchange->said_by);
     for (size_t i = 0; i < source->part_count; i++) {
         const struct llm_part *part = &source->parts[i];

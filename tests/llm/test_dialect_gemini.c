@@ -9,7 +9,7 @@
 
 #include "law.h"
 
-enum { SEEDS = 2500, BYTES_MAX = 16 * 1024 * 1024 };
+enum { SEEDS = 30000, BYTES_MAX = 16 * 1024 * 1024 };
 
 /* ---- Laws ---- */
 
