@@ -33,6 +33,35 @@ enum err openai_read_effort(struct llm_reader *reader, yyjson_val *value, void *
     return llm_reader_fail(reader, "must be none, minimal, low, medium, high, xhigh or max");
 }
 
+enum err openai_read_choice_word(struct llm_reader *reader, struct str word,
+                                 struct llm_request *request)
+{
+    if (str_eq(word, STR("auto")))
+        request->tool_choice = LLM_TOOL_CHOICE_AUTO;
+    else if (str_eq(word, STR("none")))
+        request->tool_choice = LLM_TOOL_CHOICE_NONE;
+    else if (str_eq(word, STR("required")) || str_eq(word, STR("any")))
+        request->tool_choice = LLM_TOOL_CHOICE_REQUIRED;
+    else
+        return llm_reader_fail(reader, "must be auto, none, required or an object");
+    return ERR_OK;
+}
+
+enum err openai_read_format_type(struct llm_reader *reader, yyjson_val *value, void *target)
+{
+    struct llm_request *request = target;
+    struct str type = json_str(value);
+    if (str_eq(type, STR("text")))
+        request->format = LLM_FORMAT_TEXT;
+    else if (str_eq(type, STR("json_object")))
+        request->format = LLM_FORMAT_JSON;
+    else if (str_eq(type, STR("json_schema")))
+        request->format = LLM_FORMAT_SCHEMA;
+    else
+        return llm_reader_fail(reader, "must be text, json_object or json_schema");
+    return ERR_OK;
+}
+
 bool openai_is_json_object(struct arena *arena, struct str text)
 {
     yyjson_val *value;
@@ -120,16 +149,16 @@ void openai_message_add(struct llm_reader *reader, struct openai_messages *messa
     *message = (struct llm_message){role, name, parts->items, parts->count};
 }
 
-struct llm_part *openai_result_add(struct llm_reader *reader, struct openai_messages *messages,
-                                   size_t *capacity)
+struct llm_part *openai_tail_part(struct llm_reader *reader, struct openai_messages *messages,
+                                  enum llm_role role, enum llm_part_kind kind, size_t *capacity)
 {
     struct llm_message *last = messages->count ? &messages->items[messages->count - 1] : NULL;
     struct openai_parts parts = {0};
-    if (last && last->role == LLM_TOOL)
+    if (last && last->role == role)
         parts = (struct openai_parts){last->parts, last->part_count, *capacity};
     else
-        openai_message_add(reader, messages, LLM_TOOL, STR_NONE, &parts);
-    struct llm_part *part = openai_part_add(reader, &parts, LLM_PART_TOOL_RESULT);
+        openai_message_add(reader, messages, role, STR_NONE, &parts);
+    struct llm_part *part = openai_part_add(reader, &parts, kind);
     last = &messages->items[messages->count - 1];
     last->parts = parts.items;
     last->part_count = parts.count;
@@ -166,6 +195,64 @@ void openai_note_order(struct llm_losses *losses, int message, const struct llm_
         else
             highest = rank;
     }
+}
+
+/* ---- Book ----------------------------------------------------------------------------------- */
+
+void openai_book_begin(struct openai_book *book, int part, enum llm_part_kind kind,
+                       struct llm_losses *losses)
+{
+    openai_book_end(book, losses);
+    book->is_open = true;
+    book->is_empty = kind != LLM_PART_TOOL_CALL;
+    book->is_joined = book->is_closed = false;
+    book->part = part;
+    book->kind = kind;
+}
+
+/* The part's first content: does a reader take it for more of the part before? */
+static void first_content(struct openai_book *book, struct llm_losses *losses)
+{
+    if (!book->is_empty)
+        return;
+    book->is_empty = false;
+    book->is_joined = book->has_head && book->head_kind == book->kind && !book->head_is_closed;
+    if (book->is_joined)
+        llm_losses_add(losses, LLM_FIELD_PART_BOUNDARY, -1, book->part);
+}
+
+void openai_book_text(struct openai_book *book, size_t bytes, struct llm_losses *losses)
+{
+    if (bytes)
+        first_content(book, losses);
+}
+
+void openai_book_opaque(struct openai_book *book, int part, bool carried, struct llm_losses *losses)
+{
+    if (carried)
+        first_content(book, losses);
+    if (carried)
+        book->is_closed = true;
+    if (!carried || book->is_joined)
+        llm_losses_add(losses, LLM_FIELD_PART_OPAQUE, -1, part);
+    if (carried && book->is_joined)
+        llm_losses_add(losses, LLM_FIELD_PART_OPAQUE, -1, book->head);
+}
+
+void openai_book_end(struct openai_book *book, struct llm_losses *losses)
+{
+    if (!book->is_open)
+        return;
+    book->is_open = false;
+    if (book->is_empty) {
+        llm_losses_add(losses, LLM_FIELD_PART, -1, book->part);
+        return;
+    }
+    if (!book->is_joined)
+        book->head = book->part;
+    book->has_head = true;
+    book->head_kind = book->kind;
+    book->head_is_closed = book->is_closed;
 }
 
 /* ---- Usage ---------------------------------------------------------------------------------- */

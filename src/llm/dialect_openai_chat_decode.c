@@ -239,7 +239,8 @@ static enum err read_tool_message(struct llm_reader *reader, struct body *body,
     enum err code = read_content(reader, members->content, &parts);
     if (code)
         return code;
-    struct llm_part *result = openai_result_add(reader, &body->messages, &body->result_capacity);
+    struct llm_part *result = openai_tail_part(reader, &body->messages, LLM_TOOL,
+                                               LLM_PART_TOOL_RESULT, &body->result_capacity);
     result->call_id = members->tool_call_id;
     result->name = members->name;
     result->content = parts.items;
@@ -358,25 +359,11 @@ static enum err read_tools(struct llm_reader *reader, yyjson_val *value, void *t
     return llm_read_array(reader, value, read_tool, target);
 }
 
-static enum err read_choice_word(struct llm_reader *reader, struct str word,
-                                 struct llm_request *request)
-{
-    if (str_eq(word, STR("auto")))
-        request->tool_choice = LLM_TOOL_CHOICE_AUTO;
-    else if (str_eq(word, STR("none")))
-        request->tool_choice = LLM_TOOL_CHOICE_NONE;
-    else if (str_eq(word, STR("required")) || str_eq(word, STR("any")))
-        request->tool_choice = LLM_TOOL_CHOICE_REQUIRED;
-    else
-        return llm_reader_fail(reader, "must be auto, none, required or an object");
-    return ERR_OK;
-}
-
 static enum err read_tool_choice(struct llm_reader *reader, yyjson_val *value, void *target)
 {
     struct llm_request *request = target;
     if (yyjson_is_str(value))
-        return read_choice_word(reader, json_str(value), request);
+        return openai_read_choice_word(reader, json_str(value), request);
     if (!yyjson_is_obj(value))
         return llm_reader_fail(reader, "must be auto, none, required or an object");
     if (!str_eq(json_get_str(value, "type"), STR("function"))) {
@@ -404,24 +391,9 @@ static enum err read_json_schema(struct llm_reader *reader, yyjson_val *value, v
     return LLM_READ_OBJECT(reader, value, members, target);
 }
 
-static enum err read_format_type(struct llm_reader *reader, yyjson_val *value, void *target)
-{
-    struct llm_request *request = target;
-    struct str type = json_str(value);
-    if (str_eq(type, STR("text")))
-        request->format = LLM_FORMAT_TEXT;
-    else if (str_eq(type, STR("json_object")))
-        request->format = LLM_FORMAT_JSON;
-    else if (str_eq(type, STR("json_schema")))
-        request->format = LLM_FORMAT_SCHEMA;
-    else
-        return llm_reader_fail(reader, "must be text, json_object or json_schema");
-    return ERR_OK;
-}
-
 static enum err read_format(struct llm_reader *reader, yyjson_val *value, void *target)
 {
-    static const struct llm_member members[] = {{"type", read_format_type, 0},
+    static const struct llm_member members[] = {{"type", openai_read_format_type, 0},
                                                 {"json_schema", read_json_schema, 0}};
     struct llm_request *request = target;
     enum err code = LLM_READ_OBJECT(reader, value, members, target);

@@ -479,48 +479,18 @@ void openai_chat_decode_frame(struct dialect_decoder *decoder, struct arena *scr
 
 /* ---- Whole answers -------------------------------------------------------------------------- */
 
-struct collector {
-    struct llm_builder *builder;
-    enum err code;
-};
-
-static void collect(void *user, const struct llm_event *event)
-{
-    struct collector *collector = user;
-    enum err code = llm_builder_add(collector->builder, event);
-    if (code && !collector->code)
-        collector->code = code;
-}
-
-/* What is not an answer at all. */
-static enum err not_an_answer(struct arena *arena, struct str body, struct llm_error *ret_error)
-{
-    *ret_error = (struct llm_error){.class = ERR_SERVER, .retry_after_ms = -1};
-    dialect_fill_error(arena, body, ret_error);
-    return ret_error->class;
-}
-
 enum err openai_chat_decode_response(struct arena *arena, struct str body,
                                      struct llm_response *ret_response, struct llm_error *ret_error)
 {
-    struct collector collector = {llm_builder_new(arena, SIZE_MAX), ERR_OK};
-    struct frame frame = {openai_chat_decoder_new(arena), arena, collect, &collector};
+    struct openai_collector collector = {llm_builder_new(arena, SIZE_MAX), ERR_OK};
+    struct frame frame = {openai_chat_decoder_new(arena), arena, openai_collect, &collector};
     yyjson_val *root;
     if (json_read(arena, str_trim(body), &root, NULL))
-        return not_an_answer(arena, body, ret_error);
+        return openai_not_an_answer(arena, body, ret_error);
     read_root(&frame, root);
     if (!frame.decoder->is_ended && !frame.decoder->is_started)
-        return not_an_answer(arena, body, ret_error);
+        return openai_not_an_answer(arena, body, ret_error);
     if (!frame.decoder->is_ended)
         finish(&frame);
-    const struct llm_error *error = llm_builder_error(collector.builder);
-    if (error || collector.code) {
-        if (error)
-            *ret_error = *error;
-        else
-            dialect_error_set(ret_error, ERR_SERVER, "the answer is too large");
-        return ret_error->class;
-    }
-    *ret_response = *llm_builder_response(collector.builder);
-    return ERR_OK;
+    return openai_collected(&collector, ret_response, ret_error);
 }

@@ -189,12 +189,7 @@ struct dialect_encoder {
     bool has_calls, has_refusal;
     bool *call_has_arguments; /* by index */
     struct llm_cursor cursor;
-    /* For losses: the part that is being written, and the one before it that was. */
-    int part;
-    enum llm_part_kind kind;
-    bool part_is_empty;
-    bool any_written;
-    enum llm_part_kind written_kind;
+    struct openai_book book; /* for losses */
 };
 
 struct dialect_encoder *openai_chat_encoder_new(struct arena *arena, int64_t created_ms,
@@ -205,7 +200,6 @@ struct dialect_encoder *openai_chat_encoder_new(struct arena *arena, int64_t cre
     encoder->created_s = created_ms / 1000;
     encoder->include_usage = include_usage;
     encoder->usage = LLM_USAGE_UNKNOWN;
-    encoder->part = -1;
     encoder->call_has_arguments = ARENA_NEW_ARRAY(arena, LLM_CALLS_MAX, bool);
     llm_cursor_init(&encoder->cursor, arena);
     return encoder;
@@ -299,7 +293,7 @@ static void encode_call(struct dialect_encoder *encoder, const struct llm_event 
     struct json_writer w;
     encoder->has_calls = true;
     if (is_no_id(event->id))
-        llm_losses_add(losses, LLM_FIELD_PART_CALL_ID, -1, encoder->part);
+        llm_losses_add(losses, LLM_FIELD_PART_CALL_ID, -1, encoder->book.part);
     call_delta_begin(encoder, &w, event->index, out);
     put_call_head(&w, event->id, event->name);
     call_delta_end(encoder, &w, STR(""), out);
@@ -353,40 +347,19 @@ static void encode_error(const struct llm_error *error, struct buf *out)
 
 /* ---- Losses of chunks ----------------------------------------------------------------------- */
 
-/* A part that ends without a byte is nowhere in the chunks. */
-static void end_part(struct dialect_encoder *encoder, struct llm_losses *losses)
-{
-    if (encoder->part < 0)
-        return;
-    if (encoder->part_is_empty) {
-        llm_losses_add(losses, LLM_FIELD_PART, -1, encoder->part);
-        return;
-    }
-    encoder->any_written = true;
-    encoder->written_kind = encoder->kind;
-}
-
 /* Keeps book of parts: a reader joins texts that only an opaque held apart. */
 static void note_part(struct dialect_encoder *encoder, const struct llm_event *event,
                       struct llm_losses *losses)
 {
     bool begins;
     int part = llm_cursor_add(&encoder->cursor, event, &begins);
-    if (begins) {
-        end_part(encoder, losses);
-        encoder->part = part;
-        encoder->kind = encoder->cursor.kind;
-        encoder->part_is_empty = encoder->kind != LLM_PART_TOOL_CALL;
-    }
+    if (begins)
+        openai_book_begin(&encoder->book, part, encoder->cursor.kind, losses);
     if (event->kind == LLM_EVENT_OPAQUE)
-        llm_losses_add(losses, LLM_FIELD_PART_OPAQUE, -1, part);
-    bool is_text = event->kind == LLM_EVENT_TEXT || event->kind == LLM_EVENT_REASONING ||
-                   event->kind == LLM_EVENT_REFUSAL;
-    if (!is_text || !event->text.len)
-        return;
-    if (encoder->part_is_empty && encoder->any_written && encoder->written_kind == encoder->kind)
-        llm_losses_add(losses, LLM_FIELD_PART_BOUNDARY, -1, part);
-    encoder->part_is_empty = false;
+        openai_book_opaque(&encoder->book, part, false, losses);
+    else if (event->kind == LLM_EVENT_TEXT || event->kind == LLM_EVENT_REASONING ||
+             event->kind == LLM_EVENT_REFUSAL)
+        openai_book_text(&encoder->book, event->text.len, losses);
 }
 
 static void end_call(struct dialect_encoder *encoder, const struct llm_event *event,
@@ -430,7 +403,7 @@ void openai_chat_encode_event(struct dialect_encoder *encoder, const struct llm_
         encoder->usage = event->usage;
         break;
     case LLM_EVENT_FINISH:
-        end_part(encoder, losses);
+        openai_book_end(&encoder->book, losses);
         encode_finish(encoder, event, out, losses);
         break;
     case LLM_EVENT_ERROR:

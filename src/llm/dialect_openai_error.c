@@ -138,11 +138,16 @@ static const struct shape shapes[ERR_COUNT] = {
     [ERR_MODEL_NOT_FOUND] = {"invalid_request_error", "model_not_found", "model"},
 };
 
-void openai_put_error(struct json_writer *w, const struct llm_error *error)
+static const struct shape *shape_of(const struct llm_error *error)
 {
     static const struct shape other = {"server_error", NULL, NULL};
     bool known = (unsigned)error->class < ERR_COUNT && shapes[error->class].type;
-    const struct shape *shape = known ? &shapes[error->class] : &other;
+    return known ? &shapes[error->class] : &other;
+}
+
+void openai_put_error_flat(struct json_writer *w, const struct llm_error *error)
+{
+    const struct shape *shape = shape_of(error);
     const char *code = shape->code;
     if (!code && error->class == ERR_INVALID)
         code = error->code[0] ? error->code : NULL;
@@ -151,9 +156,14 @@ void openai_put_error(struct json_writer *w, const struct llm_error *error)
     const char *param = error->field[0] ? error->field : shape->param;
     const char *message = error->message[0] ? error->message : err_info(error->class)->message;
     json_key_str(w, "message", str_from_cstr(message));
-    json_key_str(w, "type", str_from_cstr(shape->type));
     json_key_str(w, "param", str_from_cstr(param));
     json_key_str(w, "code", str_from_cstr(code));
+}
+
+void openai_put_error(struct json_writer *w, const struct llm_error *error)
+{
+    openai_put_error_flat(w, error);
+    json_key_str(w, "type", str_from_cstr(shape_of(error)->type));
 }
 
 int openai_encode_error(const struct llm_error *error, struct buf *out)
@@ -166,6 +176,38 @@ int openai_encode_error(const struct llm_error *error, struct buf *out)
     json_end_object(&w);
     json_end_object(&w);
     return err_info(error->class)->http_status;
+}
+
+/* ---- Whole answers -------------------------------------------------------------------------- */
+
+void openai_collect(void *user, const struct llm_event *event)
+{
+    struct openai_collector *collector = user;
+    enum err code = llm_builder_add(collector->builder, event);
+    if (code && !collector->code)
+        collector->code = code;
+}
+
+enum err openai_collected(struct openai_collector *collector, struct llm_response *ret_response,
+                          struct llm_error *ret_error)
+{
+    const struct llm_error *error = llm_builder_error(collector->builder);
+    if (!error && !collector->code) {
+        *ret_response = *llm_builder_response(collector->builder);
+        return ERR_OK;
+    }
+    if (error)
+        *ret_error = *error;
+    else
+        dialect_error_set(ret_error, ERR_SERVER, "the answer is too large");
+    return ret_error->class;
+}
+
+enum err openai_not_an_answer(struct arena *arena, struct str body, struct llm_error *ret_error)
+{
+    *ret_error = (struct llm_error){.class = ERR_SERVER, .retry_after_ms = -1};
+    dialect_fill_error(arena, body, ret_error);
+    return ret_error->class;
 }
 
 /* ---- Models --------------------------------------------------------------------------------- */

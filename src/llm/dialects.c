@@ -3,6 +3,7 @@
 
 const struct dialect *const dialects[] = {
     &dialect_openai_chat,
+    &dialect_openai_responses,
     &dialect_gemini,
     NULL,
 };
