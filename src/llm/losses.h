@@ -12,7 +12,7 @@
  * to the messages in this order, each step in the order of the original messages and parts:
  *  1. MESSAGE, PART: it is gone. They cover what else is lost in there (llm_losses_add forgets
  *     and ignores that), and a message that has no part left must be gone itself.
- *  2. MESSAGE_ROLE: it is a user's message now.
+ *  2. MESSAGE_ROLE: it is a user's message now; its texts may stand inside a marker.
  *     PART_KIND: the refusal is a text part now.
  *  3. MESSAGE_MOVED: a system message goes to the front, behind the system messages that stand
  *     there; a tool message goes before the user messages directly before it.
@@ -21,7 +21,7 @@
  *  5. PART_ADDED: `part` is a tool call without result; an error result was made up for it, in
  *     the tool message behind it (a new one if there is none).
  *  6. PART_MOVED: it goes before the first part of its message that ranks higher: tool results,
- *     reasoning, then text and media, then refusals, then tool calls. Tool results among
+ *     reasoning, then text, then media, then refusals, then tool calls. Tool results among
  *     themselves: a tool message with a PART_MOVED or PART_ADDED has its results in any order.
  *  7. PART_BOUNDARY: the text of a text, reasoning or refusal part is appended to the part before
  *     it, which is of the same kind by now. Opaque data of its own is lost too: report it.

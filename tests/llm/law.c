@@ -73,10 +73,15 @@ static void check_fail_loss(struct check *check, size_t loss)
     check_fail(check, text);
 }
 
-/* The order inside a tool message is reported result by result, and judged as a whole. */
+/* The order inside a tool message is reported result by result, and judged as a whole. A tool
+ * message without results that is gone cannot be told from one that a made-up result went into. */
 static bool is_result_order(const struct llm_request *x, const struct llm_loss *loss)
 {
-    return x && loss->field == LLM_FIELD_PART_MOVED && x->messages[loss->message].role == LLM_TOOL;
+    bool is_order = loss->field == LLM_FIELD_PART_MOVED;
+    if (!x || (!is_order && loss->field != LLM_FIELD_MESSAGE))
+        return false;
+    const struct llm_message *message = &x->messages[loss->message];
+    return message->role == LLM_TOOL && (is_order || message->part_count == 0);
 }
 
 /* ---- Requests ------------------------------------------------------------------------------- */

@@ -167,8 +167,8 @@ static int rank(enum llm_part_kind kind)
 {
     static const int ranks[] = {
         [LLM_PART_TOOL_RESULT] = 0, [LLM_PART_REASONING] = 1, [LLM_PART_TEXT] = 2,
-        [LLM_PART_IMAGE] = 2,       [LLM_PART_DOCUMENT] = 2,  [LLM_PART_AUDIO] = 2,
-        [LLM_PART_REFUSAL] = 3,     [LLM_PART_TOOL_CALL] = 4};
+        [LLM_PART_IMAGE] = 3,       [LLM_PART_DOCUMENT] = 3,  [LLM_PART_AUDIO] = 3,
+        [LLM_PART_REFUSAL] = 4,     [LLM_PART_TOOL_CALL] = 5};
     return ranks[kind];
 }
 
@@ -225,6 +225,9 @@ static void forgive_part(const struct work *work, struct piece *piece, const str
     int m = piece->message, p = piece->number;
     if (p == -1 && x->kind == LLM_PART_TOOL_RESULT && y->kind == x->kind)
         *x = *y; /* made up */
+    if (x->kind == LLM_PART_TEXT && lost(work, LLM_FIELD_MESSAGE_ROLE, m, -1) &&
+        str_find(y->text, x->text) != SIZE_MAX)
+        x->text = y->text; /* inside a marker */
 #define FORGIVE(field, member)                                                                     \
     if (lost(work, LLM_FIELD_PART_##field, m, p))                                                  \
     x->member = y->member
