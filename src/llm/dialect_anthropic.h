@@ -18,7 +18,6 @@ struct anthropic_items {
     struct anthropic_item *items;
     size_t count;
     size_t capacity;
-    int head; /* the first message that put something in, when count > 0 */
 };
 
 struct anthropic_turn {

@@ -127,8 +127,7 @@ static enum err read_result_content(struct llm_reader *reader, yyjson_val *value
         name, llm_read_str, offsetof(struct block, member)                                         \
     }
 
-static const struct llm_member text_members[] = {BLOCK_STR("type", type),
-                                                    BLOCK_STR("text", text)};
+static const struct llm_member text_members[] = {BLOCK_STR("type", type), BLOCK_STR("text", text)};
 static const struct llm_member media_members[] = {
     BLOCK_STR("type", type),
     BLOCK_STR("title", title),
@@ -137,7 +136,7 @@ static const struct llm_member media_members[] = {
 static const struct llm_member thinking_members[] = {
     BLOCK_STR("type", type), BLOCK_STR("thinking", thinking), BLOCK_STR("signature", signature)};
 static const struct llm_member redacted_members[] = {BLOCK_STR("type", type),
-                                                        BLOCK_STR("data", data)};
+                                                     BLOCK_STR("data", data)};
 static const struct llm_member use_members[] = {
     BLOCK_STR("type", type),
     BLOCK_STR("id", id),
@@ -154,14 +153,16 @@ static const struct llm_member result_members[] = {
 typedef enum err put_fn(struct llm_reader *reader, const struct block *block,
                         struct anthropic_parts *parts);
 
-static enum err put_text(struct llm_reader *reader, const struct block *block, struct anthropic_parts *parts)
+static enum err put_text(struct llm_reader *reader, const struct block *block,
+                         struct anthropic_parts *parts)
 {
     NEED(reader, "text", block->text);
     add_part(reader, parts, LLM_PART_TEXT)->text = block->text;
     return ERR_OK;
 }
 
-static enum err put_media(struct llm_reader *reader, const struct block *block, struct anthropic_parts *parts)
+static enum err put_media(struct llm_reader *reader, const struct block *block,
+                          struct anthropic_parts *parts)
 {
     const struct llm_media *media = &block->media;
     if (block->is_source_unmapped)
@@ -188,7 +189,8 @@ static void add_opaque(struct llm_reader *reader, struct llm_part *part, struct 
     part->opaque_count = 1;
 }
 
-static enum err put_thinking(struct llm_reader *reader, const struct block *block, struct anthropic_parts *parts)
+static enum err put_thinking(struct llm_reader *reader, const struct block *block,
+                             struct anthropic_parts *parts)
 {
     NEED(reader, "thinking", block->thinking);
     struct llm_part *part = add_part(reader, parts, LLM_PART_REASONING);
@@ -197,14 +199,16 @@ static enum err put_thinking(struct llm_reader *reader, const struct block *bloc
     return ERR_OK;
 }
 
-static enum err put_redacted(struct llm_reader *reader, const struct block *block, struct anthropic_parts *parts)
+static enum err put_redacted(struct llm_reader *reader, const struct block *block,
+                             struct anthropic_parts *parts)
 {
     NEED(reader, "data", block->data);
     add_opaque(reader, add_part(reader, parts, LLM_PART_REASONING), STR("redacted"), block->data);
     return ERR_OK;
 }
 
-static enum err put_use(struct llm_reader *reader, const struct block *block, struct anthropic_parts *parts)
+static enum err put_use(struct llm_reader *reader, const struct block *block,
+                        struct anthropic_parts *parts)
 {
     NEED(reader, "id", block->id);
     NEED(reader, "name", block->name);
@@ -216,7 +220,8 @@ static enum err put_use(struct llm_reader *reader, const struct block *block, st
     return ERR_OK;
 }
 
-static enum err put_result(struct llm_reader *reader, const struct block *block, struct anthropic_parts *parts)
+static enum err put_result(struct llm_reader *reader, const struct block *block,
+                           struct anthropic_parts *parts)
 {
     NEED(reader, "tool_use_id", block->tool_use_id);
     struct llm_part *part = add_part(reader, parts, LLM_PART_TOOL_RESULT);
@@ -312,8 +317,7 @@ static enum err read_message_content(struct llm_reader *reader, yyjson_val *valu
 {
     struct anthropic_decoding *decoding = target;
     size_t before = decoding->request.message_count;
-    enum err status =
-        read_content(reader, value, &decoding->parts, read_message_block, decoding);
+    enum err status = read_content(reader, value, &decoding->parts, read_message_block, decoding);
     close_message(reader, decoding, decoding->request.message_count == before);
     return status;
 }
@@ -370,8 +374,7 @@ enum err anthropic_read_system(struct llm_reader *reader, yyjson_val *value, voi
     struct anthropic_decoding *decoding = target;
     struct llm_request *request = &decoding->request;
     decoding->role = LLM_SYSTEM;
-    enum err status =
-        read_content(reader, value, &decoding->parts, read_message_block, decoding);
+    enum err status = read_content(reader, value, &decoding->parts, read_message_block, decoding);
     size_t before = request->message_count;
     close_message(reader, decoding, false);
     if (status || before == request->message_count)

@@ -30,8 +30,6 @@ static struct anthropic_item *add_item(struct anthropic_plan *plan, struct anthr
     struct anthropic_item *item =
         VEC_PUSH(plan->arena, items->items, items->count, items->capacity);
     *item = (struct anthropic_item){.message = message, .index = index};
-    if (items->count == 1)
-        items->head = message;
     if (message >= 0)
         item->part = &message_at(plan, message)->parts[index];
     return item;
@@ -181,36 +179,32 @@ static bool fits(struct anthropic_plan *plan, int message, int index)
     return anthropic_part_fits(plan, message, index);
 }
 
-/* The message behind whose parts those of `message` would go, in the same list; -1: none. */
-static int joins(const struct anthropic_plan *plan, const struct llm_message *message)
+/* Whether its parts would go behind those of an earlier message, in the same list. */
+static bool joins(const struct anthropic_plan *plan, const struct llm_message *message)
 {
     const struct anthropic_turn *turn = last_turn(plan);
     if (!turn || turn->is_user != (message->role != LLM_ASSISTANT))
-        return -1;
-    const struct anthropic_items *items =
-        message->role == LLM_TOOL ? &turn->results : &turn->others;
-    return items->count ? items->head : -1;
+        return false;
+    return message->role == LLM_TOOL ? turn->results.count > 0 : turn->others.count > 0;
 }
 
-/* Notes what became of a message as a whole. Of two that are joined one name is lost with the
- * border between them, if both have the same. */
-static void close_message(struct anthropic_plan *plan, int message, size_t kept, int joined)
+/* Notes what became of a message as a whole. */
+static void close_message(struct anthropic_plan *plan, int message, size_t kept, bool joined)
 {
-    struct str name = message_at(plan, message)->name;
     if (!kept) {
         llm_losses_add(plan->losses, LLM_FIELD_MESSAGE, message, -1);
         return;
     }
-    if (name.len && (joined < 0 || !str_eq(name, message_at(plan, joined)->name)))
+    if (message_at(plan, message)->name.len)
         llm_losses_add(plan->losses, LLM_FIELD_MESSAGE_NAME, message, -1);
-    if (joined >= 0)
+    if (joined)
         llm_losses_add(plan->losses, LLM_FIELD_MESSAGE_BOUNDARY, message, -1);
 }
 
 static void add_message(struct anthropic_plan *plan, int message)
 {
     const struct llm_message *source = message_at(plan, message);
-    int joined = joins(plan, source);
+    bool joined = joins(plan, source);
     size_t kept = 0;
     for (int i = 0; i < (int)source->part_count; i++) {
         if (!fits(plan, message, i))
@@ -228,7 +222,7 @@ static void add_message(struct anthropic_plan *plan, int message)
 
 static void add_leading_system(struct anthropic_plan *plan, int message)
 {
-    int joined = plan->system.count ? plan->system.head : -1;
+    bool joined = plan->system.count > 0;
     size_t kept = 0;
     for (int i = 0; i < (int)message_at(plan, message)->part_count; i++) {
         if (!fits(plan, message, i))

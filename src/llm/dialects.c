@@ -4,7 +4,9 @@
 const struct dialect *const dialects[] = {
     &dialect_openai_chat,
     &dialect_openai_responses,
+    &dialect_anthropic,
     &dialect_gemini,
+    &dialect_ollama,
     NULL,
 };
 

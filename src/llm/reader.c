@@ -215,3 +215,17 @@ enum err llm_read_value(struct llm_reader *reader, yyjson_val *value, void *fiel
     *(yyjson_val **)field = value;
     return ERR_OK;
 }
+
+static enum err read_one_string(struct llm_reader *reader, yyjson_val *value, void *target)
+{
+    struct llm_strings *strings = target;
+    return llm_read_str(reader, value, &strings->items[strings->count++]);
+}
+
+enum err llm_read_strings(struct llm_reader *reader, yyjson_val *value, void *field)
+{
+    struct llm_strings *strings = field;
+    strings->items = ARENA_NEW_ARRAY(reader->arena, yyjson_arr_size(value), struct str);
+    strings->count = 0;
+    return llm_read_array(reader, value, read_one_string, strings);
+}

@@ -65,3 +65,9 @@ enum err llm_read_tristate(struct llm_reader *reader, yyjson_val *value, void *f
 enum err llm_read_json(struct llm_reader *reader, yyjson_val *value, void *field);
 /* The value itself (yyjson_val *), for members that must be read in an order of our own. */
 enum err llm_read_value(struct llm_reader *reader, yyjson_val *value, void *field);
+/* An array of strings (llm_strings). */
+struct llm_strings {
+    struct str *items;
+    size_t count;
+};
+enum err llm_read_strings(struct llm_reader *reader, yyjson_val *value, void *field);
