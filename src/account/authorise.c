@@ -35,7 +35,7 @@ static const struct verb_row {
     [VERB_CONVERSATION_WRITE] = {"conversation.write", PERSON, true},
     [VERB_RUN_READ] = {"run.read", PERSON, true},
     [VERB_RUN_STOP] = {"run.stop", PERSON, true},
-    [VERB_KEY_MANAGE] = {"key.manage", SESSION, true},
+    [VERB_KEY_MANAGE] = {"key.manage", SESSION | LOCAL, true},
     [VERB_KEY_MANAGE_ALL] = {"key.manage_all", ADMINISTRATOR, false},
     [VERB_USER_MANAGE] = {"user.manage", ADMINISTRATOR, false},
     [VERB_SETTINGS_READ] = {"settings.read", ADMINISTRATOR, false},

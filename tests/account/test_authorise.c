@@ -28,7 +28,7 @@ static const struct expectation {
     {VERB_CONVERSATION_WRITE, "conversation.write", "soooon"},
     {VERB_RUN_READ, "run.read", "soooon"},
     {VERB_RUN_STOP, "run.stop", "soooon"},
-    {VERB_KEY_MANAGE, "key.manage", "soonnn"},
+    {VERB_KEY_MANAGE, "key.manage", "soonno"},
     {VERB_KEY_MANAGE_ALL, "key.manage_all", "snynny"},
     {VERB_USER_MANAGE, "user.manage", "snynny"},
     {VERB_SETTINGS_READ, "settings.read", "snynny"},
