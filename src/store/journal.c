@@ -236,7 +236,8 @@ static bool leave_trouble(struct journal *journal)
             return false;
     }
     if (journal->trouble)
-        log_warning(loop_log(journal->loop), "the journal is written again");
+        log_warning(loop_log(journal->loop), "the journal is written again",
+                    LOG_STR("segment", str_from_cstr(journal->current->name.text)));
     journal->trouble = false;
     return true;
 }

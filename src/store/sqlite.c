@@ -165,13 +165,12 @@ enum err sqlite_number(struct sqlite *sqlite, const char *sql, int64_t *ret, str
 static size_t slot_of(const struct sqlite *sqlite, const char *sql)
 {
     size_t slot = ((uintptr_t)sql >> 3) * 0x9E3779B97F4A7C15u >> 32 & (STATEMENTS_MAX - 1);
-    for (size_t tries = 0; tries < STATEMENTS_MAX; tries++) {
-        if (!sqlite->statements[slot].sql || sqlite->statements[slot].sql == sql)
-            return slot;
+    size_t tries = 0;
+    while (sqlite->statements[slot].sql && sqlite->statements[slot].sql != sql) {
+        ASSERT(++tries < STATEMENTS_MAX); /* more queries than were ever written */
         slot = (slot + 1) & (STATEMENTS_MAX - 1);
     }
-    ASSERT(!"more queries than STATEMENTS_MAX");
-    return 0;
+    return slot;
 }
 
 struct query query_begin(struct sqlite *sqlite, const char *sql)

@@ -54,8 +54,10 @@ static enum err prepare_directory(struct store *store, const struct store_option
         (code = make_database(store->path, &database_made, error)) != ERR_OK)
         return code;
     if (secret_made && !database_made)
-        log_warning(store->log, "secret.key was missing beside the database; a new one was made: "
-                                "API keys and sealed settings from before no longer work");
+        log_warning(store->log,
+                    "secret.key was missing beside the database and was made anew: API keys and "
+                    "sealed settings from before no longer work",
+                    LOG_CSTR("directory", options->directory));
     return file_sync_directory(options->directory, error);
 }
 

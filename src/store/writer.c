@@ -114,7 +114,8 @@ static enum err recover(struct writer *writer, struct error *error)
     if (code != ERR_OK)
         return code;
     writer->broken = false;
-    log_warning(writer->options.log, "the database takes writes again");
+    log_warning(writer->options.log, "the database takes writes again",
+                LOG_CSTR("path", writer->options.sqlite.path));
     return ERR_OK;
 }
 
