@@ -97,7 +97,8 @@ static void on_abort(void *user)
 {
     struct completion *completion = user;
     route_cancel(completion->call, NULL);
-    end_stream(completion);
+    buf_done(&completion->out);
+    http_respond_break(completion->request->exchange);
 }
 
 /* ERROR within a stream: a frame that says so, and no sentinel after it, so that nobody takes the
