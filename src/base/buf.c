@@ -59,7 +59,7 @@ void buf_commit(struct buf *buf, size_t size)
     buf->len += size;
 }
 
-void buf_append(struct buf *buf, struct str s)
+void buf_append_slow(struct buf *buf, struct str s)
 {
     if (s.len == 0)
         return;
@@ -68,11 +68,6 @@ void buf_append(struct buf *buf, struct str s)
         return;
     memcpy(room, s.data, s.len);
     buf->len += s.len;
-}
-
-void buf_append_char(struct buf *buf, char c)
-{
-    buf_append(buf, STR_FROM(&c, 1));
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)

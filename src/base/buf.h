@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/str.h"
 
@@ -25,8 +26,20 @@ void buf_release(struct buf *buf);
 
 /* Append. What would go over bytes_max is dropped whole and sets overflowed; ask buf_ok once at
  * the end. Out of memory aborts. */
-void buf_append(struct buf *buf, struct str s);
-void buf_append_char(struct buf *buf, char c);
+void buf_append_slow(struct buf *buf, struct str s); /* buf_append's case of too little room */
+static inline void buf_append(struct buf *buf, struct str s)
+{
+    if (s.len == 0 || s.len > buf->capacity - buf->len || buf->overflowed) {
+        buf_append_slow(buf, s);
+        return;
+    }
+    memcpy(buf->data + buf->len, s.data, s.len);
+    buf->len += s.len;
+}
+static inline void buf_append_char(struct buf *buf, char c)
+{
+    buf_append(buf, STR_FROM(&c, 1));
+}
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Room for `size` more bytes to write directly; NULL when that goes over bytes_max. Commit what
  * was written with buf_commit. */

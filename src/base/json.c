@@ -202,11 +202,33 @@ static void escape_one(struct buf *out, unsigned char c)
     }
 }
 
+/* Whether none of eight bytes needs a closer look: all are 0x20 to 0x7E, no quote, no backslash.
+ * Each term has the high bit of a byte set when that byte is (perhaps: a borrow may reach the next
+ * higher byte, which only costs a look) one of those. */
+static bool are_plain(const char *bytes)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\', delete = word ^ ones * 0x7F;
+    uint64_t special = (word - ones * 0x20) | (quote - ones) | (backslash - ones) | (delete - ones);
+    return !((special | word) & highs);
+}
+
+/* Offset of the first byte from `at` on that is not plain, or s.len. */
+static size_t skip_plain(struct str s, size_t at)
+{
+    while (s.len - at >= 8 && are_plain(s.data + at))
+        at += 8;
+    while (at < s.len && is_plain((unsigned char)s.data[at]))
+        at++;
+    return at;
+}
+
 void json_escape(struct buf *out, struct str s)
 {
     for (size_t at = 0, from = 0; at <= s.len;) {
-        while (at < s.len && is_plain((unsigned char)s.data[at]))
-            at++;
+        at = skip_plain(s, at);
         size_t length = at < s.len && (unsigned char)s.data[at] >= 0x80 ? utf8_length_at(s, at) : 0;
         if (length) {
             at += length;
@@ -270,9 +292,10 @@ void json_put_raw(struct json_writer *w, struct str text)
 
 void json_put_int(struct json_writer *w, int64_t value)
 {
-    char text[24];
-    int len = snprintf(text, sizeof text, "%lld", (long long)value);
-    json_put_raw(w, STR_FROM(text, (size_t)len));
+    char text[1 + STR_U64_BYTES_MAX] = {'-'};
+    bool negative = value < 0;
+    size_t len = str_from_u64(negative ? 0 - (uint64_t)value : (uint64_t)value, text + negative);
+    json_put_raw(w, STR_FROM(text, len + negative));
 }
 
 void json_put_double(struct json_writer *w, double value)
@@ -312,50 +335,60 @@ void json_put_val(struct json_writer *w, yyjson_val *value)
     arena_free(scratch);
 }
 
+/* Keys of ours are plain text: nothing in them needs escaping. */
+static void put_literal_key(struct json_writer *w, const char *key)
+{
+    before_value(w);
+    buf_append_char(w->out, '"');
+    buf_append(w->out, str_from_cstr(key));
+    buf_append(w->out, STR("\":"));
+    w->comma = false;
+}
+
 void json_key_str(struct json_writer *w, const char *key, struct str value)
 {
-    json_key(w, str_from_cstr(key));
+    put_literal_key(w, key);
     json_put_str(w, value);
 }
 
 void json_key_int(struct json_writer *w, const char *key, int64_t value)
 {
-    json_key(w, str_from_cstr(key));
+    put_literal_key(w, key);
     json_put_int(w, value);
 }
 
 void json_key_double(struct json_writer *w, const char *key, double value)
 {
-    json_key(w, str_from_cstr(key));
+    put_literal_key(w, key);
     json_put_double(w, value);
 }
 
 void json_key_bool(struct json_writer *w, const char *key, bool value)
 {
-    json_key(w, str_from_cstr(key));
+    put_literal_key(w, key);
     json_put_bool(w, value);
 }
 
 void json_key_null(struct json_writer *w, const char *key)
 {
-    json_key(w, str_from_cstr(key));
+    put_literal_key(w, key);
     json_put_null(w);
 }
 
 void json_key_raw(struct json_writer *w, const char *key, struct str text)
 {
-    json_key(w, str_from_cstr(key));
+    put_literal_key(w, key);
     json_put_raw(w, text);
 }
 
 void json_key_object(struct json_writer *w, const char *key)
 {
-    json_key(w, str_from_cstr(key));
+    put_literal_key(w, key);
     json_begin_object(w);
 }
 
 void json_key_array(struct json_writer *w, const char *key)
 {
-    json_key(w, str_from_cstr(key));
+    put_literal_key(w, key);
     json_begin_array(w);
 }

@@ -142,6 +142,18 @@ bool str_to_i64(struct str s, int64_t *ret)
     return true;
 }
 
+size_t str_from_u64(uint64_t value, char *ret)
+{
+    char digits[STR_U64_BYTES_MAX];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    memcpy(ret, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
 bool str_to_double(struct str s, double *ret)
 {
     char text[64];

@@ -50,6 +50,10 @@ bool str_to_i64(struct str s, int64_t *ret);
 /* All of `s` as a finite number in JSON's grammar or a plain decimal. */
 bool str_to_double(struct str s, double *ret);
 
+enum { STR_U64_BYTES_MAX = 20 };
+/* Writes `value` in decimal to ret (room for STR_U64_BYTES_MAX, no NUL) and returns its length. */
+size_t str_from_u64(uint64_t value, char *ret);
+
 /* Copies to `ret` (size bytes with the NUL); cuts what does not fit at a character border.
  * Returns false when it was cut. */
 bool str_copy(struct str s, char *ret, size_t size);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "base/vec.h"
 
 void llm_reader_init(struct llm_reader *reader, struct arena *arena, struct llm_request *request,
@@ -15,31 +16,38 @@ void llm_reader_init(struct llm_reader *reader, struct arena *arena, struct llm_
 
 /* ---- Path ----------------------------------------------------------------------------------- */
 
-static void append_path(struct llm_reader *reader, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void append_path(struct llm_reader *reader, const char *format, ...)
+/* By hand, not with printf: it runs for every member of every request, and is shown for the few
+ * that are wrong. */
+static void append_path(struct llm_reader *reader, struct str text)
 {
-    va_list arguments;
-    size_t room = sizeof reader->path - reader->path_len;
-    va_start(arguments, format);
-    int length = vsnprintf(reader->path + reader->path_len, room, format, arguments);
-    va_end(arguments);
-    if (length > 0)
-        reader->path_len += (size_t)length < room ? (size_t)length : room - 1;
+    text = str_slice(text, 0, sizeof reader->path - 1 - reader->path_len);
+    if (text.len)
+        memcpy(reader->path + reader->path_len, text.data, text.len);
+    reader->path_len += text.len;
+    reader->path[reader->path_len] = '\0';
+}
+
+static size_t enter_str(struct llm_reader *reader, struct str member)
+{
+    size_t mark = reader->path_len;
+    if (mark)
+        append_path(reader, STR("."));
+    append_path(reader, member);
+    return mark;
 }
 
 size_t llm_reader_enter(struct llm_reader *reader, const char *member)
 {
-    size_t mark = reader->path_len;
-    append_path(reader, "%s%s", mark ? "." : "", member);
-    return mark;
+    return enter_str(reader, str_from_cstr(member));
 }
 
 size_t llm_reader_enter_index(struct llm_reader *reader, size_t index)
 {
     size_t mark = reader->path_len;
-    append_path(reader, "[%zu]", index);
+    char text[STR_U64_BYTES_MAX];
+    append_path(reader, STR("["));
+    append_path(reader, STR_FROM(text, str_from_u64(index, text)));
+    append_path(reader, STR("]"));
     return mark;
 }
 
@@ -99,9 +107,7 @@ static enum err read_member(struct llm_reader *reader, struct str name, yyjson_v
                             const struct llm_member *member, void *target)
 {
     enum err code = ERR_OK;
-    char shown[64];
-    str_copy(name, shown, sizeof shown);
-    size_t mark = llm_reader_enter(reader, shown);
+    size_t mark = enter_str(reader, str_slice(name, 0, utf8_cut(name, 63)));
     if (!member)
         llm_reader_unmapped(reader);
     else if (member->read)
