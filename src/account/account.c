@@ -80,6 +80,7 @@ enum err account_open(const struct account_options *options, struct account **re
         options->session_lifetime_ms ? options->session_lifetime_ms : session_lifetime_default_ms;
     account->directory = directory_new();
     account->throttle = throttle_new();
+    account->key_memo = key_memo_new();
     hasher_init(&account->hasher);
     for (int version = 1; version <= KEY_PEPPER_VERSION; version++)
         key_pepper(store_secret(account->store), version, account->peppers[version - 1]);
@@ -102,6 +103,7 @@ void account_close(struct account *account)
         return;
     directory_free(account->directory);
     throttle_free(account->throttle);
+    key_memo_free(account->key_memo);
     hasher_done(&account->hasher);
     sodium_memzero(account, sizeof *account);
     free(account);
@@ -169,7 +171,7 @@ enum err account_authenticate_key(struct account *account, struct str key,
         unsigned char hash[SHA256_BYTES];
         struct principal found;
         bool write = false;
-        key_hash(key, account->peppers[version - 1], hash);
+        key_memo_hash(account->key_memo, key, version, account->peppers[version - 1], hash);
         if (!directory_find_key(account->directory, STR_FROM((const char *)hash, sizeof hash),
                                 version, now_ms, &found, &write))
             continue;

@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 
+#include "account/key_memo.h"
 #include "account/directory.h"
 #include "account/hasher.h"
 #include "account/key.h"
@@ -18,6 +19,7 @@ struct account {
     uint64_t session_lifetime_ms;
     struct directory *directory;
     struct throttle *throttle;
+    struct key_memo *key_memo;
     struct hasher hasher;
     unsigned char peppers[KEY_PEPPER_VERSION][SHA256_BYTES]; /* of version 1, 2, ... */
     char setup_token[SETUP_TOKEN_LENGTH + 1];                /* "" when somebody existed at start */

@@ -293,8 +293,12 @@ static void on_headers(void *user, int status, const struct http_headers *header
     } else if (is_stream(attempt)) {
         begin_streaming(attempt);
     } else {
+        uint64_t length;
         attempt->state = STATE_WHOLE;
         buf_init(&attempt->body, WHOLE_BYTES_MAX);
+        if (str_to_u64(http_headers_get(headers, "content-length"), &length) &&
+            length <= WHOLE_BYTES_MAX)
+            buf_reserve(&attempt->body, (size_t)length);
     }
 }
 
@@ -406,6 +410,8 @@ static enum err build_request(struct http_attempt *attempt, const struct llm_cal
     struct str body = request->raw_body;
     if (!attempt->raw) {
         buf_init(&attempt->request_body, WHOLE_BYTES_MAX);
+        if (request->body_bytes_hint < WHOLE_BYTES_MAX)
+            buf_reserve(&attempt->request_body, request->body_bytes_hint);
         enum err code =
             kind->dialect->encode_request(attempt->arena, request->request, &target,
                                           &attempt->request_body, request->losses, error);
@@ -427,8 +433,8 @@ static enum err build_request(struct http_attempt *attempt, const struct llm_cal
     };
     struct http_headers *headers = &attempt->http_request.headers;
     provider_headers(attempt->arena, provider, headers);
-    http_headers_add(headers, attempt->arena, STR("content-type"), STR("application/json"));
-    http_headers_add(headers, attempt->arena, STR("accept-encoding"), STR("identity"));
+    http_headers_add_view(headers, attempt->arena, STR("content-type"), STR("application/json"));
+    http_headers_add_view(headers, attempt->arena, STR("accept-encoding"), STR("identity"));
     return ERR_OK;
 }
 

@@ -139,6 +139,30 @@ static struct str without_trailing_slash(struct str url)
     return url;
 }
 
+/* The same for every request, so they are made once. */
+static void make_headers(struct arena *arena, struct provider *provider)
+{
+    static const struct {
+        const char *name;
+        const char *prefix;
+    } forms[] = {
+        [PROVIDER_AUTH_BEARER] = {"authorization", "Bearer "},
+        [PROVIDER_AUTH_X_API_KEY] = {"x-api-key", ""},
+        [PROVIDER_AUTH_API_KEY] = {"api-key", ""},
+        [PROVIDER_AUTH_X_GOOG_API_KEY] = {"x-goog-api-key", ""},
+    };
+    const struct provider_kind *kind = provider->kind;
+    struct http_headers *headers = &provider->headers;
+    if (kind->auth != PROVIDER_AUTH_NONE && provider->api_key.len)
+        http_headers_add(
+            headers, arena, str_from_cstr(forms[kind->auth].name),
+            arena_printf(arena, "%s%.*s", forms[kind->auth].prefix, STR_ARG(provider->api_key)));
+    if (kind->header_name)
+        http_headers_add(headers, arena, str_from_cstr(kind->header_name),
+                         str_from_cstr(kind->header_value));
+    http_headers_add(headers, arena, STR("user-agent"), STR("parley/" PARLEY_VERSION));
+}
+
 enum err provider_new(const struct provider_options *options, struct provider **ret_provider,
                       struct error *error)
 {
@@ -171,6 +195,7 @@ enum err provider_new(const struct provider_options *options, struct provider **
         .total_timeout_ms = options->total_timeout_ms,
         .eliza_delay_ms = options->eliza_delay_ms,
     };
+    make_headers(arena, &counted->provider);
     *ret_provider = &counted->provider;
     return ERR_OK;
 }
@@ -264,22 +289,7 @@ struct str provider_url(struct arena *arena, const struct provider *provider, co
 void provider_headers(struct arena *arena, const struct provider *provider,
                       struct http_headers *headers)
 {
-    static const struct {
-        const char *name;
-        const char *prefix;
-    } forms[] = {
-        [PROVIDER_AUTH_BEARER] = {"authorization", "Bearer "},
-        [PROVIDER_AUTH_X_API_KEY] = {"x-api-key", ""},
-        [PROVIDER_AUTH_API_KEY] = {"api-key", ""},
-        [PROVIDER_AUTH_X_GOOG_API_KEY] = {"x-goog-api-key", ""},
-    };
-    const struct provider_kind *kind = provider->kind;
-    if (kind->auth != PROVIDER_AUTH_NONE && provider->api_key.len)
-        http_headers_add(
-            headers, arena, str_from_cstr(forms[kind->auth].name),
-            arena_printf(arena, "%s%.*s", forms[kind->auth].prefix, STR_ARG(provider->api_key)));
-    if (kind->header_name)
-        http_headers_add(headers, arena, str_from_cstr(kind->header_name),
-                         str_from_cstr(kind->header_value));
-    http_headers_add(headers, arena, STR("user-agent"), STR("parley/" PARLEY_VERSION));
+    for (size_t i = 0; i < provider->headers.count; i++)
+        http_headers_add_view(headers, arena, provider->headers.items[i].name,
+                              provider->headers.items[i].value);
 }

@@ -59,6 +59,7 @@ struct provider {
     struct str name;
     struct str base_url; /* without a trailing slash */
     struct str api_key;
+    struct http_headers headers; /* that sign every request and name its version */
     struct str models;
     bool models_only;
     uint64_t connect_timeout_ms;
@@ -83,6 +84,6 @@ bool provider_ollama_base_url(struct str host, char *ret, size_t size);
 /* The URL of one of the kind's paths, with {model} filled in, in the arena. */
 struct str provider_url(struct arena *arena, const struct provider *provider, const char *path,
                         struct str model);
-/* The headers that sign a request and name its version. In the arena. */
+/* Appends the headers that sign a request and name its version: views of the provider's. */
 void provider_headers(struct arena *arena, const struct provider *provider,
                       struct http_headers *headers);

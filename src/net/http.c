@@ -103,12 +103,18 @@ struct str http_headers_get(const struct http_headers *headers, const char *name
     return STR_NONE;
 }
 
+void http_headers_add_view(struct http_headers *headers, struct arena *arena, struct str name,
+                           struct str value)
+{
+    struct http_header *item = VEC_PUSH(arena, headers->items, headers->count, headers->capacity);
+    item->name = name;
+    item->value = value;
+}
+
 void http_headers_add(struct http_headers *headers, struct arena *arena, struct str name,
                       struct str value)
 {
-    struct http_header *item = VEC_PUSH(arena, headers->items, headers->count, headers->capacity);
-    item->name = arena_str(arena, name);
-    item->value = arena_str(arena, value);
+    http_headers_add_view(headers, arena, arena_str(arena, name), arena_str(arena, value));
 }
 
 static bool list_has_token(struct str list, struct str token)

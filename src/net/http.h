@@ -40,6 +40,9 @@ struct str http_headers_get(const struct http_headers *headers, const char *name
 /* Appends; name and value are copied into the arena. */
 void http_headers_add(struct http_headers *headers, struct arena *arena, struct str name,
                       struct str value);
+/* Appends views as they are: name and value must live as long as the list is used. */
+void http_headers_add_view(struct http_headers *headers, struct arena *arena, struct str name,
+                           struct str value);
 /* Whether a comma-separated header lists `token` (without case): Connection, Upgrade, ... */
 bool http_headers_has_token(const struct http_headers *headers, const char *name,
                             const char *token);

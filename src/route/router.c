@@ -179,8 +179,10 @@ static enum err start_call(struct route_call *call, const struct route_request *
         .request = request->request,
         .model = call->resolved.model,
         .losses = &call->losses,
+        .body_bytes_hint = request->raw_body.len + request->raw_body.len / 8 + 256,
     };
     if (call->target.passes_through) {
+        buf_reserve(&call->raw, request->raw_body.len + call->resolved.model.len + 64);
         passthrough_with_model(request->raw_body, call->resolved.model, &call->raw);
         call_request.raw_body = buf_str(&call->raw);
     }
