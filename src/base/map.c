@@ -27,7 +27,6 @@ struct map *map_new(void)
 {
     struct map *map = calloc(1, sizeof *map);
     ASSERT(map);
-    randombytes_buf(map->seed, sizeof map->seed);
     return map;
 }
 
@@ -64,6 +63,8 @@ static struct entry *find(const struct map *map, struct str key, uint64_t hash)
 static void grow(struct map *map)
 {
     struct map old = *map;
+    if (!old.capacity) /* a map that stays empty costs no system call */
+        randombytes_buf(map->seed, sizeof map->seed);
     map->capacity = old.capacity ? old.capacity * 2 : CAPACITY_MIN;
     map->entries = calloc(map->capacity, sizeof *map->entries);
     ASSERT(map->entries);

@@ -97,9 +97,12 @@ void llm_reader_unmapped_member(struct llm_reader *reader, const char *member)
 static const struct llm_member *find_member(const struct llm_member *members, size_t count,
                                             struct str name)
 {
-    for (size_t i = 0; i < count; i++)
-        if (str_eq(name, str_from_cstr(members[i].name)))
+    for (size_t i = 0; i < count && name.len; i++) {
+        const char *candidate = members[i].name;
+        if (candidate[0] == name.data[0] && strncmp(candidate, name.data, name.len) == 0 &&
+            !candidate[name.len])
             return &members[i];
+    }
     return NULL;
 }
 
