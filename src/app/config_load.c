@@ -50,8 +50,8 @@ static bool unquote(struct str *value)
         *value = str_slice(text, 1, end);
         return true;
     }
-    size_t comment = str_find(text, STR(" #"));
-    *value = str_trim(str_slice(text, 0, comment));
+    size_t comment = str_find(*value, STR(" #"));
+    *value = str_trim(str_slice(*value, 0, comment));
     return true;
 }
 
@@ -84,30 +84,7 @@ enum err config_load_env_file(const char *path, struct error *error)
     return code == ERR_NOT_FOUND ? ERR_OK : code;
 }
 
-/* ---- Flags
- * ------------------------------------------------------------------------------------------- */
-
-/* One flag at argv[*at]: its name and value; *at moves on to what follows. */
-static enum err read_flag(int argc, char **argv, int *at, struct str *ret_name,
-                          struct str *ret_value, struct error *error)
-{
-    struct str text = str_from_cstr(argv[*at] + 2);
-    *ret_name = str_slice(text, 0, str_find_char(text, '='));
-    (*at)++;
-    if (ret_name->len < text.len) {
-        *ret_value = str_skip(text, ret_name->len + 1);
-        return ERR_OK;
-    }
-    if (*at >= argc)
-        return error_set(error, ERR_INVALID, argv[*at - 1], "needs a value");
-    *ret_value = str_from_cstr(argv[(*at)++]);
-    return ERR_OK;
-}
-
-static bool is_flag(const char *argument)
-{
-    return strncmp(argument, "--", 2) == 0 && argument[2];
-}
+/* ---- Flags ---------------------------------------------------------------------------------- */
 
 static const char *key_of_flag(struct str name)
 {
@@ -136,21 +113,45 @@ static enum err unknown_flag(struct str name, struct error *error)
     return ERR_INVALID;
 }
 
+/* One flag at argv[*at]: its name and value; *at moves on to what follows. */
+static enum err read_flag(int argc, char **argv, int *at, struct str *ret_name,
+                          struct str *ret_value, struct error *error)
+{
+    struct str text = str_from_cstr(argv[*at] + 2);
+    *ret_name = str_slice(text, 0, str_find_char(text, '='));
+    if (!str_eq(*ret_name, STR("set")) && !str_eq(*ret_name, STR("config")) &&
+        !key_of_flag(*ret_name))
+        return unknown_flag(*ret_name, error);
+    (*at)++;
+    if (ret_name->len < text.len) {
+        *ret_value = str_skip(text, ret_name->len + 1);
+        return ERR_OK;
+    }
+    if (*at >= argc)
+        return error_set(error, ERR_INVALID, argv[*at - 1], "--%.*s needs a value",
+                         STR_ARG(*ret_name));
+    *ret_value = str_from_cstr(argv[(*at)++]);
+    return ERR_OK;
+}
+
+static bool is_flag(const char *argument)
+{
+    return strncmp(argument, "--", 2) == 0 && argument[2];
+}
+
 static enum err apply_flag(struct config *config, struct str name, struct str value,
                            struct error *error)
 {
     struct str where = STR("--set");
     struct str key = str_from_cstr(key_of_flag(name));
     char flag[80];
-    if (str_eq(name, STR("set"))) {
-        key = str_next(&value, '=');
-        if (!value.data)
-            return error_set(error, ERR_INVALID, "--set", "must be --set key=value");
-    } else if (key.data) {
+    if (key.data) {
         snprintf(flag, sizeof flag, "--%.*s", STR_ARG(name));
         where = str_from_cstr(flag);
     } else {
-        return unknown_flag(name, error);
+        key = str_next(&value, '=');
+        if (!value.data)
+            return error_set(error, ERR_INVALID, "--set", "must be --set key=value");
     }
     return config_set(config, CONFIG_FLAG, key, value, where, error);
 }

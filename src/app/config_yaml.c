@@ -62,12 +62,16 @@ static enum err take_key(struct reader *reader, struct level *level, struct str 
 
 static enum err take_scalar(struct reader *reader, const yaml_event_t *event)
 {
-    struct level *level = &reader->levels[reader->depth - 1];
     struct str text = STR_FROM((const char *)event->data.scalar.value, event->data.scalar.length);
     size_t line = event->start_mark.line + 1;
     if (reader->depth == 0)
         return text.len ? wrong(reader, line, "settings are written as key: value") : ERR_OK;
+    struct level *level = &reader->levels[reader->depth - 1];
+    bool is_null = event->data.scalar.plain_implicit &&
+                   (text.len == 0 || str_eq(text, STR("~")) || str_eq(text, STR("null")));
     if (level->is_list) {
+        if (is_null)
+            return ERR_OK;
         if (reader->list.len)
             buf_append_char(&reader->list, ',');
         buf_append(&reader->list, text);
@@ -76,8 +80,6 @@ static enum err take_scalar(struct reader *reader, const yaml_event_t *event)
     if (!level->has_key)
         return take_key(reader, level, text, line);
     level->has_key = false;
-    bool is_null = event->data.scalar.plain_implicit &&
-                   (text.len == 0 || str_eq(text, STR("~")) || str_eq(text, STR("null")));
     return is_null ? ERR_OK : set_value(reader, text, line);
 }
 
@@ -149,7 +151,8 @@ enum err config_load_yaml(struct config *config, struct str text, const char *pa
     struct reader reader = {.config = config, .path = path, .error = error};
     if (!yaml_parser_initialize(&reader.parser))
         return error_set(error, ERR_INTERNAL, NULL, "the YAML reader cannot be started");
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text.data, text.len);
+    yaml_parser_set_input_string(&reader.parser,
+                                 (const unsigned char *)(text.data ? text.data : ""), text.len);
     buf_init(&reader.list, LIST_BYTES_MAX);
     enum err code = read_events(&reader);
     buf_done(&reader.list);

@@ -39,7 +39,7 @@ char *buf_reserve(struct buf *buf, size_t size)
         return NULL;
     }
     size_t needed = buf->len + size;
-    if (needed > buf->capacity) {
+    if (needed > buf->capacity || !buf->data) {
         size_t capacity = buf->capacity ? buf->capacity * 2 : CAPACITY_MIN;
         if (capacity < needed)
             capacity = needed;

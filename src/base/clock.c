@@ -1,6 +1,7 @@
 /* Time. */
 #include "base/clock.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -24,9 +25,18 @@ int64_t clock_wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static struct tm utc(int64_t wall_ms)
+/* 1000-01-01T00:00:00Z and 9999-12-31T23:59:59Z. */
+static const time_t seconds_min = -30610224000, seconds_max = 253402300799;
+
+/* Broken down, with what is left of the second. Years have four digits in both formats. */
+static struct tm utc(int64_t wall_ms, unsigned *ret_ms)
 {
-    time_t seconds = (time_t)(wall_ms / 1000);
+    time_t seconds = (time_t)(wall_ms / 1000 - (wall_ms % 1000 < 0));
+    *ret_ms = (unsigned)(wall_ms - (int64_t)seconds * 1000);
+    if (seconds < seconds_min)
+        seconds = seconds_min;
+    if (seconds > seconds_max)
+        seconds = seconds_max;
     struct tm parts = {0};
     gmtime_r(&seconds, &parts);
     return parts;
@@ -34,23 +44,46 @@ static struct tm utc(int64_t wall_ms)
 
 void clock_format_rfc3339(int64_t wall_ms, char ret[25])
 {
-    struct tm parts = utc(wall_ms);
-    char date[32];
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(ret, 25, "%.19s.%03uZ", date, (unsigned)((uint64_t)wall_ms % 1000u));
+    unsigned ms;
+    struct tm parts = utc(wall_ms, &ms);
+    strftime(ret, 25, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(ret + 19, 6, ".%03uZ", ms % 1000u);
 }
 
 void clock_format_http(int64_t wall_ms, char ret[30])
 {
-    struct tm parts = utc(wall_ms);
+    unsigned ms;
+    struct tm parts = utc(wall_ms, &ms);
     strftime(ret, 30, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+}
+
+/* Reads a date and time without fraction, which must be as strftime writes them: strptime alone
+ * takes days that do not exist, missing digits and spaces anywhere. */
+static bool parse_exact(const char *text, const char *format, int64_t *ret_ms,
+                        const char **ret_rest) __attribute__((format(strftime, 2, 0)));
+
+static bool parse_exact(const char *text, const char *format, int64_t *ret_ms,
+                        const char **ret_rest)
+{
+    struct tm parts = {0};
+    char again[40];
+    const char *rest = strptime(text, format, &parts);
+    if (!rest)
+        return false;
+    time_t seconds = timegm(&parts);
+    size_t length = gmtime_r(&seconds, &parts) ? strftime(again, sizeof again, format, &parts) : 0;
+    if (length == 0 || length != (size_t)(rest - text) || memcmp(again, text, length) != 0)
+        return false;
+    *ret_ms = (int64_t)seconds * 1000;
+    *ret_rest = rest;
+    return true;
 }
 
 static int64_t parse_fraction_ms(const char **at)
 {
     int64_t ms = 0;
     int digits = 0;
-    if (**at != '.')
+    if (**at != '.' || (*at)[1] < '0' || (*at)[1] > '9')
         return 0;
     for ((*at)++; **at >= '0' && **at <= '9'; (*at)++)
         if (digits++ < 3)
@@ -60,24 +93,32 @@ static int64_t parse_fraction_ms(const char **at)
     return ms;
 }
 
+/* "Z", "+hh:mm" or "-hh:mm". */
+static bool parse_offset_ms(struct str text, int64_t *ret_ms)
+{
+    uint64_t hours, minutes;
+    *ret_ms = 0;
+    if (str_eq(text, STR("Z")))
+        return true;
+    if (text.len != 6 || (text.data[0] != '+' && text.data[0] != '-') || text.data[3] != ':' ||
+        !str_to_u64(str_slice(text, 1, 2), &hours) || hours > 23 ||
+        !str_to_u64(str_slice(text, 4, 2), &minutes) || minutes > 59)
+        return false;
+    *ret_ms = (int64_t)(hours * 60 + minutes) * 60000 * (text.data[0] == '-' ? -1 : 1);
+    return true;
+}
+
 int64_t clock_parse(struct str text)
 {
     char copy[64];
-    if (!str_copy(text, copy, sizeof copy))
+    const char *rest;
+    int64_t ms, offset_ms;
+    if (str_find_char(text, '\0') != SIZE_MAX || !str_copy(text, copy, sizeof copy))
         return -1;
-    struct tm parts = {0};
-    const char *rest = strptime(copy, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-    if (rest && !*rest)
-        return (int64_t)timegm(&parts) * 1000;
-    memset(&parts, 0, sizeof parts);
-    rest = strptime(copy, "%Y-%m-%dT%H:%M:%S", &parts);
-    if (!rest)
+    if (parse_exact(copy, "%a, %d %b %Y %H:%M:%S GMT", &ms, &rest))
+        return *rest ? -1 : ms;
+    if (!parse_exact(copy, "%Y-%m-%dT%H:%M:%S", &ms, &rest))
         return -1;
-    int64_t ms = (int64_t)timegm(&parts) * 1000 + parse_fraction_ms(&rest);
-    int hours, minutes;
-    if (strcmp(rest, "Z") == 0)
-        return ms;
-    if ((*rest == '+' || *rest == '-') && sscanf(rest + 1, "%2d:%2d", &hours, &minutes) == 2)
-        return ms - (*rest == '-' ? -1 : 1) * (hours * 60 + minutes) * 60000LL;
-    return -1;
+    ms += parse_fraction_ms(&rest);
+    return parse_offset_ms(str_from_cstr(rest), &offset_ms) ? ms - offset_ms : -1;
 }

@@ -13,7 +13,8 @@ uint64_t clock_monotonic_ns(void);
 /* Milliseconds since 1970-01-01 UTC. What is stored and shown uses these. */
 int64_t clock_wall_ms(void);
 
-/* "2026-11-22T10:00:00.123Z" (RFC 3339, 24 characters and a NUL). */
+/* "2026-11-22T10:00:00.123Z" (RFC 3339, 24 characters and a NUL). Times outside the years 1000 to
+ * 9999 are moved to their border. */
 void clock_format_rfc3339(int64_t wall_ms, char ret[25]);
 /* "Sun, 22 Nov 2026 10:00:00 GMT" (RFC 9110 IMF-fixdate, 29 characters and a NUL). */
 void clock_format_http(int64_t wall_ms, char ret[30]);

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/utf8.h"
 
 enum { NAME_BYTES_MAX = 200, VALUE_BYTES_MAX = 16 * 1024, ENTRIES_MAX = 4096 };
 
@@ -126,6 +127,16 @@ void config_free(struct config *config)
     free(config);
 }
 
+/* The word of `name` that stands where the `*` of `pattern` is, or the `*` itself. */
+static struct str word_for(struct str pattern, size_t star, struct str name)
+{
+    for (size_t i = 0; i < star; i++)
+        if (pattern.data[i] == '.')
+            str_next(&name, '.');
+    struct str word = str_next(&name, '.');
+    return word.len ? word : STR("*");
+}
+
 /* The declared name nearest to `name`, with its own word in place of a `*`; empty when none is
  * near. */
 static void suggest(const struct config *config, struct str name, char *ret, size_t size)
@@ -136,11 +147,7 @@ static void suggest(const struct config *config, struct str name, char *ret, siz
         struct str pattern = str_from_cstr(config->schema->keys[i].name);
         char candidate[NAME_BYTES_MAX];
         size_t star = str_find_char(pattern, '*');
-        struct str word = STR("");
-        if (star != SIZE_MAX && str_starts_with(name, str_slice(pattern, 0, star))) {
-            word = str_skip(name, star);
-            word = str_slice(word, 0, str_find_char(word, '.'));
-        }
+        struct str word = star == SIZE_MAX ? STR("") : word_for(pattern, star, name);
         snprintf(candidate, sizeof candidate, "%.*s%.*s%.*s", STR_ARG(str_slice(pattern, 0, star)),
                  STR_ARG(word), STR_ARG(star == SIZE_MAX ? STR("") : str_skip(pattern, star + 1)));
         size_t distance = str_distance(name, str_from_cstr(candidate));
@@ -190,7 +197,7 @@ static enum err check_integer(const struct config_key *key, const char *field, s
     int64_t number;
     if (!str_to_i64(text, &number))
         return error_set(error, ERR_INVALID, field, "must be a whole number, not '%.*s'",
-                         (int)(text.len < 80 ? text.len : 80), text.data ? text.data : "");
+                         (int)utf8_cut(text, 80), text.data ? text.data : "");
     if (key->maximum > key->minimum && (number < key->minimum || number > key->maximum))
         return error_set(error, ERR_INVALID, field, "must be %lld to %lld, not %lld",
                          (long long)key->minimum, (long long)key->maximum, (long long)number);

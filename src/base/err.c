@@ -84,7 +84,7 @@ enum err error_set(struct error *ret_error, enum err code, const char *field, co
     va_start(arguments, format);
     ret_error->code = code;
     ret_error->remedy[0] = '\0';
-    snprintf(ret_error->field, sizeof ret_error->field, "%s", field ? field : "");
+    str_copy(str_from_cstr(field), ret_error->field, sizeof ret_error->field);
     print_cut(ret_error->message, sizeof ret_error->message, format, arguments);
     va_end(arguments);
     return code;

@@ -1,6 +1,7 @@
 /* JSON: reading on yyjson with an arena, writing straight into a buffer. */
 #include "base/json.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,7 +94,7 @@ bool json_int(yyjson_val *value, int64_t *ret)
         return true;
     }
     double real = yyjson_is_real(value) ? yyjson_get_real(value) : NAN;
-    if (!(fabs(real) < 9007199254740992.0) || floor(real) != real)
+    if (!(real >= -0x1p63 && real < 0x1p63) || floor(real) != real)
         return false;
     *ret = (int64_t)real;
     return true;
@@ -182,7 +183,7 @@ void json_end_array(struct json_writer *w)
 
 static bool is_plain(unsigned char c)
 {
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
 }
 
 static void escape_one(struct buf *out, unsigned char c)
@@ -193,7 +194,7 @@ static void escape_one(struct buf *out, unsigned char c)
         buf_append(out, STR_FROM(((char[]){'\\', (char)c}), 2));
     } else if (c < 0x20 && short_forms[c]) {
         buf_append(out, STR_FROM(((char[]){'\\', short_forms[c]}), 2));
-    } else if (c < 0x20) {
+    } else if (c < 0x20 || c == 0x7F) {
         static const char digits[] = "0123456789abcdef";
         buf_append(out,
                    STR_FROM(((char[]){'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]}), 6));
@@ -305,7 +306,8 @@ void json_put_double(struct json_writer *w, double value)
         return;
     }
     char text[40];
-    for (int digits = 15; digits <= 17; digits += 2) {
+    /* 15 digits survive in every normal number, and %g drops zeros behind them. */
+    for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         int len = snprintf(text, sizeof text, "%.*g", digits, value);
         double again;
         if (digits == 17 || (str_to_double(STR_FROM(text, (size_t)len), &again) && again == value))

@@ -8,8 +8,10 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
-enum { RECORD_BYTES_MAX = 4096 };
+/* TAIL_BYTES: of the longest ending, `,"cut":true}` and the line feed, with room to spare. */
+enum { RECORD_BYTES_MAX = 4096, FIELD_BYTES_MAX = 1024, TAIL_BYTES = 32 };
 
 struct log {
     int fd;
@@ -43,7 +45,7 @@ static bool needs_quotes(struct str s)
         if ((unsigned char)s.data[i] <= ' ' || s.data[i] == '"' || s.data[i] == '=' ||
             s.data[i] == '\\' || s.data[i] == 0x7F)
             return true;
-    return s.len == 0;
+    return s.len == 0 || !utf8_valid(s, NULL);
 }
 
 static void put_text_field(struct buf *out, const struct log_field *field)
@@ -72,18 +74,46 @@ static void put_json_field(struct json_writer *w, const struct log_field *field)
         json_key_str(w, field->key, field->text);
 }
 
-static void put_json(struct buf *out, const char *time, enum log_level level, const char *message,
-                     const struct log_field *fields)
+static void put_field(const struct log *log, struct json_writer *w, const struct log_field *field)
 {
-    struct json_writer w;
-    json_writer_init(&w, out);
-    json_begin_object(&w);
-    json_key_str(&w, "time", str_from_cstr(time));
-    json_key_str(&w, "level", str_from_cstr(level_names[level]));
-    json_key_str(&w, "message", str_from_cstr(message));
-    for (; fields->kind != LOG_FIELD_END; fields++)
-        put_json_field(&w, fields);
-    json_end_object(&w);
+    if (log->format == LOG_FORMAT_JSON)
+        put_json_field(w, field);
+    else
+        put_text_field(w->out, field);
+}
+
+/* What does not fit goes whole, so that the record can still be read by a program, and the record
+ * says so. */
+static void put_fields(const struct log *log, struct json_writer *w, const struct log_field *fields)
+{
+    static const struct log_field cut = {"cut", LOG_FIELD_BOOL, STR_NONE, 1};
+    bool is_cut = false;
+    for (; fields->kind != LOG_FIELD_END; fields++) {
+        struct log_field field = *fields;
+        size_t before = w->out->len;
+        if (field.text.len > FIELD_BYTES_MAX) {
+            field.text = str_slice(field.text, 0, utf8_cut(field.text, FIELD_BYTES_MAX));
+            is_cut = true;
+        }
+        put_field(log, w, &field);
+        if (buf_ok(w->out) && w->out->len <= RECORD_BYTES_MAX - TAIL_BYTES)
+            continue;
+        buf_truncate(w->out, before);
+        w->out->overflowed = false;
+        w->comma = true;
+        is_cut = true;
+    }
+    if (is_cut)
+        put_field(log, w, &cut);
+}
+
+static void put_json_head(struct json_writer *w, const char *time, enum log_level level,
+                          const char *message)
+{
+    json_begin_object(w);
+    json_key_str(w, "time", str_from_cstr(time));
+    json_key_str(w, "level", str_from_cstr(level_names[level]));
+    json_key_str(w, "message", str_from_cstr(message));
 }
 
 void log_write(struct log *log, enum log_level level, const char *message,
@@ -95,16 +125,15 @@ void log_write(struct log *log, enum log_level level, const char *message,
     clock_format_rfc3339(clock_wall_ms(), time);
     struct buf out;
     buf_init(&out, RECORD_BYTES_MAX);
-    if (log->format == LOG_FORMAT_JSON) {
-        put_json(&out, time, level, message, fields);
-    } else {
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    if (log->format == LOG_FORMAT_JSON)
+        put_json_head(&w, time, level, message);
+    else
         buf_printf(&out, "%s %-7s %s", time, level_names[level], message);
-        for (; fields->kind != LOG_FIELD_END; fields++)
-            put_text_field(&out, fields);
-    }
-    if (out.len == RECORD_BYTES_MAX)
-        buf_truncate(&out, RECORD_BYTES_MAX - 1);
-    out.overflowed = false;
+    put_fields(log, &w, fields);
+    if (log->format == LOG_FORMAT_JSON)
+        json_end_object(&w);
     buf_append_char(&out, '\n');
     ssize_t written = write(log->fd, out.data, out.len);
     (void)written; /* a log that cannot be written has nowhere to say so */

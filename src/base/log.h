@@ -29,7 +29,8 @@ struct log_field {
 #define LOG_BOOL(key, value) ((struct log_field){(key), LOG_FIELD_BOOL, STR_NONE, (value)})
 
 /* Writes one record: time, level, message (a literal), then the fields. Control characters are
- * escaped, a record is cut at 4 KiB. `log` may be NULL (nothing happens). */
+ * escaped. A record has at most 4 KiB: values are cut at 1 KiB, fields that do not fit are left
+ * out, and the field cut=true says so. `log` may be NULL (nothing happens). */
 void log_write(struct log *log, enum log_level level, const char *message,
                const struct log_field *fields);
 bool log_enabled(const struct log *log, enum log_level level);

@@ -60,6 +60,8 @@ size_t str_find(struct str haystack, struct str needle)
 
 size_t str_find_nocase(struct str haystack, struct str needle)
 {
+    if (needle.len == 0)
+        return 0;
     for (size_t i = 0; i + needle.len <= haystack.len; i++)
         if (str_eq_nocase(STR_FROM(haystack.data + i, needle.len), needle))
             return i;

@@ -1,6 +1,8 @@
 /* UTF-8, after RFC 3629's table of well-formed sequences. */
 #include "base/utf8.h"
 
+#include <string.h>
+
 static bool is_continuation(unsigned char c)
 {
     return (c & 0xC0) == 0x80;
@@ -23,19 +25,26 @@ static bool second_byte_ok(unsigned char c, unsigned char second)
     }
 }
 
+/* The length that a lead byte promises; 0 for what begins no character. */
+static size_t promised_length(unsigned char lead)
+{
+    if (lead < 0x80)
+        return 1;
+    if (lead >= 0xC2 && lead <= 0xDF)
+        return 2;
+    if ((lead & 0xF0) == 0xE0)
+        return 3;
+    return lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
+}
+
 size_t utf8_length_at(struct str s, size_t at)
 {
     if (at >= s.len)
         return 0;
     unsigned char lead = (unsigned char)s.data[at];
-    if (lead < 0x80)
-        return 1;
-    size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
-                    : (lead & 0xF0) == 0xE0        ? 3
-                    : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                   : 0;
-    if (length == 0 || s.len - at < length)
-        return 0;
+    size_t length = promised_length(lead);
+    if (length < 2 || s.len - at < length)
+        return length == 1;
     if (!second_byte_ok(lead, (unsigned char)s.data[at + 1]))
         return 0;
     for (size_t i = 2; i < length; i++)
@@ -44,9 +53,20 @@ size_t utf8_length_at(struct str s, size_t at)
     return length;
 }
 
+/* Offset of the first byte from `at` on that may not be ASCII: eight are looked at together. */
+static size_t skip_ascii(struct str s, size_t at)
+{
+    for (uint64_t word; s.len - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, s.data + at, sizeof word);
+        if (word & 0x8080808080808080u)
+            break;
+    }
+    return at;
+}
+
 bool utf8_valid(struct str s, size_t *ret_at)
 {
-    for (size_t at = 0; at < s.len;) {
+    for (size_t at = 0; (at = skip_ascii(s, at)) < s.len;) {
         size_t length = utf8_length_at(s, at);
         if (length == 0) {
             if (ret_at)
@@ -58,14 +78,25 @@ bool utf8_valid(struct str s, size_t *ret_at)
     return true;
 }
 
+void utf8_repair(struct buf *out, struct str s)
+{
+    size_t at;
+    for (; !utf8_valid(s, &at); s = str_skip(s, at + 1)) {
+        buf_append(out, str_slice(s, 0, at));
+        buf_append(out, STR("\xEF\xBF\xBD"));
+    }
+    buf_append(out, s);
+}
+
 size_t utf8_cut(struct str s, size_t max)
 {
-    if (max >= s.len)
-        return s.len;
-    size_t at = max;
-    while (at > 0 && max - at < 3 && is_continuation((unsigned char)s.data[at]))
-        at--;
-    return is_continuation((unsigned char)s.data[at]) ? max : at;
+    size_t end = max < s.len ? max : s.len;
+    for (size_t back = 1; back <= 3 && back <= end; back++) {
+        unsigned char c = (unsigned char)s.data[end - back];
+        if (!is_continuation(c))
+            return promised_length(c) > back ? end - back : end;
+    }
+    return end;
 }
 
 size_t utf8_count(struct str s)

@@ -4,7 +4,7 @@
  * follows), lines into fields, fields gathered until the blank line. Only new bytes are scanned. */
 #include "wire/sse.h"
 
-#include <string.h>
+#include "base/utf8.h"
 
 void sse_parser_init(struct sse_parser *parser, size_t event_bytes_max,
                      void (*on_event)(void *user, const struct sse_event *event), void *user)
@@ -24,13 +24,24 @@ void sse_parser_done(struct sse_parser *parser)
     buf_done(&parser->id);
 }
 
+/* Data that is not UTF-8 is repaired here, once for the whole event: never cut by a read. */
+static void deliver(struct sse_parser *parser, struct str type, struct str data)
+{
+    struct buf repaired;
+    buf_init(&repaired, data.len * 3); /* U+FFFD has three bytes */
+    if (!utf8_valid(data, NULL)) {
+        utf8_repair(&repaired, data);
+        data = buf_str(&repaired);
+    }
+    struct sse_event event = {type, data, buf_str(&parser->id)};
+    parser->on_event(parser->user, &event);
+    buf_done(&repaired);
+}
+
 static void dispatch(struct sse_parser *parser)
 {
-    if (parser->data_lines) {
-        struct sse_event event = {buf_str(&parser->type), buf_str(&parser->data),
-                                  buf_str(&parser->id)};
-        parser->on_event(parser->user, &event);
-    }
+    if (parser->data_lines)
+        deliver(parser, buf_str(&parser->type), buf_str(&parser->data));
     buf_clear(&parser->data);
     buf_clear(&parser->type);
     parser->data_lines = 0;
@@ -51,21 +62,15 @@ static void set_field(struct buf *buf, struct str value)
         buf_clear(buf);
 }
 
-/* An event of its own, beside the one being gathered: errors that are not framed as events. */
-static void deliver_bare(struct sse_parser *parser, struct str type, struct str data)
-{
-    struct sse_event event = {type, data, buf_str(&parser->id)};
-    parser->on_event(parser->user, &event);
-}
-
 static void take_line(struct sse_parser *parser, struct str line)
 {
     if (line.len == 0) {
         dispatch(parser);
         return;
     }
+    /* Errors that are not framed as events: each one of its own, beside the one being gathered. */
     if (line.data[0] == '{' || line.data[0] == '[') {
-        deliver_bare(parser, STR(""), line);
+        deliver(parser, STR(""), line);
         return;
     }
     size_t colon = str_find_char(line, ':');
@@ -82,7 +87,7 @@ static void take_line(struct sse_parser *parser, struct str line)
     else if (str_eq(name, STR("id")) && str_find_char(value, '\0') == SIZE_MAX)
         set_field(&parser->id, value);
     else if (str_eq(name, STR("error")) && value.len && value.data[0] == '{')
-        deliver_bare(parser, STR("error"), value);
+        deliver(parser, STR("error"), value);
 }
 
 /* Drops a byte-order mark at the very start, however it is cut. Returns what is left of `bytes`. */
@@ -105,9 +110,17 @@ static struct str skip_bom(struct sse_parser *parser, struct str bytes)
 /* Length of the line that begins `bytes`, or SIZE_MAX when it does not end there. */
 static size_t line_end(struct str bytes)
 {
-    size_t lf = str_find_char(bytes, '\n');
-    size_t cr = str_find_char(str_slice(bytes, 0, lf), '\r');
-    return cr != SIZE_MAX ? cr : lf;
+    /* Looked at in pieces: a stream whose lines end in only one of the two must not be scanned to
+     * its end for the other, at every line. */
+    enum { PIECE_BYTES = 256 };
+    for (size_t from = 0; from < bytes.len; from += PIECE_BYTES) {
+        struct str piece = str_slice(bytes, from, PIECE_BYTES);
+        size_t lf = str_find_char(piece, '\n');
+        size_t cr = str_find_char(str_slice(piece, 0, lf), '\r');
+        if (cr != SIZE_MAX || lf != SIZE_MAX)
+            return from + (cr != SIZE_MAX ? cr : lf);
+    }
+    return SIZE_MAX;
 }
 
 enum err sse_parser_feed(struct sse_parser *parser, struct str bytes)
@@ -137,6 +150,13 @@ enum err sse_parser_feed(struct sse_parser *parser, struct str bytes)
     return buf_ok(&parser->data) ? ERR_OK : ERR_TOO_BIG;
 }
 
+/* Whether `text` has the outside of a JSON object or array. */
+static bool looks_whole(struct str text)
+{
+    return text.len > 1 && ((text.data[0] == '{' && text.data[text.len - 1] == '}') ||
+                            (text.data[0] == '[' && text.data[text.len - 1] == ']'));
+}
+
 enum err sse_parser_finish(struct sse_parser *parser)
 {
     if (!buf_ok(&parser->line) || !buf_ok(&parser->data))
@@ -146,30 +166,34 @@ enum err sse_parser_finish(struct sse_parser *parser)
         buf_clear(&parser->line);
     }
     struct str data = str_trim(buf_str(&parser->data));
-    bool looks_whole = str_starts_with(data, STR("[DONE]")) ||
-                       (data.len > 1 && data.data[0] == '{' && data.data[data.len - 1] == '}');
-    if (looks_whole)
+    if (str_starts_with(data, STR("[DONE]")) || looks_whole(data))
         dispatch(parser);
     return buf_ok(&parser->data) ? ERR_OK : ERR_TOO_BIG;
 }
 
+/* Writes one field with `value` up to its first line break. Returns how much of it that was, with
+ * the line break; 0 when there is none. */
+static size_t write_line(struct buf *out, struct str name, struct str value)
+{
+    size_t end = line_end(value);
+    buf_append(out, name);
+    buf_append(out, str_slice(value, 0, end));
+    buf_append_char(out, '\n');
+    if (end == SIZE_MAX)
+        return 0;
+    return str_starts_with(str_skip(value, end), STR("\r\n")) ? end + 2 : end + 1;
+}
+
 void sse_write(struct buf *out, struct str type, struct str id, struct str data)
 {
-    if (type.len) {
-        buf_append(out, STR("event: "));
-        buf_append(out, type);
-        buf_append_char(out, '\n');
+    if (type.len)
+        write_line(out, STR("event: "), type);
+    if (id.len)
+        write_line(out, STR("id: "), id);
+    for (size_t used = 0;; data = str_skip(data, used)) {
+        used = write_line(out, STR("data: "), data);
+        if (used == 0)
+            break;
     }
-    if (id.len) {
-        buf_append(out, STR("id: "));
-        buf_append(out, id);
-        buf_append_char(out, '\n');
-    }
-    do {
-        struct str line = str_next(&data, '\n');
-        buf_append(out, STR("data: "));
-        buf_append(out, line);
-        buf_append_char(out, '\n');
-    } while (data.data);
     buf_append_char(out, '\n');
 }

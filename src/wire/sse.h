@@ -10,7 +10,8 @@
 /* One event, or a keep-alive. Views are valid during the callback only. */
 struct sse_event {
     struct str type; /* of the event field; empty when there was none */
-    struct str data; /* data lines joined by LF; {"...", 0} for a bare `data` */
+    struct str data; /* data lines joined by LF; {"...", 0} for a bare `data`. Always UTF-8:
+                      * wrong bytes have become U+FFFD */
     struct str id;   /* last event id; empty when none */
 };
 
@@ -41,5 +42,6 @@ MUST_USE enum err sse_parser_feed(struct sse_parser *parser, struct str bytes);
 MUST_USE enum err sse_parser_finish(struct sse_parser *parser);
 
 /* Appends one event: `event: type` (unless type is empty), `id:` (unless empty), the data with
- * one `data:` line per line, and the blank line. */
+ * one `data:` line per line (ended by LF, CR LF or CR), and the blank line. Of a type or id only
+ * the first line is written. */
 void sse_write(struct buf *out, struct str type, struct str id, struct str data);

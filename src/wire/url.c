@@ -42,6 +42,30 @@ static bool parse_scheme(struct str *rest, struct url *url)
     return false;
 }
 
+static bool is_letter_or_digit(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Names and IPv4 addresses: what DNS and Host header agree on. International names come as
+ * punycode. */
+static bool is_name(struct str host)
+{
+    for (size_t i = 0; i < host.len; i++)
+        if (!is_letter_or_digit(host.data[i]) && !(host.data[i] && strchr("-._", host.data[i])))
+            return false;
+    return true;
+}
+
+/* Without zones: they mean nothing to another machine. */
+static bool is_ipv6(struct str host)
+{
+    for (size_t i = 0; i < host.len; i++)
+        if (!host.data[i] || !strchr("0123456789abcdefABCDEF:.", host.data[i]))
+            return false;
+    return str_find_char(host, ':') != SIZE_MAX;
+}
+
 static enum err parse_port(struct str text, struct url *url, struct error *error)
 {
     uint64_t port;
@@ -71,6 +95,8 @@ static enum err parse_authority(struct str authority, struct url *url, struct er
     }
     if (url->host.len == 0 || url->host.len > 255)
         return refuse(error, "there is no host");
+    if (!(url->host_is_ipv6 ? is_ipv6(url->host) : is_name(url->host)))
+        return refuse(error, "the host is neither a name nor an address");
     return parse_port(authority.len ? str_skip(authority, 1) : STR(""), url, error);
 }
 
@@ -134,8 +160,7 @@ bool url_decode(struct arena *arena, struct str text, struct str *ret)
 
 static bool is_unreserved(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr("-._~", c));
+    return is_letter_or_digit(c) || (c && strchr("-._~", c));
 }
 
 void url_encode(struct buf *out, struct str text)
@@ -150,20 +175,24 @@ void url_encode(struct buf *out, struct str text)
     }
 }
 
+/* The same with plus for a space, as forms and queries have it. */
+static bool decode_form(struct arena *arena, struct str text, struct str *ret)
+{
+    char *copy = arena_cstr(arena, text);
+    for (size_t i = 0; i < text.len; i++)
+        if (copy[i] == '+')
+            copy[i] = ' ';
+    return url_decode(arena, STR_FROM(copy, text.len), ret);
+}
+
 struct str url_query_get(struct arena *arena, struct str query, struct str name)
 {
     while (query.len) {
         struct str pair = str_next(&query, '&');
         size_t equals = str_find_char(pair, '=');
-        struct str key;
-        if (!url_decode(arena, str_slice(pair, 0, equals), &key) || !str_eq(key, name))
-            continue;
-        char *value = arena_cstr(arena, equals == SIZE_MAX ? STR("") : str_skip(pair, equals + 1));
-        for (char *at = value; *at; at++)
-            if (*at == '+')
-                *at = ' ';
-        struct str decoded;
-        return url_decode(arena, str_from_cstr(value), &decoded) ? decoded : STR_NONE;
+        struct str key, value = equals == SIZE_MAX ? STR("") : str_skip(pair, equals + 1);
+        if (decode_form(arena, str_slice(pair, 0, equals), &key) && str_eq(key, name))
+            return decode_form(arena, value, &value) ? value : STR_NONE;
     }
     return STR_NONE;
 }

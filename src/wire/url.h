@@ -20,7 +20,8 @@ struct url {
 };
 
 /* Parses `text`. Refused: other schemes, user information, fragments, control characters, spaces,
- * bad ports, an empty host. */
+ * bad ports, hosts that are empty, over 255 bytes, or neither a name (letters, digits, "-._") nor
+ * an IPv6 address in brackets. */
 MUST_USE enum err url_parse(struct str text, struct url *ret_url, struct error *error);
 
 /* Percent-decodes into the arena; false on a broken escape or on a NUL byte. */
