@@ -57,28 +57,6 @@ void clock_format_http(int64_t wall_ms, char ret[30])
     strftime(ret, 30, "%a, %d %b %Y %H:%M:%S GMT", &parts);
 }
 
-/* Reads a date and time without fraction, which must be as strftime writes them: strptime alone
- * takes days that do not exist, missing digits and spaces anywhere. */
-static bool parse_exact(const char *text, const char *format, int64_t *ret_ms,
-                        const char **ret_rest) __attribute__((format(strftime, 2, 0)));
-
-static bool parse_exact(const char *text, const char *format, int64_t *ret_ms,
-                        const char **ret_rest)
-{
-    struct tm parts = {0};
-    char again[40];
-    const char *rest = strptime(text, format, &parts);
-    if (!rest)
-        return false;
-    time_t seconds = timegm(&parts);
-    size_t length = gmtime_r(&seconds, &parts) ? strftime(again, sizeof again, format, &parts) : 0;
-    if (length == 0 || length != (size_t)(rest - text) || memcmp(again, text, length) != 0)
-        return false;
-    *ret_ms = (int64_t)seconds * 1000;
-    *ret_rest = rest;
-    return true;
-}
-
 static int64_t parse_fraction_ms(const char **at)
 {
     int64_t ms = 0;
@@ -108,16 +86,27 @@ static bool parse_offset_ms(struct str text, int64_t *ret_ms)
     return true;
 }
 
+/* What was read is written again and must be the same: strptime alone takes days that do not
+ * exist, missing digits and spaces anywhere. */
 int64_t clock_parse(struct str text)
 {
-    char copy[64];
-    const char *rest;
+    char copy[64], again[30];
+    struct tm parts = {0};
     int64_t ms, offset_ms;
     if (str_find_char(text, '\0') != SIZE_MAX || !str_copy(text, copy, sizeof copy))
         return -1;
-    if (parse_exact(copy, "%a, %d %b %Y %H:%M:%S GMT", &ms, &rest))
-        return *rest ? -1 : ms;
-    if (!parse_exact(copy, "%Y-%m-%dT%H:%M:%S", &ms, &rest))
+    if (strptime(copy, "%a, %d %b %Y %H:%M:%S GMT", &parts)) {
+        ms = (int64_t)timegm(&parts) * 1000;
+        clock_format_http(ms, again);
+        return strcmp(copy, again) == 0 ? ms : -1;
+    }
+    parts = (struct tm){0};
+    const char *rest = strptime(copy, "%Y-%m-%dT%H:%M:%S", &parts);
+    if (!rest)
+        return -1;
+    ms = (int64_t)timegm(&parts) * 1000;
+    clock_format_rfc3339(ms, again);
+    if (rest != copy + 19 || memcmp(copy, again, 19) != 0)
         return -1;
     ms += parse_fraction_ms(&rest);
     return parse_offset_ms(str_from_cstr(rest), &offset_ms) ? ms - offset_ms : -1;

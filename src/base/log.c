@@ -86,7 +86,7 @@ static void put_field(const struct log *log, struct json_writer *w, const struct
  * says so. */
 static void put_fields(const struct log *log, struct json_writer *w, const struct log_field *fields)
 {
-    static const struct log_field cut = {"cut", LOG_FIELD_BOOL, STR_NONE, 1};
+    static const struct log_field cut = {.key = "cut", .kind = LOG_FIELD_BOOL, .number = 1};
     bool is_cut = false;
     for (; fields->kind != LOG_FIELD_END; fields++) {
         struct log_field field = *fields;
