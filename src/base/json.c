@@ -94,7 +94,7 @@ bool json_int(yyjson_val *value, int64_t *ret)
         return true;
     }
     double real = yyjson_is_real(value) ? yyjson_get_real(value) : NAN;
-    if (!(real >= -0x1p63 && real < 0x1p63) || floor(real) != real)
+    if (!(real > -0x1p63 && real < 0x1p63) || floor(real) != real)
         return false;
     *ret = (int64_t)real;
     return true;
