@@ -113,14 +113,23 @@ static enum err unknown_flag(struct str name, struct error *error)
     return ERR_INVALID;
 }
 
+/* The index of one of the sub-command's own options, or -1. */
+static int own_index(const struct config_arguments *arguments, struct str name)
+{
+    for (int i = 0; arguments->own_names && arguments->own_names[i]; i++)
+        if (str_eq(name, str_from_cstr(arguments->own_names[i])))
+            return i;
+    return -1;
+}
+
 /* One flag at argv[*at]: its name and value; *at moves on to what follows. */
-static enum err read_flag(int argc, char **argv, int *at, struct str *ret_name,
-                          struct str *ret_value, struct error *error)
+static enum err read_flag(int argc, char **argv, const struct config_arguments *arguments, int *at,
+                          struct str *ret_name, struct str *ret_value, struct error *error)
 {
     struct str text = str_from_cstr(argv[*at] + 2);
     *ret_name = str_slice(text, 0, str_find_char(text, '='));
     if (!str_eq(*ret_name, STR("set")) && !str_eq(*ret_name, STR("config")) &&
-        !key_of_flag(*ret_name))
+        !key_of_flag(*ret_name) && own_index(arguments, *ret_name) < 0)
         return unknown_flag(*ret_name, error);
     (*at)++;
     if (ret_name->len < text.len) {
@@ -128,8 +137,7 @@ static enum err read_flag(int argc, char **argv, int *at, struct str *ret_name,
         return ERR_OK;
     }
     if (*at >= argc)
-        return error_set(error, ERR_INVALID, argv[*at - 1], "--%.*s needs a value",
-                         STR_ARG(*ret_name));
+        return error_set(error, ERR_INVALID, argv[*at - 1], "needs a value");
     *ret_value = str_from_cstr(argv[(*at)++]);
     return ERR_OK;
 }
@@ -156,15 +164,6 @@ static enum err apply_flag(struct config *config, struct str name, struct str va
     return config_set(config, CONFIG_FLAG, key, value, where, error);
 }
 
-/* The index of one of the sub-command's own options, or -1. */
-static int own_index(const struct config_arguments *arguments, struct str name)
-{
-    for (int i = 0; arguments->own_names && arguments->own_names[i]; i++)
-        if (str_eq(name, str_from_cstr(arguments->own_names[i])))
-            return i;
-    return -1;
-}
-
 enum err config_apply_flags(struct config *config, int argc, char **argv,
                             const struct config_arguments *arguments, struct error *error)
 {
@@ -174,7 +173,7 @@ enum err config_apply_flags(struct config *config, int argc, char **argv,
             at++;
             continue;
         }
-        enum err code = read_flag(argc, argv, &at, &name, &value, error);
+        enum err code = read_flag(argc, argv, arguments, &at, &name, &value, error);
         bool is_setting = !str_eq(name, STR("config")) && own_index(arguments, name) < 0;
         if (code == ERR_OK && is_setting)
             code = apply_flag(config, name, value, error);
@@ -194,7 +193,7 @@ enum err config_scan_arguments(struct arena *arena, int argc, char **argv,
             ret->rest[ret->rest_count++] = argv[at++];
             continue;
         }
-        enum err code = read_flag(argc, argv, &at, &name, &value, error);
+        enum err code = read_flag(argc, argv, ret, &at, &name, &value, error);
         if (code != ERR_OK)
             return code;
         int own = own_index(ret, name);
