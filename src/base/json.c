@@ -313,7 +313,8 @@ void json_put_double(struct json_writer *w, double value)
         if (digits == 17 || (str_to_double(STR_FROM(text, (size_t)len), &again) && again == value))
             break;
     }
-    json_put_raw(w, str_from_cstr(text));
+    /* "-0" would be read as the integer, which has no sign. */
+    json_put_raw(w, value == 0 && signbit(value) ? STR("-0.0") : str_from_cstr(text));
 }
 
 void json_put_bool(struct json_writer *w, bool value)

@@ -570,10 +570,17 @@ static void doubles_round_trip_in_shortest_form(void **state)
     static const struct {
         double value;
         const char *text;
-    } texts[] = {{0.1, "0.1"},        {1, "1"},
-                 {-0.5, "-0.5"},      {5e-324, "5e-324"},
-                 {NAN, "null"},       {INFINITY, "null"},
-                 {-INFINITY, "null"}, {5.000000000000001, "5.000000000000001"}};
+    } texts[] = {{0.1, "0.1"},
+                 {1, "1"},
+                 {0, "0"},
+                 {-0.0, "-0.0"},
+                 {1e300, "1e+300"},
+                 {-0.5, "-0.5"},
+                 {5e-324, "5e-324"},
+                 {NAN, "null"},
+                 {INFINITY, "null"},
+                 {-INFINITY, "null"},
+                 {5.000000000000001, "5.000000000000001"}};
     struct buf out;
     buf_init(&out, 100);
     for (size_t i = 0; i < COUNT(texts); i++) {
