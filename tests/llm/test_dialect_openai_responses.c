@@ -39,12 +39,221 @@ static void streams_come_back(void **state)
         law_stream_roundtrip(dialect, seed);
 }
 
+static void golden_bytes_are_read(void **state)
+{
+    (void)state;
+    law_golden(dialect, "golden/openai_responses");
+}
+
+/* ---- The door ------------------------------------------------------------------------------- */
+
+struct wrong {
+    const char *body, *field;
+};
+
+static void wrong_types_name_their_place(void **state)
+{
+    (void)state;
+    static const struct wrong wrongs[] = {
+        {"{\"model\":\"m\",\"input\":4}", "input"},
+        {"{\"input\":\"x\"}", "model"},
+        {"{\"model\":\"m\",\"input\":[{\"type\":5}]}", "input[0].type"},
+        {"{\"model\":\"m\",\"input\":[{\"role\":\"x\",\"content\":\"\"}]}", "input[0].role"},
+        {"{\"model\":\"m\",\"input\":[{\"role\":\"user\"}]}", "input[0].content"},
+        {"{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\","
+         "\"image_url\":{}}]}]}",
+         "input[0].content[0].image_url"},
+        {"{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_file\"}]}]"
+         "}",
+         "input[0].content[0]"},
+        {"{\"model\":\"m\",\"input\":[{\"type\":\"function_call\",\"name\":\"f\"}]}",
+         "input[0].call_id"},
+        {"{\"model\":\"m\",\"input\":[{\"type\":\"function_call_output\",\"call_id\":\"a\","
+         "\"output\":1}]}",
+         "input[0].output"},
+        {"{\"model\":\"m\",\"input\":[{\"type\":\"reasoning\",\"summary\":[{}]}]}",
+         "input[0].summary[0].text"},
+        {"{\"model\":\"m\",\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":\"n\"}}}",
+         "text.format.schema"},
+        {"{\"model\":\"m\",\"reasoning\":{\"effort\":1}}", "reasoning.effort"},
+        {"{\"model\":\"m\",\"tools\":[{\"type\":\"function\"}]}", "tools[0].name"},
+        {"{\"model\":\"m\",\"tool_choice\":{\"type\":\"function\"}}", "tool_choice.name"},
+        {"{\"model\":\"m\",\"max_output_tokens\":-1}", "max_output_tokens"},
+    };
+    for (size_t i = 0; i < sizeof wrongs / sizeof wrongs[0]; i++) {
+        struct arena *arena = arena_new(1024 * 1024);
+        struct llm_request request = {0};
+        struct error error = {0};
+        yyjson_val *root;
+        assert_int_equal(json_read(arena, str_from_cstr(wrongs[i].body), &root, NULL), ERR_OK);
+        assert_int_equal(dialect->decode_request(arena, root, &request, &error), ERR_INVALID);
+        assert_string_equal(error.field, wrongs[i].field);
+        assert_int_not_equal(error.message[0], 0);
+        arena_free(arena);
+    }
+}
+
+/* What a body becomes, as text. */
+static void assert_request(const char *body, const char *expected)
+{
+    struct arena *arena = arena_new(1024 * 1024);
+    struct llm_request request = {0};
+    struct error error = {0};
+    struct buf text;
+    yyjson_val *root;
+    buf_init(&text, 1024 * 1024);
+    assert_int_equal(json_read(arena, str_from_cstr(body), &root, NULL), ERR_OK);
+    assert_int_equal(dialect->decode_request(arena, root, &request, &error), ERR_OK);
+    law_request_text(&request, &text);
+    buf_append_char(&text, '\0');
+    assert_string_equal(text.data, expected);
+    buf_done(&text);
+    arena_free(arena);
+}
+
+/* What a request becomes, as bytes. */
+static void assert_body(const struct llm_request *request, const struct dialect_target *target,
+                        const char *expected)
+{
+    struct arena *arena = arena_new(1024 * 1024);
+    struct buf body;
+    buf_init(&body, 1024 * 1024);
+    assert_int_equal(dialect->encode_request(arena, request, target, &body, NULL, NULL), ERR_OK);
+    buf_append_char(&body, '\0');
+    assert_string_equal(body.data, expected);
+    buf_done(&body);
+    arena_free(arena);
+}
+
+static void bodies_are_understood(void **state)
+{
+    (void)state;
+    assert_request("{\"model\":\"m\",\"input\":\"hi\",\"instructions\":\"be kind\",\"store\":false,"
+                   "\"previous_response_id\":\"resp_1\",\"reasoning\":{\"effort\":\"low\","
+                   "\"summary\":\"auto\"}}",
+                   "request model=\"m\"\n"
+                   "  system\n    text \"be kind\"\n"
+                   "  user\n    text \"hi\"\n"
+                   "  choice=0 parallel=0 effort=3 stream=0 stream_usage=0 format=0 strict=0\n"
+                   "  unmapped previous_response_id\n"
+                   "  unmapped reasoning.summary\n");
+    assert_request(
+        "{\"model\":\"m\",\"input\":[{\"type\":\"reasoning\",\"id\":\"rs\",\"summary\":[{\"type\":"
+        "\"summary_text\",\"text\":\"a\"},{\"type\":\"summary_text\",\"text\":\"b\"}],"
+        "\"encrypted_content\":\"gA\"},{\"type\":\"message\",\"role\":\"assistant\",\"content\":"
+        "[{\"type\":\"output_text\",\"text\":\"T\",\"annotations\":[]}]},{\"type\":\"function_"
+        "call\","
+        "\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"},{\"type\":\"item_reference\","
+        "\"id\":\"x\"},"
+        "{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":[{\"type\":\"input_"
+        "image\","
+        "\"file_id\":\"file-1\"}]}]}",
+        "request model=\"m\"\n"
+        "  assistant\n    reasoning \"a\\n\\nb\"\n"
+        "      opaque dialect=\"openai_responses\" kind=\"encrypted_content\" \"gA\"\n"
+        "    text \"T\"\n    tool_call call_id=\"c\" name=\"f\" arguments=\"{}\"\n"
+        "  tool\n    tool_result call_id=\"c\" name=\"f\"\n      image file_id=\"file-1\"\n"
+        "  choice=0 parallel=0 effort=0 stream=0 stream_usage=0 format=0 strict=0\n"
+        "  unmapped input[3]\n");
+}
+
+/* With store:false the reasoning goes back in front of the call it led to, to its model only. */
+static void reasoning_goes_back_to_its_model(void **state)
+{
+    (void)state;
+    struct llm_opaque encrypted = {STR("openai_responses"), STR("m"), STR("encrypted_content"),
+                                   STR("gA")};
+    struct llm_part turn[] = {
+        {.kind = LLM_PART_REASONING, .text = STR("hm"), .opaque = &encrypted, .opaque_count = 1},
+        {.kind = LLM_PART_TOOL_CALL,
+         .call_id = STR("c"),
+         .name = STR("f"),
+         .arguments = STR("{}")}};
+    struct llm_message message = {LLM_ASSISTANT, STR_NONE, turn, 2};
+    struct llm_request request = {.messages = &message, .message_count = 1};
+    struct dialect_target target = {.model = STR("m"), .quirks = LLM_QUIRK_STORE_FALSE};
+    assert_body(&request, &target,
+                "{\"model\":\"m\",\"input\":[{\"type\":\"reasoning\",\"summary\":[{\"type\":"
+                "\"summary_text\","
+                "\"text\":\"hm\"}],\"encrypted_content\":\"gA\"},{\"type\":\"function_call\","
+                "\"call_id\":\"c\","
+                "\"name\":\"f\",\"arguments\":\"{}\"}],\"store\":false,"
+                "\"include\":[\"reasoning.encrypted_content\"]}");
+    target = (struct dialect_target){.model = STR("other")};
+    assert_body(&request, &target,
+                "{\"model\":\"other\",\"input\":[{\"type\":\"function_call\",\"call_id\":\"c\","
+                "\"name\":\"f\",\"arguments\":\"{}\"}]}");
+}
+
+/* The types of the events that a small answer becomes, in order. */
+static void streams_follow_the_grammar(void **state)
+{
+    (void)state;
+    static const char *const order[] = {
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_summary_text.done",
+        "response.reasoning_summary_part.done",
+        "response.output_item.done",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.output_item.added",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.output_item.done",
+        "response.completed",
+    };
+    struct llm_event events[] = {
+        {.kind = LLM_EVENT_START, .id = STR("r"), .model = STR("m")},
+        {.kind = LLM_EVENT_REASONING, .text = STR("hm")},
+        {.kind = LLM_EVENT_TEXT, .text = STR("T")},
+        {.kind = LLM_EVENT_TOOL_START, .id = STR("c"), .name = STR("f")},
+        {.kind = LLM_EVENT_TOOL_ARGUMENTS, .text = STR("{}")},
+        {.kind = LLM_EVENT_TOOL_END},
+        {.kind = LLM_EVENT_FINISH, .finish = LLM_FINISH_TOOL_CALLS},
+        {.kind = LLM_EVENT_END},
+    };
+    struct arena *arena = arena_new(1024 * 1024);
+    struct buf out;
+    buf_init(&out, 1024 * 1024);
+    struct dialect_encoder *encoder = dialect->encoder_new(arena, 1000, true);
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
+        dialect->encode_event(encoder, &events[i], &out, NULL);
+    struct str rest = buf_str(&out);
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+        struct str event = str_next(&rest, '\n'), data = str_next(&rest, '\n');
+        yyjson_val *root;
+        int64_t number = -1;
+        assert_true(str_eq(str_skip(event, 7), str_from_cstr(order[i])));
+        assert_int_equal(json_read(arena, str_skip(data, 6), &root, NULL), ERR_OK);
+        assert_true(str_eq(json_get_str(root, "type"), str_from_cstr(order[i])));
+        assert_true(json_get_int(root, "sequence_number", &number));
+        assert_int_equal(number, i);
+        str_next(&rest, '\n');
+    }
+    assert_int_equal(rest.len, 0);
+    buf_done(&out);
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_come_back),
         cmocka_unit_test(responses_come_back),
         cmocka_unit_test(streams_come_back),
+        cmocka_unit_test(golden_bytes_are_read),
+        cmocka_unit_test(wrong_types_name_their_place),
+        cmocka_unit_test(bodies_are_understood),
+        cmocka_unit_test(reasoning_goes_back_to_its_model),
+        cmocka_unit_test(streams_follow_the_grammar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
