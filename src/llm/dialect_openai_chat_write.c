@@ -184,7 +184,7 @@ struct dialect_encoder {
     struct arena *arena;
     int64_t created_s;
     bool include_usage;
-    struct str id, model; /* of START */
+    struct str prefix; /* of every chunk, up to its choices: made once, by START */
     struct llm_usage usage;
     bool has_calls, has_refusal;
     bool *call_has_arguments; /* by index */
@@ -205,52 +205,51 @@ struct dialect_encoder *openai_chat_encoder_new(struct arena *arena, int64_t cre
     return encoder;
 }
 
-/* Everything of a chunk before its choices. */
-static void chunk_begin(struct dialect_encoder *encoder, struct json_writer *w, struct buf *out)
+static void make_prefix(struct dialect_encoder *encoder, struct str id, struct str model)
 {
-    buf_append(out, STR("data: "));
-    json_writer_init(w, out);
-    json_begin_object(w);
-    json_key_str(w, "id", encoder->id);
-    json_key_str(w, "object", STR("chat.completion.chunk"));
-    json_key_int(w, "created", encoder->created_s);
-    json_key_str(w, "model", encoder->model);
-    json_key_array(w, "choices");
+    struct json_writer w;
+    struct buf prefix;
+    buf_init(&prefix, SIZE_MAX);
+    buf_append(&prefix, STR("data: "));
+    json_writer_init(&w, &prefix);
+    json_begin_object(&w);
+    json_key_str(&w, "id", id.data ? id : STR(""));
+    json_key_str(&w, "object", STR("chat.completion.chunk"));
+    json_key_int(&w, "created", encoder->created_s);
+    json_key_str(&w, "model", model.data ? model : STR(""));
+    json_key_array(&w, "choices");
+    encoder->prefix = arena_str(encoder->arena, buf_str(&prefix));
+    buf_done(&prefix);
 }
 
-static void chunk_end(struct json_writer *w, struct buf *out)
+static void chunk_begin(struct dialect_encoder *encoder, struct json_writer *w, struct buf *out)
 {
-    json_end_object(w);
-    buf_append(out, STR("\n\n"));
+    if (!encoder->prefix.len)
+        make_prefix(encoder, STR(""), STR(""));
+    buf_append(out, encoder->prefix);
+    json_writer_init(w, out);
 }
 
 static void delta_begin(struct dialect_encoder *encoder, struct json_writer *w, struct buf *out)
 {
     chunk_begin(encoder, w, out);
-    json_begin_object(w);
-    json_key_int(w, "index", 0);
-    json_key_object(w, "delta");
+    buf_append(out, STR("{\"index\":0,\"delta\":{"));
 }
 
 static void delta_end(struct dialect_encoder *encoder, struct json_writer *w, struct buf *out,
                       struct str finish_reason)
 {
-    json_end_object(w);
-    json_key_null(w, "logprobs");
-    json_key_str(w, "finish_reason", finish_reason);
-    json_end_object(w);
-    json_end_array(w);
-    if (encoder->include_usage)
-        json_key_null(w, "usage");
-    chunk_end(w, out);
+    buf_append(out, STR("},\"logprobs\":null,\"finish_reason\":"));
+    w->comma = false;
+    json_put_str(w, finish_reason);
+    buf_append(out, encoder->include_usage ? STR("}],\"usage\":null}\n\n") : STR("}]}\n\n"));
 }
 
 static void encode_start(struct dialect_encoder *encoder, const struct llm_event *event,
                          struct buf *out)
 {
     struct json_writer w;
-    encoder->id = arena_str(encoder->arena, event->id.data ? event->id : STR(""));
-    encoder->model = arena_str(encoder->arena, event->model.data ? event->model : STR(""));
+    make_prefix(encoder, event->id, event->model);
     delta_begin(encoder, &w, out);
     json_key_str(&w, "role", STR("assistant"));
     json_key_str(&w, "content", STR(""));
@@ -330,7 +329,8 @@ static void encode_end(struct dialect_encoder *encoder, struct buf *out, struct 
         json_end_array(&w);
         json_key(&w, STR("usage"));
         openai_put_usage(&w, &openai_chat_usage, &encoder->usage);
-        chunk_end(&w, out);
+        json_end_object(&w);
+        buf_append(out, STR("\n\n"));
         openai_note_usage(&encoder->usage, losses);
     } else if (known) {
         llm_losses_add(losses, LLM_FIELD_RESPONSE_USAGE, -1, -1);
