@@ -30,11 +30,15 @@ compiler_id() { "${CC:-cc}" --version | head -n 1; }
 libraries_id() { pkg-config --exists cmocka && echo cmocka || echo no-cmocka; }
 werror() { [ -n "${CI:-}" ] && echo -Dwerror=true || echo -Dwerror=false; }
 
-# compile NAME [TARGETS...]: ninja in build/NAME; its progress is shown, its commands are not
+# compile NAME [TARGETS...]: ninja in build/NAME; one line of progress where someone watches
 compile() {
     local name=$1
     shift
-    ninja -C "build/$name" --quiet "$@"
+    if [ -t 1 ]; then
+        ninja -C "build/$name" "$@"
+    else
+        ninja -C "build/$name" --quiet "$@"
+    fi
 }
 
 # web_sources_id: a hash over everything the web app is built from
