@@ -36,7 +36,7 @@ static enum err refill(int fd, struct buf *window, size_t used, off_t *offset, s
 static enum err replay_file(struct replay *replay, int fd, uint64_t generation, struct buf *window)
 {
     off_t offset = 0;
-    size_t at = 0, size, got;
+    size_t at = 0, size, got = 0;
     struct journal_record record;
     enum err code = ERR_OK;
     while (code == ERR_OK) {

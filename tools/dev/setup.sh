@@ -13,18 +13,13 @@ as_root() {
     fi
 }
 
-# is_present c:COMMAND | p:PKG-CONFIG-FILE | f:FILE[|FILE...]
+# is_present c:COMMAND | p:PKG-CONFIG-FILE | f:FILE-OR-PATTERN
 is_present() {
-    local what=${1#?:} file
+    local what=${1#?:}
     case $1 in
     c:*) command -v "$what" >/dev/null ;;
     p:*) pkg-config --exists "$what" 2>/dev/null ;;
-    f:*)
-        while IFS= read -r file; do
-            [ -e "$file" ] && return 0
-        done < <(tr '|' '\n' <<<"$what")
-        return 1
-        ;;
+    f:*) compgen -G "$what" >/dev/null ;;
     esac
 }
 

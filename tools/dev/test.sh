@@ -103,7 +103,7 @@ system_node() {
 }
 
 prepare_system() {
-    setup web test
+    setup web system
     npm_install tests/system
     system_node >/dev/null
 }
