@@ -62,7 +62,8 @@ struct chat_accepted {
  * valid during the call. */
 typedef void chat_ask_done_fn(void *user, enum err code, const struct error *error,
                               const struct chat_accepted *accepted);
-void chat_ask(struct chat *chat, const struct chat_ask *ask, chat_ask_done_fn *done, void *user);
+void chat_ask(struct chat *chat, const struct chat_ask *request, chat_ask_done_fn *done,
+              void *user);
 
 /* ---- Runs: any loop, any listener of the same owner
  * ---------------------------------------------------- */

@@ -44,7 +44,7 @@ static bool take_step(struct str *text, double *ret_ms)
 
 static int64_t cap_ms(double ms)
 {
-    return !(ms >= 0) ? -1 : ms > DAY_MS ? DAY_MS : (int64_t)(ms + 0.5);
+    return !(ms >= 0) ? -1 : ms > (double)DAY_MS ? DAY_MS : (int64_t)(ms + 0.5);
 }
 
 /* Reads steps ("1m", "2.5s") as far as they go. */
@@ -82,9 +82,9 @@ static int64_t parse_wait(const struct http_headers *headers, struct str text)
     double number;
     text = str_trim(text);
     if (str_to_double(text, &number)) {
-        if (number < EPOCH_FROM)
+        if (number < (double)EPOCH_FROM)
             return cap_ms(number * 1000);
-        return until_ms(headers, number < EPOCH_FROM * 100.0 ? number * 1000 : number);
+        return until_ms(headers, number < (double)EPOCH_FROM * 100 ? number * 1000 : number);
     }
     int64_t duration = dialect_parse_duration_ms(text);
     if (duration >= 0)

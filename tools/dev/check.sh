@@ -31,9 +31,9 @@ tidy_sources() {
     local base
     base=$(git merge-base HEAD origin/main 2>/dev/null || git merge-base HEAD main 2>/dev/null) || base=
     if [ "$1" = all ] || [ -z "$base" ]; then
-        git ls-files -co --exclude-standard -- 'src/*.c'
+        git ls-files -co --exclude-standard -- 'src/*.c' 'lab/*.c'
     else
-        { git diff --name-only "$base" -- 'src/*.c'; git ls-files -o --exclude-standard -- 'src/*.c'; } | sort -u
+        { git diff --name-only "$base" -- 'src/*.c' 'lab/*.c'; git ls-files -o --exclude-standard -- 'src/*.c' 'lab/*.c'; } | sort -u
     fi
 }
 
