@@ -30,7 +30,8 @@ static void say(void *user);
 
 static void schedule(struct eliza_call *eliza)
 {
-    loop_timer_set(eliza->call.loop, &eliza->timer, eliza->call.provider->eliza_delay_ms, say, eliza);
+    loop_timer_set(eliza->call.loop, &eliza->timer, eliza->call.provider->eliza_delay_ms, say,
+                   eliza);
 }
 
 static void eliza_pause(struct llm_call *call, bool paused)
@@ -47,9 +48,8 @@ static const struct llm_call_ops eliza_ops = {eliza_finish, eliza_pause};
 static void emit_start(struct eliza_call *eliza)
 {
     struct id id = id_new(0);
-    llm_call_emit(eliza, &(struct llm_event){.kind = LLM_EVENT_START,
-                                             .id = id_str(&id),
-                                             .model = STR("eliza")});
+    llm_call_emit(eliza, &(struct llm_event){
+                             .kind = LLM_EVENT_START, .id = id_str(&id), .model = STR("eliza")});
     eliza->started = true;
 }
 

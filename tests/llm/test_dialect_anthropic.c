@@ -494,25 +494,27 @@ static void test_stream_bytes(void **state)
               "\"model\":\"m\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"
               "\"usage\":{\"input_tokens\":0,\"output_tokens\":0}}")
             FRAME("content_block_start", ",\"index\":0,\"content_block\":{\"type\":\"text\","
-                                         "\"text\":\"\"}") FRAME(
-                "content_block_delta",
-                ",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi\\n\"}")
-                FRAME("content_block_stop", ",\"index\":0") FRAME(
-                    "content_block_start", ",\"index\":1,\"content_block\":{\"type\":\"tool_use\","
-                                           "\"id\":\"a\",\"name\":\"f\",\"input\":{}}")
-                    FRAME("content_block_start",
-                          ",\"index\":2,\"content_block\":{\"type\":\"tool_use\","
-                          "\"id\":\"b\",\"name\":\"g\",\"input\":{}}")
-                        FRAME("content_block_delta",
-                              ",\"index\":1,\"delta\":{\"type\":\"input_json_delta\","
-                              "\"partial_json\":\"{\\\"x\\\":1}\"}") FRAME("content_block_stop",
-                                                                           ",\"index\":1")
-                            FRAME("content_block_stop", ",\"index\":2") FRAME(
-                                "message_delta",
-                                ",\"delta\":{\"stop_reason\":\"tool_use\",\"stop_sequence\":null,"
-                                "\"stop_details\":null},\"usage\":{\"input_tokens\":12,"
-                                "\"cache_read_input_tokens\":100,\"output_tokens\":25}")
-                                FRAME("message_stop", ""));
+                                         "\"text\":\"\"}")
+                FRAME("content_block_delta",
+                      ",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi\\n\"}")
+                    FRAME("content_block_stop", ",\"index\":0")
+                        FRAME("content_block_start",
+                              ",\"index\":1,\"content_block\":{\"type\":\"tool_use\","
+                              "\"id\":\"a\",\"name\":\"f\",\"input\":{}}")
+                            FRAME("content_block_start",
+                                  ",\"index\":2,\"content_block\":{\"type\":\"tool_use\","
+                                  "\"id\":\"b\",\"name\":\"g\",\"input\":{}}")
+                                FRAME("content_block_delta",
+                                      ",\"index\":1,\"delta\":{\"type\":\"input_json_delta\","
+                                      "\"partial_json\":\"{\\\"x\\\":1}\"}")
+                                    FRAME("content_block_stop", ",\"index\":1")
+                                        FRAME("content_block_stop", ",\"index\":2") FRAME(
+                                            "message_delta",
+                                            ",\"delta\":{\"stop_reason\":\"tool_use\",\"stop_"
+                                            "sequence\":null,"
+                                            "\"stop_details\":null},\"usage\":{\"input_tokens\":12,"
+                                            "\"cache_read_input_tokens\":100,\"output_tokens\":25}")
+                                            FRAME("message_stop", ""));
     buf_done(&out);
 }
 
