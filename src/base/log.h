@@ -35,10 +35,11 @@ void log_write(struct log *log, enum log_level level, const char *message,
                const struct log_field *fields);
 bool log_enabled(const struct log *log, enum log_level level);
 
-/* log_info(log, "listening", LOG_STR("address", a), LOG_INT("port", 8080)); */
-#define LOG_AT(log, level, message, ...)                                                           \
-    log_write((log), (level), (message), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
-#define log_debug(log, message, ...)   LOG_AT(log, LOG_DEBUG, message __VA_OPT__(, ) __VA_ARGS__)
-#define log_info(log, message, ...)    LOG_AT(log, LOG_INFO, message __VA_OPT__(, ) __VA_ARGS__)
-#define log_warning(log, message, ...) LOG_AT(log, LOG_WARNING, message __VA_OPT__(, ) __VA_ARGS__)
-#define log_error(log, message, ...)   LOG_AT(log, LOG_ERROR, message __VA_OPT__(, ) __VA_ARGS__)
+/* log_info(log, "listening", LOG_STR("address", a), LOG_INT("port", 8080)); fields may be none. */
+#define LOG_PARTS(log, level, message, ...)                                                        \
+    log_write((log), (level), (message), (const struct log_field[]){__VA_ARGS__})
+#define LOG_AT(log, level, ...) LOG_PARTS(log, level, __VA_ARGS__, ((struct log_field){0}))
+#define log_debug(log, ...)     LOG_AT(log, LOG_DEBUG, __VA_ARGS__)
+#define log_info(log, ...)      LOG_AT(log, LOG_INFO, __VA_ARGS__)
+#define log_warning(log, ...)   LOG_AT(log, LOG_WARNING, __VA_ARGS__)
+#define log_error(log, ...)     LOG_AT(log, LOG_ERROR, __VA_ARGS__)
