@@ -214,8 +214,13 @@ fuzz_target() {
     mkdir -p "build/fuzz/corpus/$name" build/fuzz/found
     [ ! -d "tests/fuzz/corpus/$name" ] || corpora+=("tests/fuzz/corpus/$name")
     sanitizer_options
-    "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-        -print_final_stats=1 -verbosity=0 -artifact_prefix="build/fuzz/found/$name-" "${corpora[@]}"
+    if ! "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+        -print_final_stats=1 -print_funcs=0 -verbosity=0 -artifact_prefix="build/fuzz/found/$name-" \
+        "${corpora[@]}" >"build/fuzz/$name.log" 2>&1; then
+        tail -n 60 "build/fuzz/$name.log"
+        return 1
+    fi
+    sed -n 's/^stat::number_of_executed_units: */    inputs: /p' "build/fuzz/$name.log"
 }
 
 # dev_fuzz [TARGET|all] [SECONDS]: each target for that long, 20 unless told
