@@ -228,6 +228,7 @@ dev_fuzz() {
     local wanted=${1:-all} seconds=${2:-20} program name
     tally_start
     must "build the fuzz targets" build_fuzz
+    [ "$wanted" = all ] || [ -x "build/fuzz/tests/fuzz/fuzz_$wanted" ] || die "no fuzz target '$wanted'"
     for program in build/fuzz/tests/fuzz/fuzz_*; do
         name=${program#build/fuzz/tests/fuzz/fuzz_}
         [ -f "$program" ] && [ -x "$program" ] || continue
