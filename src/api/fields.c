@@ -47,19 +47,13 @@ static const struct api_field *find(const struct api_field *fields, struct str n
 static enum err unknown_member(const struct api_field *fields, struct str name, struct error *error)
 {
     char text[128];
-    const char *nearest = NULL;
-    size_t best = 3;
+    struct str_nearest nearest = str_nearest_begin(name, 3);
     str_copy(name, text, sizeof text);
-    for (; fields->name; fields++) {
-        size_t distance = str_distance(name, str_from_cstr(fields->name));
-        if (distance < best) {
-            best = distance;
-            nearest = fields->name;
-        }
-    }
+    for (; fields->name; fields++)
+        str_nearest_try(&nearest, str_from_cstr(fields->name));
     error_set(error, ERR_INVALID, text, "there is no such member");
-    if (nearest)
-        error_remedy(error, "Did you mean '%s'?", nearest);
+    if (nearest.found.data)
+        error_remedy(error, "Did you mean '%.*s'?", STR_ARG(nearest.found));
     return ERR_INVALID;
 }
 

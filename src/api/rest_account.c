@@ -2,14 +2,6 @@
 #include <stdlib.h>
 
 #include "api/request.h"
-#include "base/clock.h"
-
-static void key_time(struct json_writer *w, const char *key, int64_t wall_ms)
-{
-    char text[25];
-    clock_format_rfc3339(wall_ms, text);
-    json_key_str(w, key, wall_ms ? str_from_cstr(text) : STR_NONE);
-}
 
 static void write_user(struct json_writer *w, const struct store_user *user)
 {
@@ -18,7 +10,7 @@ static void write_user(struct json_writer *w, const struct store_user *user)
     json_key_str(w, "email", user->email);
     json_key_str(w, "name", user->name);
     json_key_str(w, "role", user->role);
-    key_time(w, "created_at", user->created_ms);
+    json_key_time(w, "created_at", user->created_ms);
     json_end_object(w);
 }
 
@@ -28,8 +20,8 @@ static void write_key(struct json_writer *w, const struct store_key *key)
     json_key_str(w, "id", id_str(&key->id));
     json_key_str(w, "name", key->name);
     json_key_str(w, "prefix", key->prefix);
-    key_time(w, "created_at", key->created_ms);
-    key_time(w, "last_used_at", key->last_used_ms);
+    json_key_time(w, "created_at", key->created_ms);
+    json_key_time(w, "last_used_at", key->last_used_ms);
     json_key_bool(w, "revoked", key->revoked);
     json_end_object(w);
 }

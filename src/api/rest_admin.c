@@ -131,9 +131,7 @@ static void write_value(struct json_writer *w, const struct config_value *value)
     else if (value->key->type == CONFIG_INTEGER && str_to_i64(value->text, &number))
         json_put_int(w, number);
     else if (value->key->type == CONFIG_BOOLEAN)
-        json_put_bool(
-            w, str_eq_nocase(value->text, STR("true")) || str_eq_nocase(value->text, STR("yes")) ||
-                   str_eq_nocase(value->text, STR("on")) || str_eq(value->text, STR("1")));
+        json_put_bool(w, config_text_is_true(value->text));
     else
         json_put_str(w, value->text);
 }

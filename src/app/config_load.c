@@ -96,18 +96,13 @@ static const char *key_of_flag(struct str name)
 
 static enum err unknown_flag(struct str name, struct error *error)
 {
-    const char *nearest = NULL;
-    size_t best = 4;
-    for (size_t i = 0; i < settings_schema.flag_count; i++) {
-        size_t distance = str_distance(name, str_from_cstr(settings_schema.flags[i].alias));
-        if (distance < best) {
-            best = distance;
-            nearest = settings_schema.flags[i].alias;
-        }
-    }
+    struct str_nearest nearest = str_nearest_begin(name, 4);
+    for (size_t i = 0; i < settings_schema.flag_count; i++)
+        str_nearest_try(&nearest, str_from_cstr(settings_schema.flags[i].alias));
     error_set(error, ERR_INVALID, NULL, "there is no flag --%.*s", STR_ARG(name));
-    if (nearest)
-        error_remedy(error, "Did you mean --%s? Any setting: --set key=value.", nearest);
+    if (nearest.found.data)
+        error_remedy(error, "Did you mean --%.*s? Any setting: --set key=value.",
+                     STR_ARG(nearest.found));
     else
         error_remedy(error, "Any setting can be given as --set key=value.");
     return ERR_INVALID;

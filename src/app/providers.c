@@ -31,10 +31,7 @@ static struct str text_of(const struct building *b, struct str name, const char 
 static bool is_true(const struct building *b, struct str name, const char *setting, bool otherwise)
 {
     struct config_value value;
-    if (!find(b, name, setting, &value))
-        return otherwise;
-    return str_eq_nocase(value.text, STR("true")) || str_eq_nocase(value.text, STR("yes")) ||
-           str_eq_nocase(value.text, STR("on")) || str_eq(value.text, STR("1"));
+    return find(b, name, setting, &value) ? config_text_is_true(value.text) : otherwise;
 }
 
 /* The provider's own value, else the one for all. */

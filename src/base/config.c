@@ -182,6 +182,12 @@ static bool is_boolean(struct str text, bool *ret)
     return false;
 }
 
+bool config_text_is_true(struct str text)
+{
+    bool value;
+    return is_boolean(text, &value) && value;
+}
+
 static bool is_option(const char *options, struct str text)
 {
     struct str rest = str_from_cstr(options);

@@ -78,6 +78,8 @@ MUST_USE enum err config_set_environment(struct config *config,
 struct str config_get(const struct config *config, const char *name);
 int64_t config_get_int(const struct config *config, const char *name);
 bool config_get_bool(const struct config *config, const char *name);
+/* Whether a text that config_check lets pass as a BOOLEAN means true; STR_NONE does not. */
+bool config_text_is_true(struct str text);
 
 /* One key with its value, for lists. */
 struct config_value {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/utf8.h"
 
@@ -382,6 +383,13 @@ void json_key_raw(struct json_writer *w, const char *key, struct str text)
 {
     put_literal_key(w, key);
     json_put_raw(w, text);
+}
+
+void json_key_time(struct json_writer *w, const char *key, int64_t wall_ms)
+{
+    char text[25];
+    clock_format_rfc3339(wall_ms, text);
+    json_key_str(w, key, wall_ms ? str_from_cstr(text) : STR_NONE);
 }
 
 void json_key_object(struct json_writer *w, const char *key)

@@ -75,6 +75,8 @@ void json_key_double(struct json_writer *w, const char *key, double value);
 void json_key_bool(struct json_writer *w, const char *key, bool value);
 void json_key_null(struct json_writer *w, const char *key);
 void json_key_raw(struct json_writer *w, const char *key, struct str text);
+/* RFC 3339 in UTC with milliseconds; 0 (never) writes null. */
+void json_key_time(struct json_writer *w, const char *key, int64_t wall_ms);
 void json_key_object(struct json_writer *w, const char *key);
 void json_key_array(struct json_writer *w, const char *key);
 

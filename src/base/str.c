@@ -214,3 +214,17 @@ size_t str_distance(struct str a, struct str b)
     }
     return row[b.len];
 }
+
+struct str_nearest str_nearest_begin(struct str wanted, size_t limit)
+{
+    return (struct str_nearest){wanted, STR_NONE, limit};
+}
+
+void str_nearest_try(struct str_nearest *nearest, struct str candidate)
+{
+    size_t distance = str_distance(nearest->wanted, candidate);
+    if (distance < nearest->distance) {
+        nearest->distance = distance;
+        nearest->found = candidate;
+    }
+}

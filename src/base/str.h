@@ -64,3 +64,13 @@ uint64_t str_hash(struct str s);
 /* Levenshtein distance of bytes, capped: anything over 64 bytes counts as far (SIZE_MAX).
  * Used to name the nearest right word in an error. */
 size_t str_distance(struct str a, struct str b);
+
+/* The nearest of several words to a wrong one: begin, try each, then `found` is it, or STR_NONE
+ * when none is nearer than `limit`. All borrowed. */
+struct str_nearest {
+    struct str wanted;
+    struct str found;
+    size_t distance; /* of found; at first the limit */
+};
+struct str_nearest str_nearest_begin(struct str wanted, size_t limit);
+void str_nearest_try(struct str_nearest *nearest, struct str candidate);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "chat/chat_internal.h"
 
 static const struct metric_definition metric_active = {
@@ -122,13 +121,6 @@ static void key_id(struct json_writer *w, const char *key, const struct id *id)
     json_key_str(w, key, id_str(id)); /* none writes null */
 }
 
-static void key_time(struct json_writer *w, const char *key, int64_t wall_ms)
-{
-    char text[25];
-    clock_format_rfc3339(wall_ms, text);
-    json_key_str(w, key, str_from_cstr(text));
-}
-
 void chat_write_conversation(struct json_writer *w, const struct store_conversation *conversation)
 {
     json_begin_object(w);
@@ -136,8 +128,8 @@ void chat_write_conversation(struct json_writer *w, const struct store_conversat
     json_key_str(w, "title", conversation->title);
     json_key_str(w, "model", conversation->model);
     key_id(w, "leaf_id", &conversation->leaf);
-    key_time(w, "created_at", conversation->created_ms);
-    key_time(w, "updated_at", conversation->updated_ms);
+    json_key_time(w, "created_at", conversation->created_ms);
+    json_key_time(w, "updated_at", conversation->updated_ms);
     json_end_object(w);
 }
 
@@ -168,7 +160,7 @@ void chat_write_message(struct json_writer *w, const struct store_message *messa
     json_key_raw(w, "error", message->error);
     json_key_raw(w, "usage", message->usage);
     key_id(w, "run_id", &message->run);
-    key_time(w, "created_at", message->created_ms);
+    json_key_time(w, "created_at", message->created_ms);
     json_end_object(w);
 }
 

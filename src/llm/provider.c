@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "wire/url.h"
 
-enum { NAME_BYTES_MAX = 40 };
+enum { NAME_BYTES_MAX = 40, URL_BYTES_MAX = 16 * 1024, OLLAMA_PORT = 11434 };
 
 #define CHAT_PATHS "/chat/completions", "/chat/completions", "/models"
 #define CLONE      (LLM_QUIRK_MAX_TOKENS | LLM_QUIRK_NO_DEVELOPER_ROLE)
@@ -91,39 +91,48 @@ static enum err check_name(struct str name, struct error *error)
 
 static enum err unknown_kind(struct str name, struct str kind, struct error *error)
 {
-    const char *nearest = NULL;
-    size_t best = 4;
-    for (const struct provider_kind *row = provider_kinds; row->name; row++) {
-        size_t distance = str_distance(kind, str_from_cstr(row->name));
-        if (distance < best) {
-            best = distance;
-            nearest = row->name;
-        }
-    }
+    struct str_nearest nearest = str_nearest_begin(kind, 4);
+    for (const struct provider_kind *row = provider_kinds; row->name; row++)
+        str_nearest_try(&nearest, str_from_cstr(row->name));
     wrong(error, name, "kind", "there is no such kind of provider");
-    if (nearest)
+    if (nearest.found.data)
         error_remedy(error,
-                     "Did you mean '%s'? Any server that speaks OpenAI's protocol is kind "
+                     "Did you mean '%.*s'? Any server that speaks OpenAI's protocol is kind "
                      "'openai-compatible' with a base_url.",
-                     nearest);
+                     STR_ARG(nearest.found));
     else
         error_remedy(error, "Use kind 'openai-compatible' with a base_url for any server that "
                             "speaks OpenAI's protocol.");
     return ERR_INVALID;
 }
 
+static bool is_unix_url(struct str url)
+{
+    return str_starts_with(url, STR("http://unix:"));
+}
+
+static enum err check_base_url(struct str name, struct str base_url, struct error *error)
+{
+    struct url url;
+    struct error detail = {0};
+    if (is_unix_url(base_url))
+        return ERR_OK; /* the client parses it */
+    if (url_parse(base_url, &url, &detail) != ERR_OK)
+        return wrong(error, name, "base_url", error_message(&detail));
+    if (url.query.len) /* paths are appended: they would end up in it */
+        return wrong(error, name, "base_url", "must not have a query");
+    return ERR_OK;
+}
+
 static enum err check_options(const struct provider_options *options,
                               const struct provider_kind *kind, struct error *error)
 {
-    struct url url;
     if (!kind->base_url && options->base_url.len == 0)
         return wrong(error, options->name, "base_url", "is needed for this kind of provider");
-    if (options->base_url.len && !str_starts_with(options->base_url, STR("http://unix:")) &&
-        url_parse(options->base_url, &url, error) != ERR_OK) {
-        char detail[384];
-        str_copy(str_from_cstr(error ? error->message : "is not a usable URL"), detail,
-                 sizeof detail);
-        return wrong(error, options->name, "base_url", detail);
+    if (options->base_url.len) {
+        enum err code = check_base_url(options->name, options->base_url, error);
+        if (code != ERR_OK)
+            return code;
     }
     if (kind->key_required && options->api_key.len == 0)
         return wrong(error, options->name, "api_key", "is needed for this provider");
@@ -221,50 +230,76 @@ static bool is_bare_ipv6(struct str host)
            str_find_char(str_skip(host, colon + 1), ':') != SIZE_MAX;
 }
 
+/* Spaces and quotes around it, as a shell or a unit file may leave them. */
+static struct str unquote(struct str text)
+{
+    text = str_trim(text);
+    while (text.len > 1 && (text.data[0] == '"' || text.data[0] == '\'') &&
+           text.data[text.len - 1] == text.data[0])
+        text = str_trim(str_slice(text, 1, text.len - 2));
+    return text;
+}
+
+/* The parts of an OLLAMA_HOST. */
+struct ollama_host {
+    struct str scheme;
+    struct str host; /* an IPv6 address in brackets or not */
+    struct str path;
+    uint64_t port;
+};
+
+/* Cuts the scheme off, and sets the port that goes with it. */
+static struct ollama_host begin_host(struct str text)
+{
+    struct ollama_host parts = {STR("http"), text, STR(""), OLLAMA_PORT};
+    size_t mark = str_find(text, STR("://"));
+    if (mark != SIZE_MAX) {
+        parts.scheme = str_slice(text, 0, mark);
+        parts.host = str_skip(text, mark + 3);
+        parts.port = str_eq_nocase(parts.scheme, STR("https")) ? 443 : 80;
+    } else if (str_eq(text, STR("ollama.com"))) {
+        parts.scheme = STR("https");
+        parts.port = 443;
+    }
+    return parts;
+}
+
+/* Cuts path and port off the host. */
+static void split_host(struct ollama_host *parts)
+{
+    size_t slash = str_find_char(parts->host, '/');
+    parts->path = without_trailing_slash(str_skip(parts->host, slash));
+    parts->host = str_slice(parts->host, 0, slash);
+    if (is_bare_ipv6(parts->host))
+        return;
+    struct str tail = str_skip(parts->host, str_find_char(parts->host, ']'));
+    if (!tail.len)
+        tail = parts->host;
+    size_t colon = str_find_char(tail, ':');
+    if (colon == SIZE_MAX)
+        return;
+    struct str port = str_skip(tail, colon + 1);
+    parts->host.len -= port.len + 1;
+    if (!str_to_u64(port, &parts->port) || parts->port == 0 || parts->port > 65535)
+        parts->port = OLLAMA_PORT;
+}
+
 bool provider_ollama_base_url(struct str host, char *ret, size_t size)
 {
-    host = str_trim(host);
-    while (host.len > 1 && (host.data[0] == '"' || host.data[0] == '\'') &&
-           host.data[host.len - 1] == host.data[0])
-        host = str_trim(str_slice(host, 1, host.len - 2));
-    struct str scheme = STR("http"), path = STR("");
-    const char *port = ":11434";
-    size_t mark = str_find(host, STR("://"));
-    if (mark != SIZE_MAX) {
-        scheme = str_slice(host, 0, mark);
-        host = str_skip(host, mark + 3);
-        port = str_eq(scheme, STR("https")) ? ":443" : ":80";
-    } else if (str_eq(host, STR("ollama.com"))) {
-        scheme = STR("https");
-        port = ":443";
-    }
-    size_t slash = str_find_char(host, '/');
-    if (slash != SIZE_MAX) {
-        path = without_trailing_slash(str_skip(host, slash));
-        host = str_slice(host, 0, slash);
-    }
-    bool bracket = is_bare_ipv6(host);
-    struct str after_bracket = str_skip(host, str_find_char(host, ']'));
-    size_t colon =
-        bracket ? SIZE_MAX : str_find_char(after_bracket.len ? after_bracket : host, ':');
-    uint64_t number;
-    if (colon != SIZE_MAX) {
-        struct str text = str_skip(after_bracket.len ? after_bracket : host, colon + 1);
-        host = str_slice(host, 0, host.len - text.len - 1);
-        if (str_to_u64(text, &number) && number > 0 && number <= 65535)
-            port =
-                text.data - 1; /* with its colon; the path was cut off, so it is measured below */
-        else
-            port = ":11434";
-    }
-    if (host.len == 0 || str_eq(host, STR("0.0.0.0")))
-        host = STR("127.0.0.1");
-    if (str_eq(host, STR("::")) || str_eq(host, STR("[::]")))
-        host = STR("[::1]"), bracket = false;
-    size_t port_len = 1 + strspn(port + 1, "0123456789");
-    int len = snprintf(ret, size, "%.*s://%s%.*s%s%.*s%.*s", STR_ARG(scheme), bracket ? "[" : "",
-                       STR_ARG(host), bracket ? "]" : "", (int)port_len, port, STR_ARG(path));
     struct url url;
+    host = unquote(host);
+    if (is_unix_url(host))
+        return false;
+    struct ollama_host parts = begin_host(host);
+    split_host(&parts);
+    if (parts.host.len == 0 || str_eq(parts.host, STR("0.0.0.0")))
+        parts.host = STR("127.0.0.1"); /* what a server listens on everywhere with */
+    if (str_eq(parts.host, STR("::")) || str_eq(parts.host, STR("[::]")))
+        parts.host = STR("[::1]");
+    bool bracket = is_bare_ipv6(parts.host);
+    int len = snprintf(ret, size, "%.*s://%s%.*s%s:%llu%.*s", STR_ARG(parts.scheme),
+                       bracket ? "[" : "", STR_ARG(parts.host), bracket ? "]" : "",
+                       (unsigned long long)parts.port, STR_ARG(parts.path));
     return len > 0 && (size_t)len < size && url_parse(str_from_cstr(ret), &url, NULL) == ERR_OK;
 }
 
@@ -272,7 +307,7 @@ struct str provider_url(struct arena *arena, const struct provider *provider, co
                         struct str model)
 {
     struct buf url;
-    buf_init(&url, 16 * 1024);
+    buf_init(&url, URL_BYTES_MAX);
     struct str rest = str_from_cstr(path);
     size_t at = str_find(rest, STR("{model}"));
     buf_append(&url, provider->base_url);
@@ -281,7 +316,7 @@ struct str provider_url(struct arena *arena, const struct provider *provider, co
         url_encode(&url, model);
         buf_append(&url, str_skip(rest, at + 7));
     }
-    struct str copy = arena_str(arena, buf_str(&url));
+    struct str copy = buf_ok(&url) ? arena_str(arena, buf_str(&url)) : STR_NONE;
     buf_done(&url);
     return copy;
 }

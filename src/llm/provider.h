@@ -78,10 +78,11 @@ struct provider *provider_ref(struct provider *provider);
 void provider_unref(struct provider *provider);
 
 /* Host name, address or URL as OLLAMA_HOST may hold it, to a base URL in `ret` (wire/ollama.md
- * section 12): false when it cannot be one. */
+ * section 12): false when it cannot be one, or is the URL of a Unix socket. */
 bool provider_ollama_base_url(struct str host, char *ret, size_t size);
 
-/* The URL of one of the kind's paths, with {model} filled in, in the arena. */
+/* The URL of one of the kind's paths, with {model} filled in, in the arena; STR_NONE when the
+ * model's name makes it too long to be one. */
 struct str provider_url(struct arena *arena, const struct provider *provider, const char *path,
                         struct str model);
 /* Appends the headers that sign a request and name its version: views of the provider's. */
