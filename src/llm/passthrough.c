@@ -12,10 +12,14 @@ static size_t skip_string(struct str text, size_t at)
     return at < text.len ? at + 1 : text.len;
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
 static size_t skip_space(struct str text, size_t at)
 {
-    while (at < text.len && (text.data[at] == ' ' || text.data[at] == '\n' ||
-                             text.data[at] == '\t' || text.data[at] == '\r'))
+    while (at < text.len && is_space(text.data[at]))
         at++;
     return at;
 }
@@ -41,46 +45,88 @@ static size_t skip_value(struct str text, size_t at)
     return at;
 }
 
-/* The span of the value of the top-level key "model"; false when there is none. */
-static bool find_model(struct str text, size_t *ret_from, size_t *ret_to)
+/* One hexadecimal digit, or -1. */
+static int hex_digit(char c)
 {
-    size_t at = skip_space(text, 0);
-    if (at >= text.len || text.data[at] != '{')
-        return false;
-    for (at = skip_space(text, at + 1); at < text.len && text.data[at] == '"';) {
-        size_t key_end = skip_string(text, at);
-        struct str key = str_slice(text, at, key_end - at);
-        size_t from = skip_space(text, skip_space(text, key_end) + 1); /* behind the colon */
-        size_t to = skip_value(text, from);
-        if (str_eq(key, STR("\"model\""))) {
-            *ret_from = from;
-            *ret_to = to;
-            return true;
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Whether a key, as it stands between its quotes, reads "model": a letter may be written as
+ * \u0000. */
+static bool is_model_key(struct str key)
+{
+    static const char wanted[] = "model";
+    size_t matched = 0;
+    for (size_t at = 0; at < key.len; matched++) {
+        int c = key.data[at++];
+        if (c == '\\' && at + 5 <= key.len && key.data[at] == 'u') {
+            c = 0;
+            for (size_t i = 1; i <= 4; i++)
+                c = c * 16 + hex_digit(key.data[at + i]);
+            at += 5;
         }
-        at = skip_space(text, to);
-        if (at < text.len && text.data[at] == ',')
-            at = skip_space(text, at + 1);
+        if (matched >= sizeof wanted - 1 || c != wanted[matched])
+            return false;
     }
-    return false;
+    return matched == sizeof wanted - 1;
+}
+
+/* The members of an object, one by one. */
+struct member {
+    struct str key; /* without its quotes */
+    size_t from;    /* the value's span */
+    size_t to;
+};
+
+/* The member at or behind *at; *at moves on to the next. */
+static bool next_member(struct str text, size_t *at, struct member *ret)
+{
+    *at = skip_space(text, *at);
+    if (*at >= text.len || text.data[*at] != '"')
+        return false;
+    size_t key_end = skip_string(text, *at);
+    ret->key = str_slice(text, *at + 1, key_end - *at - 2);
+    ret->from = skip_space(text, skip_space(text, key_end) + 1); /* behind the colon */
+    size_t end = skip_value(text, ret->from);
+    for (ret->to = end; ret->to > ret->from && is_space(text.data[ret->to - 1]);)
+        ret->to--;
+    *at = end;
+    if (*at < text.len && text.data[*at] == ',')
+        (*at)++;
+    return true;
+}
+
+static void add_model(struct str body, struct json_writer *w, struct str model)
+{
+    size_t brace = str_find_char(body, '{');
+    struct str rest = str_skip(body, brace + 1);
+    size_t first = skip_space(rest, 0);
+    buf_append(w->out, str_slice(body, 0, brace + 1));
+    json_key_str(w, "model", model);
+    if (first < rest.len && rest.data[first] != '}')
+        buf_append_char(w->out, ',');
+    buf_append(w->out, rest);
 }
 
 void passthrough_with_model(struct str body, struct str model, struct buf *out)
 {
-    size_t from, to;
     struct json_writer w;
+    struct member member;
+    size_t copied = 0;
     json_writer_init(&w, out);
-    if (find_model(body, &from, &to)) {
-        buf_append(out, str_slice(body, 0, from));
+    for (size_t at = skip_space(body, 0) + 1; next_member(body, &at, &member);) {
+        if (!is_model_key(member.key))
+            continue;
+        buf_append(out, str_slice(body, copied, member.from - copied));
+        w.comma = false;
         json_put_str(&w, model);
-        buf_append(out, str_skip(body, to));
-        return;
+        copied = member.to;
     }
-    size_t brace = str_find_char(body, '{');
-    struct str rest = str_skip(body, brace + 1);
-    size_t first = skip_space(rest, 0);
-    buf_append(out, str_slice(body, 0, brace + 1));
-    json_key_str(&w, "model", model);
-    if (first < rest.len && rest.data[first] != '}')
-        buf_append_char(out, ',');
-    buf_append(out, rest);
+    if (copied)
+        buf_append(out, str_skip(body, copied));
+    else
+        add_model(body, &w, model);
 }
