@@ -67,12 +67,6 @@ void llm_call_init(struct llm_call *call, struct loop *loop, const struct llm_ca
     call->usage = LLM_USAGE_UNKNOWN;
 }
 
-static bool is_content(enum llm_event_kind kind)
-{
-    return kind == LLM_EVENT_TEXT || kind == LLM_EVENT_REASONING || kind == LLM_EVENT_REFUSAL ||
-           kind == LLM_EVENT_TOOL_START || kind == LLM_EVENT_TOOL_ARGUMENTS;
-}
-
 /* The silence timer is set once and looks, when it fires, at when content last came: an event costs
  * one assignment, not a heap operation. */
 static void silence_fired(void *user)
@@ -128,7 +122,7 @@ void llm_call_emit(void *user, const struct llm_event *event)
         call->usage = event->usage;
     if (event->kind == LLM_EVENT_ERROR)
         call->failed = true;
-    if (is_content(event->kind))
+    if (llm_event_is_content(event->kind))
         note_content(call);
     if (event->kind == LLM_EVENT_END) {
         call->ended = true;
@@ -167,12 +161,16 @@ void llm_call_cancel(struct llm_call *call, struct llm_usage *ret_usage)
 
 void llm_call_pause(struct llm_call *call)
 {
+    if (call->ended)
+        return; /* what is left is drained at full speed */
     call->paused = true;
     call->ops->pause(call, true);
 }
 
 void llm_call_resume(struct llm_call *call)
 {
+    if (call->ended)
+        return;
     call->paused = false;
     call->content_ms = loop_now_ms(call->loop);
     call->ops->pause(call, false);
@@ -213,6 +211,8 @@ static void attempt_finish(struct llm_call *call)
         return;
     }
     attempt->state = STATE_DRAINING;
+    if (call->paused)
+        http_call_resume(attempt->http);
     loop_timer_set(call->loop, &call->silence, DRAIN_MS, drain_fired, attempt);
 }
 
@@ -307,8 +307,22 @@ static void feed_stream(struct http_attempt *attempt, struct str data)
     enum err code = attempt->dialect->framing == DIALECT_SSE
                         ? sse_parser_feed(&attempt->parser.sse, data)
                         : ndjson_parser_feed(&attempt->parser.ndjson, data);
-    if (code != ERR_OK && !attempt->call.ended)
+    if (attempt->call.ended)
+        return;
+    if (code != ERR_OK)
         fail_with(attempt, ERR_SERVER, "the provider sent an event that is too large");
+    else if (arena_exceeded(attempt->arena))
+        fail_with(attempt, ERR_SERVER, "the provider's answer is too large");
+}
+
+/* Collects a body that is read at its end. Of an error what fits is enough to say what it is. */
+static void feed_body(struct http_attempt *attempt, struct str data)
+{
+    if (attempt->state == STATE_FAILING)
+        data = str_slice(data, 0, ERROR_BYTES_MAX - attempt->body.len);
+    buf_append(&attempt->body, data);
+    if (!buf_ok(&attempt->body))
+        fail_with(attempt, ERR_SERVER, "the provider's answer is too large");
 }
 
 static void on_body(void *user, struct str data)
@@ -325,7 +339,7 @@ static void on_body(void *user, struct str data)
     else if (attempt->state == STATE_STREAMING)
         feed_stream(attempt, data);
     else
-        buf_append(&attempt->body, data);
+        feed_body(attempt, data);
     call->emitting--;
     llm_call_settle(call);
 }
@@ -342,10 +356,6 @@ static void end_whole(struct http_attempt *attempt)
 {
     struct llm_response response = {.usage = LLM_USAGE_UNKNOWN};
     struct llm_error error = {.class = ERR_SERVER, .retry_after_ms = -1};
-    if (!buf_ok(&attempt->body)) {
-        fail_with(attempt, ERR_SERVER, "the provider's answer is too large");
-        return;
-    }
     if (attempt->dialect->decode_response(attempt->arena, buf_str(&attempt->body), &response,
                                           &error) != ERR_OK) {
         llm_call_fail(&attempt->call, &error);
@@ -394,33 +404,41 @@ static void on_error(void *user, const struct error *error)
         attempt_free(attempt);
         return;
     }
-    fail_with(attempt, error->code == ERR_TOO_BIG ? ERR_SERVER : error->code, error->message);
+    fail_with(attempt, error->code == ERR_TOO_BIG ? ERR_SERVER : error->code, error_message(error));
 }
 
 static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error};
+
+static enum err build_body(struct http_attempt *attempt, const struct llm_call_request *request,
+                           struct str *ret_body, struct error *error)
+{
+    const struct provider_kind *kind = request->provider->kind;
+    const struct dialect_target target = {.model = request->model, .quirks = kind->quirks};
+    *ret_body = request->raw_body;
+    if (attempt->raw)
+        return ERR_OK;
+    buf_init(&attempt->request_body, WHOLE_BYTES_MAX);
+    if (request->body_bytes_hint < WHOLE_BYTES_MAX)
+        buf_reserve(&attempt->request_body, request->body_bytes_hint);
+    enum err code = kind->dialect->encode_request(attempt->arena, request->request, &target,
+                                                  &attempt->request_body, request->losses, error);
+    if (code == ERR_OK && !buf_ok(&attempt->request_body))
+        code = error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
+    *ret_body = buf_str(&attempt->request_body);
+    return code;
+}
 
 static enum err build_request(struct http_attempt *attempt, const struct llm_call_request *request,
                               struct error *error)
 {
     const struct provider *provider = request->provider;
     const struct provider_kind *kind = provider->kind;
-    struct dialect_target target = {.model = request->model, .quirks = kind->quirks};
+    struct str body;
     attempt->stream = request->request->stream;
     attempt->raw = request->raw_body.data != NULL;
-    struct str body = request->raw_body;
-    if (!attempt->raw) {
-        buf_init(&attempt->request_body, WHOLE_BYTES_MAX);
-        if (request->body_bytes_hint < WHOLE_BYTES_MAX)
-            buf_reserve(&attempt->request_body, request->body_bytes_hint);
-        enum err code =
-            kind->dialect->encode_request(attempt->arena, request->request, &target,
-                                          &attempt->request_body, request->losses, error);
-        if (code != ERR_OK)
-            return code;
-        if (!buf_ok(&attempt->request_body))
-            return error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
-        body = buf_str(&attempt->request_body);
-    }
+    enum err code = build_body(attempt, request, &body, error);
+    if (code != ERR_OK)
+        return code;
     attempt->http_request = (struct http_call_request){
         .method = HTTP_POST,
         .url =
@@ -431,6 +449,8 @@ static enum err build_request(struct http_attempt *attempt, const struct llm_cal
         .headers_timeout_ms = provider->headers_timeout_ms,
         .total_timeout_ms = provider->total_timeout_ms,
     };
+    if (!attempt->http_request.url.data)
+        return error_set(error, ERR_INVALID, "model", "is too long");
     struct http_headers *headers = &attempt->http_request.headers;
     provider_headers(attempt->arena, provider, headers);
     http_headers_add_view(headers, attempt->arena, STR("content-type"), STR("application/json"));

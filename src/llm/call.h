@@ -37,7 +37,9 @@ MUST_USE enum err llm_call_start(struct http_client *client, struct loop *loop,
 /* Ends it; nothing is heard after it returns; the provider is told by closing the connection.
  * ret_usage (may be NULL): what was known of the usage. Allowed inside callbacks. */
 void llm_call_cancel(struct llm_call *call, struct llm_usage *ret_usage);
-/* Back-pressure for stateless doors whose only reader is slow. */
+/* Back-pressure for stateless doors whose only reader is slow: no more is read, and the timers of
+ * silence stand still. From inside a callback, events of bytes that had come already still follow.
+ */
 void llm_call_pause(struct llm_call *call);
 void llm_call_resume(struct llm_call *call);
 

@@ -95,8 +95,8 @@ static void on_done(void *user)
         finish(listing, error.class, &error, NULL, 0);
         return;
     }
-    if (!buf_ok(&listing->body) || dialect->decode_models(listing->arena, buf_str(&listing->body),
-                                                          &models, &count) != ERR_OK) {
+    if (dialect->decode_models(listing->arena, buf_str(&listing->body), &models, &count) !=
+        ERR_OK) {
         finish_error(listing, ERR_SERVER, "the provider's list of models could not be read");
         return;
     }
@@ -110,7 +110,8 @@ static void on_error(void *user, const struct error *error)
 {
     struct llm_listing *listing = user;
     listing->http = NULL;
-    finish_error(listing, error->code, error_message(error));
+    finish_error(listing, error->code == ERR_TOO_BIG ? ERR_SERVER : error->code,
+                 error_message(error));
 }
 
 static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error};
@@ -153,6 +154,7 @@ enum err llm_listing_start(struct http_client *client, struct loop *loop, struct
         .connect_timeout_ms = provider->connect_timeout_ms,
         .headers_timeout_ms = TIMEOUT_MS,
         .total_timeout_ms = 2 * TIMEOUT_MS,
+        .body_bytes_max = BODY_BYTES_MAX,
     };
     provider_headers(arena, provider, &request->headers);
     enum err code = http_call_start(client, request, &http_events, listing, &listing->http, error);

@@ -127,3 +127,9 @@ void llm_response_replay(const struct llm_response *response,
     event = (struct llm_event){.kind = LLM_EVENT_END};
     emit(user, &event);
 }
+
+bool llm_event_is_content(enum llm_event_kind kind)
+{
+    return kind == LLM_EVENT_TEXT || kind == LLM_EVENT_REASONING || kind == LLM_EVENT_REFUSAL ||
+           kind == LLM_EVENT_TOOL_START || kind == LLM_EVENT_TOOL_ARGUMENTS;
+}

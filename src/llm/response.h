@@ -77,6 +77,10 @@ struct llm_event {
     const struct llm_error *error;
 };
 
+/* Whether an event of this kind is content: something of the answer itself, which pings, starts and
+ * counts are not. */
+bool llm_event_is_content(enum llm_event_kind kind);
+
 /* Parts are built from events by llm_builder so: TEXT, REASONING, REFUSAL append to the last part
  * when it has that kind and no opaque came since, else begin a new one (an empty text may begin
  * one). TOOL_START begins a TOOL_CALL part. OPAQUE is added to: the tool call `index` when opaque
