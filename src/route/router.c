@@ -3,10 +3,9 @@
 #include "route/router.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "base/assert.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "llm/passthrough.h"
 
 enum { ARENA_BYTES_MAX = 1024 * 1024, RAW_BYTES_MAX = 256 * 1024 * 1024 };
@@ -24,8 +23,19 @@ static const struct metric_definition metric_first_content = {
 static const struct metric_definition metric_tokens = {
     "parley_tokens_total", "Tokens by provider and direction.", METRIC_COUNTER, NULL, 0};
 
+/* The series of one provider, looked up once: metric_get takes a lock that all loops share. */
+struct books {
+    struct metric *outcomes[ERR_COUNT]; /* made when they first happen */
+    struct metric *duration;
+    struct metric *first_content;
+    struct metric *input_tokens;
+    struct metric *output_tokens;
+};
+
 struct router {
     struct router_options options;
+    struct arena *arena;
+    struct map *books; /* provider's name -> struct books */
 };
 
 struct route_call {
@@ -49,15 +59,20 @@ struct route_call {
 
 struct router *router_new(const struct router_options *options)
 {
-    struct router *router = calloc(1, sizeof *router);
-    ASSERT(router);
+    struct arena *arena = arena_new(SIZE_MAX);
+    struct router *router = ARENA_NEW(arena, struct router);
+    router->arena = arena;
     router->options = *options;
+    router->books = map_new();
     return router;
 }
 
 void router_free(struct router *router)
 {
-    free(router);
+    if (!router)
+        return;
+    map_free(router->books);
+    arena_free(router->arena);
 }
 
 static void call_free(struct route_call *call)
@@ -67,42 +82,69 @@ static void call_free(struct route_call *call)
     arena_free(call->arena); /* the call is in it */
 }
 
-static void observe(struct route_call *call, const struct metric_definition *definition,
-                    double value)
-{
-    char labels[96];
-    snprintf(labels, sizeof labels, "provider=\"%.*s\"", STR_ARG(call->target.provider));
-    metric_observe(metric_get(call->router->options.metrics, definition, labels), value);
-}
+/* ---- Keeping the books
+ * ------------------------------------------------------------------------------- */
 
-static void count(struct route_call *call, const struct metric_definition *definition,
-                  const char *label, const char *value, int64_t amount)
+/* A series of this provider, with one label more when `label` is not NULL. Names of providers are
+ * checked when they are configured: nothing in them needs escaping. */
+static struct metric *find_metric(const struct router *router, struct str provider,
+                                  const struct metric_definition *definition, const char *label,
+                                  const char *value)
 {
     char labels[160];
-    snprintf(labels, sizeof labels, "provider=\"%.*s\",%s=\"%s\"", STR_ARG(call->target.provider),
-             label, value);
-    metric_add(metric_get(call->router->options.metrics, definition, labels), amount);
+    if (label)
+        snprintf(labels, sizeof labels, "provider=\"%.*s\",%s=\"%s\"", STR_ARG(provider), label,
+                 value);
+    else
+        snprintf(labels, sizeof labels, "provider=\"%.*s\"", STR_ARG(provider));
+    return metric_get(router->options.metrics, definition, labels);
+}
+
+static struct books *books_of(struct router *router, struct str provider)
+{
+    struct books *books = map_get(router->books, provider);
+    if (books)
+        return books;
+    books = ARENA_NEW(router->arena, struct books);
+    books->duration = find_metric(router, provider, &metric_duration, NULL, NULL);
+    books->first_content = find_metric(router, provider, &metric_first_content, NULL, NULL);
+    books->input_tokens = find_metric(router, provider, &metric_tokens, "direction", "input");
+    books->output_tokens = find_metric(router, provider, &metric_tokens, "direction", "output");
+    map_set(router->books, provider, books);
+    return books;
+}
+
+static void count_outcome(struct router *router, struct books *books, struct str provider,
+                          enum err class)
+{
+    if (!books->outcomes[class])
+        books->outcomes[class] =
+            find_metric(router, provider, &metric_calls, "outcome", err_info(class)->name);
+    metric_add(books->outcomes[class], 1);
 }
 
 static void keep_books(struct route_call *call)
 {
-    uint64_t now = clock_monotonic_ns();
-    double seconds = (double)(now - call->start_ns) / 1e9;
-    count(call, &metric_calls, "outcome", err_info(call->class)->name, 1);
-    observe(call, &metric_duration, seconds);
+    struct books *books = books_of(call->router, call->target.provider);
+    double seconds = (double)(clock_monotonic_ns() - call->start_ns) / 1e9;
+    count_outcome(call->router, books, call->target.provider, call->class);
+    metric_observe(books->duration, seconds);
     if (call->first_content_ns)
-        observe(call, &metric_first_content,
-                (double)(call->first_content_ns - call->start_ns) / 1e9);
+        metric_observe(books->first_content,
+                       (double)(call->first_content_ns - call->start_ns) / 1e9);
     if (call->usage.input_total > 0)
-        count(call, &metric_tokens, "direction", "input", call->usage.input_total);
+        metric_add(books->input_tokens, call->usage.input_total);
     if (call->usage.output_total > 0)
-        count(call, &metric_tokens, "direction", "output", call->usage.output_total);
+        metric_add(books->output_tokens, call->usage.output_total);
     log_info(call->router->options.log, "provider call", LOG_STR("provider", call->target.provider),
              LOG_STR("model", call->resolved.model), LOG_BOOL("success", call->class == ERR_OK),
              LOG_CSTR("class", err_info(call->class)->name), LOG_INT("status", call->http_status),
              LOG_INT("duration_ms", seconds * 1000), LOG_INT("input", call->usage.input_total),
              LOG_INT("output", call->usage.output_total), LOG_STR("request", call->request_id));
 }
+
+/* ---- One call
+ * ---------------------------------------------------------------------------------------- */
 
 static void note_event(struct route_call *call, const struct llm_event *event)
 {
@@ -112,9 +154,7 @@ static void note_event(struct route_call *call, const struct llm_event *event)
         call->class = event->error->class;
         call->http_status = event->error->http_status;
     }
-    bool content = event->kind == LLM_EVENT_TEXT || event->kind == LLM_EVENT_REASONING ||
-                   event->kind == LLM_EVENT_TOOL_START;
-    if (content && !call->first_content_ns)
+    if (llm_event_is_content(event->kind) && !call->first_content_ns)
         call->first_content_ns = clock_monotonic_ns();
 }
 
@@ -184,6 +224,8 @@ static enum err start_call(struct route_call *call, const struct route_request *
     if (call->target.passes_through) {
         buf_reserve(&call->raw, request->raw_body.len + call->resolved.model.len + 64);
         passthrough_with_model(request->raw_body, call->resolved.model, &call->raw);
+        if (!buf_ok(&call->raw))
+            return error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
         call_request.raw_body = buf_str(&call->raw);
     }
     static const struct llm_call_events call_events = {on_event, on_raw};
@@ -206,8 +248,11 @@ enum err route_start(struct router *router, const struct route_request *request,
 
 void route_cancel(struct route_call *call, struct llm_usage *ret_usage)
 {
-    if (!call->call)
-        return; /* END is being said: it frees the call itself */
+    if (!call->call) { /* END is being said: it frees the call itself */
+        if (ret_usage)
+            *ret_usage = call->usage;
+        return;
+    }
     llm_call_cancel(call->call, ret_usage);
     call->class = ERR_CANCELLED;
     keep_books(call);
