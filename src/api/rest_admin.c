@@ -67,19 +67,12 @@ void api_get_providers(struct api_request *request)
     api_reply(request, 200, &reply);
 }
 
-static const struct catalog_provider *find_provider(const struct catalog *catalog, struct str name)
-{
-    for (size_t i = 0; i < catalog->provider_count; i++)
-        if (str_eq(catalog->providers[i].name, name))
-            return &catalog->providers[i];
-    return NULL;
-}
-
 static void on_checked(void *user)
 {
     struct api_request *request = user;
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
-    const struct catalog_provider *provider = find_provider(catalog, request->parameters[0]);
+    const struct catalog_provider *provider =
+        catalog_find_provider(catalog, request->parameters[0]);
     struct api_reply reply;
     if (provider) {
         api_reply_begin(&reply);
@@ -95,7 +88,7 @@ static void on_checked(void *user)
 void api_check_provider(struct api_request *request)
 {
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
-    bool known = find_provider(catalog, request->parameters[0]) != NULL;
+    bool known = catalog_find_provider(catalog, request->parameters[0]) != NULL;
     catalog_unref(catalog);
     if (!known) {
         struct error error = {0};

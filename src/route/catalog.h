@@ -42,9 +42,14 @@ struct catalog_target {
     struct str model;          /* as the provider names it */
 };
 
+/* The row of that name, or NULL. */
+const struct catalog_provider *catalog_find_provider(const struct catalog *catalog,
+                                                     struct str name);
+
 /* Finds the target of "provider/model", of a bare model name, or (empty) of the default. A provider
  * that is known is asked for any model: it knows its models best. ERR_MODEL_NOT_FOUND names the
- * nearest id; a provider that is misconfigured gives its own message. */
+ * nearest id; a provider that is misconfigured gives its own message. The target's views live as
+ * long as the catalog and `model`. */
 MUST_USE enum err catalog_resolve(const struct catalog *catalog, struct str model,
                                   struct catalog_target *ret_target, struct error *error);
 
@@ -73,10 +78,10 @@ struct registry_entry {
 void registry_configure(struct registry *registry, const struct registry_entry *entries,
                         size_t count, struct str default_model);
 
-/* Asks every provider (or, with a name, that one) for its models and publishes what they say.
- * `done` (may be NULL) comes once, when all have answered. One refresh at a time: a second call
- * while one runs hears `done` with the first. On the loop given. */
+/* Asks every provider (or, with a name, that one) for its models and publishes what each says as
+ * soon as it does. `done` (may be NULL) comes once, when all have answered. Several may be under
+ * way, all on one loop: the one given, which is the calling thread's. */
 void registry_refresh(struct registry *registry, struct loop *loop, struct http_client *client,
                       struct str only, void (*done)(void *user), void *user);
-/* Cancels refreshes under way on that loop; their `done` does not come. */
+/* Cancels the refreshes under way, on their loop; their `done` does not come. */
 void registry_cancel(struct registry *registry);

@@ -12,7 +12,7 @@
 #include "base/vec.h"
 #include "route/catalog.h"
 
-enum { PROVIDERS_MAX = 256, DONE_MAX = 64 };
+enum { PROVIDERS_MAX = 256 };
 
 struct snapshot {
     struct catalog catalog; /* first */
@@ -38,6 +38,7 @@ struct question {
 };
 
 struct refresh {
+    struct list link;
     struct registry *registry;
     struct arena *arena;
     struct question *questions;
@@ -45,18 +46,16 @@ struct refresh {
     size_t open;
     struct loop *loop;
     struct loop_task empty;
-    struct {
-        void (*done)(void *user);
-        void *user;
-    } waiting[DONE_MAX];
-    size_t waiting_count;
+    void (*done)(void *user);
+    void *user;
 };
 
 struct registry {
     pthread_mutex_t lock; /* guards current */
     struct snapshot *current;
-    struct str wished_default; /* from the configuration, malloc'ed */
-    struct refresh *refresh;   /* on one loop only */
+    pthread_mutex_t changing;  /* held while one snapshot is made from another: before `lock` */
+    struct str wished_default; /* from the configuration, malloc'ed; guarded by `changing` */
+    struct list refreshes;     /* on one loop only */
     struct log *log;
 };
 
@@ -137,6 +136,17 @@ static bool has_model(const struct building *b, struct str id)
     return false;
 }
 
+static void wish_default(struct registry *registry, struct str id)
+{
+    free((char *)(uintptr_t)registry->wished_default.data);
+    registry->wished_default = STR_NONE;
+    if (!id.len)
+        return;
+    char *copy = strndup(id.data, id.len);
+    ASSERT(copy);
+    registry->wished_default = STR_FROM(copy, id.len);
+}
+
 /* The wished one when it is offered; else the first of a real provider; else the built-in one. */
 static struct str choose_default(const struct registry *registry, const struct building *b)
 {
@@ -171,6 +181,8 @@ struct registry *registry_new(struct log *log)
     struct registry *registry = calloc(1, sizeof *registry);
     ASSERT(registry);
     pthread_mutex_init(&registry->lock, NULL);
+    pthread_mutex_init(&registry->changing, NULL);
+    list_init(&registry->refreshes);
     registry->log = log;
     registry->current = snapshot_new();
     return registry;
@@ -182,7 +194,8 @@ void registry_free(struct registry *registry)
         return;
     registry_cancel(registry);
     snapshot_unref(registry->current);
-    free((char *)(uintptr_t)registry->wished_default.data);
+    wish_default(registry, STR_NONE);
+    pthread_mutex_destroy(&registry->changing);
     pthread_mutex_destroy(&registry->lock);
     free(registry);
 }
@@ -206,48 +219,62 @@ static void keep_models(struct building *b, const struct catalog *old, struct ca
     }
 }
 
+static void add_entry(struct building *b, const struct catalog *old,
+                      const struct registry_entry *entry)
+{
+    struct catalog_provider *row =
+        add_provider(b, &(struct catalog_provider){.provider = entry->provider,
+                                                   .name = entry->name,
+                                                   .source = entry->source,
+                                                   .optional = entry->optional});
+    if (!row->provider) {
+        row->status = CATALOG_ERROR;
+        row->message = arena_str(b->snapshot->arena, entry->error);
+    } else if (!row->provider->kind->dialect) { /* answers inside: no need to ask it */
+        row->status = CATALOG_OK;
+        add_model(b, row->provider, STR("eliza"), STR("Eliza (built in)"), 0);
+    } else {
+        keep_models(b, old, row);
+    }
+}
+
 void registry_configure(struct registry *registry, const struct registry_entry *entries,
                         size_t count, struct str default_model)
 {
+    pthread_mutex_lock(&registry->changing);
     const struct catalog *old = registry_acquire(registry);
     struct building b = {.snapshot = snapshot_new()};
-    free((char *)(uintptr_t)registry->wished_default.data);
-    registry->wished_default =
-        default_model.len
-            ? STR_FROM(strndup(default_model.data, default_model.len), default_model.len)
-            : STR_NONE;
-    for (size_t i = 0; i < count && i < PROVIDERS_MAX; i++) {
-        struct catalog_provider *row =
-            add_provider(&b, &(struct catalog_provider){.provider = entries[i].provider,
-                                                        .name = entries[i].name,
-                                                        .source = entries[i].source,
-                                                        .optional = entries[i].optional});
-        if (!row->provider) {
-            row->status = CATALOG_ERROR;
-            row->message = arena_str(b.snapshot->arena, entries[i].error);
-        } else if (!row->provider->kind->dialect) { /* answers inside: no need to ask it */
-            row->status = CATALOG_OK;
-            add_model(&b, row->provider, STR("eliza"), STR("Eliza (built in)"), 0);
-        } else {
-            keep_models(&b, old, row);
-        }
-    }
+    wish_default(registry, default_model);
+    for (size_t i = 0; i < count && i < PROVIDERS_MAX; i++)
+        add_entry(&b, old, &entries[i]);
     publish(registry, &b);
     catalog_unref(old);
+    pthread_mutex_unlock(&registry->changing);
 }
 
 /* ---- Refreshing
  * ---------------------------------------------------------------------------------------- */
 
-static void end_refresh(struct refresh *refresh)
+static void refresh_free(struct refresh *refresh)
 {
-    refresh->registry->refresh = NULL;
-    for (size_t i = 0; i < refresh->waiting_count; i++)
-        if (refresh->waiting[i].done)
-            refresh->waiting[i].done(refresh->waiting[i].user);
-    for (size_t i = 0; i < refresh->count; i++)
+    list_remove(&refresh->link);
+    for (size_t i = 0; i < refresh->count; i++) {
+        if (refresh->questions[i].listing)
+            llm_listing_cancel(refresh->questions[i].listing);
         provider_unref(refresh->questions[i].provider);
+    }
+    loop_task_cancel(&refresh->empty);
     arena_free(refresh->arena);
+}
+
+static void end_refresh(void *user)
+{
+    struct refresh *refresh = user;
+    void (*done)(void *) = refresh->done;
+    void *done_user = refresh->user;
+    refresh_free(refresh);
+    if (done)
+        done(done_user);
 }
 
 /* What one provider answered: its models, or what is wrong (then its former models stay). One that
@@ -272,6 +299,7 @@ static void take_answer(struct building *b, const struct catalog *old, struct ca
 static void publish_answer(struct registry *registry, const struct provider *asked,
                            const struct answer *answer)
 {
+    pthread_mutex_lock(&registry->changing);
     const struct catalog *old = registry_acquire(registry);
     struct building b = {.snapshot = snapshot_new()};
     for (size_t i = 0; i < old->provider_count; i++) {
@@ -286,6 +314,7 @@ static void publish_answer(struct registry *registry, const struct provider *ask
     }
     publish(registry, &b);
     catalog_unref(old);
+    pthread_mutex_unlock(&registry->changing);
 }
 
 static void on_listed(void *user, enum err code, const struct llm_error *error,
@@ -302,11 +331,6 @@ static void on_listed(void *user, enum err code, const struct llm_error *error,
                    &(struct answer){code, error, models, count});
     if (--refresh->open == 0)
         end_refresh(refresh);
-}
-
-static void end_empty(void *user)
-{
-    end_refresh(user);
 }
 
 static void ask(struct refresh *refresh, struct provider *provider, struct http_client *client)
@@ -326,29 +350,16 @@ static void ask(struct refresh *refresh, struct provider *provider, struct http_
     publish_answer(refresh->registry, provider, &(struct answer){code, &wrong, NULL, 0});
 }
 
-static void wait_for(struct refresh *refresh, void (*done)(void *user), void *user)
-{
-    ASSERT(refresh->waiting_count < DONE_MAX);
-    refresh->waiting[refresh->waiting_count].done = done;
-    refresh->waiting[refresh->waiting_count++].user = user;
-}
-
 void registry_refresh(struct registry *registry, struct loop *loop, struct http_client *client,
                       struct str only, void (*done)(void *user), void *user)
 {
-    if (registry->refresh) {
-        wait_for(registry->refresh, done, user);
-        return;
-    }
     const struct catalog *catalog = registry_acquire(registry);
     struct arena *arena = arena_new(SIZE_MAX);
     struct refresh *refresh = ARENA_NEW(arena, struct refresh);
-    refresh->registry = registry;
-    refresh->arena = arena;
-    refresh->loop = loop;
+    *refresh = (struct refresh){
+        .registry = registry, .arena = arena, .loop = loop, .done = done, .user = user};
     refresh->questions = ARENA_NEW_ARRAY(arena, catalog->provider_count + 1, struct question);
-    registry->refresh = refresh;
-    wait_for(refresh, done, user);
+    list_append(&registry->refreshes, &refresh->link);
     for (size_t i = 0; i < catalog->provider_count; i++) {
         const struct catalog_provider *row = &catalog->providers[i];
         bool wanted = !only.len || str_eq(row->name, only);
@@ -357,18 +368,11 @@ void registry_refresh(struct registry *registry, struct loop *loop, struct http_
     }
     catalog_unref(catalog);
     if (refresh->open == 0)
-        loop_defer(loop, &refresh->empty, end_empty, refresh);
+        loop_defer(loop, &refresh->empty, end_refresh, refresh);
 }
 
 void registry_cancel(struct registry *registry)
 {
-    struct refresh *refresh = registry->refresh;
-    if (!refresh)
-        return;
-    for (size_t i = 0; i < refresh->count; i++)
-        if (refresh->questions[i].listing)
-            llm_listing_cancel(refresh->questions[i].listing);
-    loop_task_cancel(&refresh->empty);
-    refresh->waiting_count = 0;
-    end_refresh(refresh);
+    LIST_EACH(&registry->refreshes, link)
+    refresh_free(LIST_ENTRY(link, struct refresh, link));
 }
