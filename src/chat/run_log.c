@@ -60,8 +60,8 @@ struct run_log *run_log_new(struct loop *home, run_log_snapshot_fn *snapshot, vo
     log->user = user;
     log->first = 1;
     pthread_mutex_init(&log->lock, NULL);
-    buf_init(&log->bytes, 2 * (size_t)RUN_LOG_BYTES_MAX + 64 * 1024 * 1024);
-    buf_init(&log->snapshot_json, 256 * 1024 * 1024);
+    buf_init(&log->bytes, (size_t)RUN_LOG_BYTES_MAX + RUN_LOG_EVENT_BYTES_MAX);
+    buf_init(&log->snapshot_json, RUN_LOG_EVENT_BYTES_MAX);
     list_init(&log->listeners);
     return log;
 }
@@ -114,15 +114,11 @@ static void wake_all_locked(struct run_log *log)
     wake_locked(LIST_ENTRY(link, struct run_listener, link));
 }
 
-/* Forgets the older half once the ring is over one of its bounds. */
-static void trim_locked(struct run_log *log)
+/* Forgets the oldest `drop` events. */
+static void drop_locked(struct run_log *log, size_t drop)
 {
-    if (log->count <= RUN_LOG_EVENTS_MAX && log->bytes.len <= RUN_LOG_BYTES_MAX)
-        return;
-    size_t drop = log->count / 2;
-    if (drop == 0)
-        return;
-    size_t bytes = log->events[drop].offset - log->bytes_dropped;
+    size_t bytes =
+        drop < log->count ? log->events[drop].offset - log->bytes_dropped : log->bytes.len;
     buf_consume(&log->bytes, bytes);
     log->bytes_dropped += bytes;
     log->first += drop;
@@ -130,8 +126,16 @@ static void trim_locked(struct run_log *log)
     memmove(log->events, log->events + drop, log->count * sizeof *log->events);
 }
 
+/* Forgets the older half, again and again, until the ring is within its bounds. */
+static void trim_locked(struct run_log *log)
+{
+    while (log->count > RUN_LOG_EVENTS_MAX || log->bytes.len > RUN_LOG_BYTES_MAX)
+        drop_locked(log, (log->count + 1) / 2);
+}
+
 uint64_t run_log_append(struct run_log *log, const char *type, struct str json)
 {
+    ASSERT(json.len <= RUN_LOG_EVENT_BYTES_MAX);
     pthread_mutex_lock(&log->lock);
     trim_locked(log);
     if (log->count == log->capacity) {
@@ -141,7 +145,7 @@ uint64_t run_log_append(struct run_log *log, const char *type, struct str json)
     }
     log->events[log->count++] = (struct event){type, log->bytes_dropped + log->bytes.len, json.len};
     buf_append(&log->bytes, json);
-    ASSERT(buf_ok(&log->bytes)); /* an event is far smaller than the ring's slack */
+    ASSERT(buf_ok(&log->bytes)); /* there was room: trimmed, then one event */
     uint64_t sequence = ++log->last;
     wake_all_locked(log);
     pthread_mutex_unlock(&log->lock);

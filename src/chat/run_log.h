@@ -17,6 +17,8 @@ struct run_listener;
 
 /* How much is kept for listeners that come late or read slowly. */
 enum { RUN_LOG_BYTES_MAX = 512 * 1024, RUN_LOG_EVENTS_MAX = 4096 };
+/* The longest event. */
+enum { RUN_LOG_EVENT_BYTES_MAX = 128 * 1024 * 1024 };
 
 /* Makes the JSON object of a `snapshot` event: everything up to now. On the writer's loop. */
 typedef void run_log_snapshot_fn(void *user, struct buf *out);
@@ -26,8 +28,8 @@ struct run_log *run_log_new(struct loop *home, run_log_snapshot_fn *snapshot, vo
 struct run_log *run_log_ref(struct run_log *log);
 void run_log_unref(struct run_log *log);
 
-/* Appends an event: `type` is a string that lives for ever, `json` its whole object (copied).
- * Returns its sequence number. The writer only. */
+/* Appends an event: `type` is a string that lives for ever, `json` its whole object (copied,
+ * at most RUN_LOG_EVENT_BYTES_MAX). Returns its sequence number. The writer only. */
 uint64_t run_log_append(struct run_log *log, const char *type, struct str json);
 /* No more events will come; snapshot is not called any more. The writer only. */
 void run_log_close(struct run_log *log);
