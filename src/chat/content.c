@@ -64,8 +64,10 @@ static enum err parse_image(struct arena *arena, yyjson_val *value, size_t index
     if (media->data.len > CONTENT_IMAGE_BYTES_MAX)
         return error_set(error, ERR_TOO_BIG, "content", "an image may have %d bytes of base64",
                          CONTENT_IMAGE_BYTES_MAX);
-    if (!base64_decode(arena, media->data, &bytes))
+    if (!base64_decode(arena, media->data, &bytes) || !bytes.len)
         return wrong(error, index, "data", "is not valid base64");
+    char *encoded = arena_alloc(arena, base64_length(bytes.len)); /* in the form of llm_media */
+    media->data = STR_FROM(encoded, base64_encode(bytes, encoded));
     return ERR_OK;
 }
 
