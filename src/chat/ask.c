@@ -242,10 +242,13 @@ static void end_ask(struct ask *ask, enum err code)
         .base_count = ask->base_count,
         .request_id = ask->request.request_id,
     };
-    run_new(chat, &options); /* it begins a turn later: `accepted` is said first */
+    struct run *run =
+        run_new(chat, &options); /* it begins a turn later: `accepted` is said first */
     ask->done(ask->user, ERR_OK, NULL, &ask->accepted);
     hub_publish(chat->options.hub, &ask->request.owner, &ask->accepted.conversation.id,
                 ask->request.asker);
+    if (chat->interrupting)
+        run_interrupt(run);
     free(ask);
     chat_note_saved(chat);
 }
@@ -272,7 +275,7 @@ static enum err check(struct ask *ask)
     struct catalog_target target;
     if (chat->draining)
         return error_set(&ask->error, ERR_UNAVAILABLE, NULL, "Parley is shutting down");
-    if (chat->run_count >= CHAT_RUNS_MAX)
+    if (chat->unsaved_count > CHAT_RUNS_MAX)
         return error_set(&ask->error, ERR_RATE_LIMITED, NULL, "too many answers are being written");
     if (!ask->request.model.len)
         return ERR_OK;

@@ -38,8 +38,11 @@ void chat_free(struct chat *chat)
 static void drained(void *user)
 {
     struct chat *chat = user;
+    void (*on_drained)(void *) = chat->on_drained;
     loop_timer_cancel(chat->options.loop, &chat->drain_timer);
-    chat->on_drained(chat->drain_user);
+    chat->on_drained = NULL; /* asks that are refused from now on come and go unnoticed */
+    if (on_drained)
+        on_drained(chat->drain_user);
 }
 
 void chat_note_unsaved(struct chat *chat)
@@ -57,8 +60,9 @@ void chat_note_saved(struct chat *chat)
 static void interrupt_rest(void *user)
 {
     struct chat *chat = user;
+    chat->interrupting = true;
     LIST_EACH(&chat->runs, link)
-    run_stop(run_of_link(link), STORE_STATUS_INTERRUPTED);
+    run_interrupt(run_of_link(link));
 }
 
 void chat_drain(struct chat *chat, uint64_t limit_ms, void (*on_done)(void *user), void *user)
@@ -78,20 +82,31 @@ void chat_drain(struct chat *chat, uint64_t limit_ms, void (*on_done)(void *user
 /* A request to stop, on its way to the run's home loop. */
 struct stop_message {
     struct loop_task task;
-    struct chat *home;
+    struct hub *hub;
     struct id run;
 };
 
+static void stop_run(struct chat *chat, const struct id *id)
+{
+    LIST_EACH(&chat->runs, link)
+    {
+        struct run *run = run_of_link(link);
+        if (id_eq(run_id(run), id)) {
+            run_stop(run);
+            return;
+        }
+    }
+}
+
+/* The chat may have been freed while this was on its way; it takes its runs out of the hub first.
+ */
 static void stop_at_home(void *user)
 {
     struct stop_message *message = user;
-    LIST_EACH(&message->home->runs, link)
-    {
-        struct run *run = run_of_link(link);
-        if (id_eq(run_id(run), &message->run)) {
-            run_stop(run, STORE_STATUS_STOPPED);
-            break;
-        }
+    struct hub_run found;
+    if (hub_find_run(message->hub, &message->run, &found) == ERR_OK) {
+        run_log_unref(found.log);
+        stop_run(found.home, &message->run);
     }
     free(message);
 }
@@ -106,9 +121,9 @@ enum err chat_stop(struct chat *chat, const struct id *owner, const struct id *r
         return ERR_NOT_FOUND;
     struct stop_message *message = calloc(1, sizeof *message);
     ASSERT(message);
-    message->home = found.home;
+    message->hub = chat->options.hub;
     message->run = *run;
-    if (!loop_post(found.home->options.loop, &message->task, stop_at_home, message))
+    if (!loop_post(found.loop, &message->task, stop_at_home, message))
         free(message); /* it is shutting down: the run ends anyway */
     return ERR_OK;
 }

@@ -24,7 +24,8 @@ struct chat *chat_new(const struct chat_options *options);
 /* After chat_drain has said done. */
 void chat_free(struct chat *chat);
 /* For shutting down: runs go on for `limit_ms`, the rest is interrupted and saved as it stands.
- * `on_done` comes when every run is in the database. New ones are refused from now on. */
+ * `on_done` comes when every run is in the database, or, after `limit_ms`, has been tried: what
+ * storage refuses then stays in the journal for chat_recover. New ones are refused from now on. */
 void chat_drain(struct chat *chat, uint64_t limit_ms, void (*on_done)(void *user), void *user);
 
 /* ---- Asking for an answer
@@ -68,7 +69,7 @@ void chat_ask(struct chat *chat, const struct chat_ask *request, chat_ask_done_f
 /* ---- Runs: any loop, any listener of the same owner
  * ---------------------------------------------------- */
 /* Asks for the run to stop; what there is of the answer is kept. ERR_NOT_FOUND when it is not this
- * owner's or has ended. */
+ * owner's or ended a while ago; one that has just ended stays as it is. */
 MUST_USE enum err chat_stop(struct chat *chat, const struct id *owner, const struct id *run);
 
 /* ---- In our protocol's form
@@ -80,7 +81,8 @@ void chat_write_accepted(struct json_writer *w, const struct chat_accepted *acce
 
 /* ---- After a crash
  * ---------------------------------------------------------------------------------------- */
-/* Puts what the journals hold of unfinished answers into their messages, marks them interrupted,
- * and removes the journals. Idempotent. Blocks; at start-up before any journal is opened. */
+/* Puts what the journals hold of unsaved answers into their messages and removes the journals.
+ * Those that had not ended are marked interrupted, the others get the end they had. Idempotent.
+ * Blocks; at start-up before any journal is opened. */
 MUST_USE enum err chat_recover(struct store *store, const char *directory, struct log *log,
                                struct error *error);

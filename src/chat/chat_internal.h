@@ -12,6 +12,7 @@ struct chat {
     size_t unsaved_count; /* runs and asks that are not in the database yet */
     struct metric *metric_active;
     bool draining;
+    bool interrupting; /* the time for draining is over: what still begins is interrupted too */
     struct loop_timer drain_timer;
     struct loop_task drain_task;
     void (*on_drained)(void *user);

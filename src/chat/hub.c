@@ -25,7 +25,8 @@ struct watcher {
     void *user;
     struct id pending[PENDING_MAX]; /* conversations that changed since the last delivery */
     size_t pending_count;
-    bool waking;
+    bool waking;     /* a task is under way: it frees a dead watcher */
+    bool delivering; /* callbacks are under way: what called them does */
     bool dead;
 };
 
@@ -116,34 +117,45 @@ void hub_unwatch(struct watcher *watcher)
     pthread_mutex_lock(&watcher->hub->lock);
     list_remove(&watcher->link);
     watcher->dead = true;
-    bool waking = watcher->waking;
+    bool in_use = watcher->waking || watcher->delivering;
     pthread_mutex_unlock(&watcher->hub->lock);
-    if (!waking)
+    if (!in_use)
         free(watcher);
 }
 
-/* On the watcher's loop. */
-static void deliver(void *user)
+/* Takes what is pending; the watcher may be woken again from here on. */
+static size_t begin_delivery(struct watcher *watcher, struct id changed[PENDING_MAX])
 {
-    struct watcher *watcher = user;
-    struct id changed[PENDING_MAX];
     pthread_mutex_lock(&watcher->hub->lock);
     size_t count = watcher->pending_count;
     for (size_t i = 0; i < count; i++)
         changed[i] = watcher->pending[i];
     watcher->pending_count = 0;
-    bool dead = watcher->dead;
-    watcher->waking = dead; /* while set, hub_unwatch leaves the freeing to us */
+    watcher->waking = false;
+    watcher->delivering = true;
     pthread_mutex_unlock(&watcher->hub->lock);
-    if (dead) {
+    return count;
+}
+
+static void end_delivery(struct watcher *watcher)
+{
+    pthread_mutex_lock(&watcher->hub->lock);
+    watcher->delivering = false;
+    bool over = watcher->dead && !watcher->waking;
+    pthread_mutex_unlock(&watcher->hub->lock);
+    if (over)
         free(watcher);
-        return;
-    }
-    /* A callback may unwatch: that frees the watcher, so nothing of it is used afterwards. */
-    void (*on_changed)(void *, const struct id *) = watcher->on_changed;
-    void *owner = watcher->user;
-    for (size_t i = 0; i < count; i++)
-        on_changed(owner, &changed[i]);
+}
+
+/* On the watcher's loop, where it dies too: in any of the callbacks, perhaps. */
+static void deliver(void *user)
+{
+    struct watcher *watcher = user;
+    struct id changed[PENDING_MAX];
+    size_t count = begin_delivery(watcher, changed);
+    for (size_t i = 0; i < count && !watcher->dead; i++)
+        watcher->on_changed(watcher->user, &changed[i]);
+    end_delivery(watcher);
 }
 
 static void note_locked(struct watcher *watcher, const struct id *conversation)

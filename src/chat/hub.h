@@ -19,7 +19,8 @@ struct hub_run {
     struct id owner;
     struct id conversation;
     struct id message;
-    struct chat *home;   /* of its home loop */
+    struct loop *loop;   /* its home loop, which outlives every thread that may ask */
+    struct chat *home;   /* of that loop: to be touched on it only, while the hub knows the run */
     struct run_log *log; /* hub_find_run: a reference is the caller's */
 };
 

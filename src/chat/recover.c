@@ -11,20 +11,23 @@
 #include "chat/chat.h"
 #include "chat/run.h"
 
-enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
-
-/* What the journal knows of one run. */
+/* What the journal knows of one run. What its answer held before, when it was continued, is in the
+ * message: that is not written until the end. */
 struct remains {
     struct arena *arena;
-    struct id message;
-    struct llm_part *base;
-    size_t base_count;
     struct llm_builder *builder;
+    bool ended; /* the rest is set then; else of what came before, or STR_NONE */
+    enum store_status status;
+    struct str model;
+    struct str finish;
+    struct str error;
+    struct str usage;
     uint64_t sequence; /* of the last event taken: records are in order, repeats are dropped */
 };
 
 struct recovery {
-    struct map *runs; /* id -> struct remains */
+    struct map *runs;      /* id -> struct remains */
+    struct arena *scratch; /* of one record */
     struct log *log;
     size_t recovered;
 };
@@ -37,17 +40,36 @@ static struct remains *remains_of(struct recovery *recovery, const struct id *ru
     remains = calloc(1, sizeof *remains);
     ASSERT(remains);
     remains->arena = arena_new(SIZE_MAX);
-    remains->builder = llm_builder_new(remains->arena, ANSWER_BYTES_MAX);
+    remains->builder = llm_builder_new(remains->arena, RUN_ANSWER_BYTES_MAX);
     map_set(recovery->runs, id_str(run), remains);
     return remains;
 }
 
-static void take_begin(struct remains *remains, yyjson_val *root)
+/* A member that is an object, as JSON text; empty when it is null. */
+static struct str object_text(struct remains *remains, yyjson_val *value)
 {
-    id_parse(json_get_str(root, "message"), &remains->message);
-    if (content_read(remains->arena, json_text(remains->arena, json_get(root, "content")),
-                     &remains->base, &remains->base_count) != ERR_OK)
-        remains->base_count = 0;
+    return yyjson_is_obj(value) ? json_text(remains->arena, value) : STR("");
+}
+
+/* What is not in the parts of the answer: who answered, the counts, and how it ended. */
+static void take_about(struct remains *remains, yyjson_val *root)
+{
+    struct str type = json_get_str(root, "type");
+    struct str status = json_get_str(root, "status");
+    if (str_eq(type, STR("start")))
+        remains->model = arena_str(remains->arena, json_get_str(root, "model"));
+    if (str_eq(type, STR("usage")))
+        remains->usage = object_text(remains, json_get(root, "usage"));
+    if (!str_eq(type, STR("finish")))
+        return;
+    remains->finish = arena_str(remains->arena, json_get_str(root, "finish"));
+    remains->error = object_text(remains, json_get(root, "error"));
+    for (int i = STORE_STATUS_COMPLETE; i <= STORE_STATUS_INTERRUPTED; i++) {
+        if (i == STORE_STATUS_STREAMING || !str_eq(status, str_from_cstr(store_status_name(i))))
+            continue;
+        remains->status = (enum store_status)i;
+        remains->ended = true;
+    }
 }
 
 /* An event of our protocol back to a canonical one; false for those that add nothing to a message.
@@ -86,28 +108,30 @@ static enum err on_record(void *user, const struct journal_record *record)
     struct remains *remains = remains_of(recovery, &record->id);
     yyjson_val *root;
     struct llm_event event;
-    if (json_read(remains->arena, arena_str(remains->arena, record->payload), &root, NULL) !=
-        ERR_OK)
+    arena_reset(recovery->scratch);
+    if (json_read(recovery->scratch, record->payload, &root, NULL) != ERR_OK)
         return ERR_OK; /* its checksum was right, so this is from another version: leave it */
-    if (record->kind == RUN_RECORD_BEGIN) {
-        take_begin(remains, root);
-    } else if (record->kind == RUN_RECORD_EVENT && record->sequence > remains->sequence) {
-        remains->sequence = record->sequence;
-        if (event_of(root, &event) && llm_builder_add(remains->builder, &event) != ERR_OK)
-            log_warning(recovery->log, "a recovered answer is too long and was cut");
-    }
+    if (record->kind != RUN_RECORD_EVENT || record->sequence <= remains->sequence)
+        return ERR_OK;
+    remains->sequence = record->sequence;
+    take_about(remains, root);
+    if (event_of(root, &event) && llm_builder_add(remains->builder, &event) != ERR_OK)
+        log_warning(recovery->log, "a recovered answer is too long and was cut");
     return ERR_OK;
 }
 
-static struct str recovered_content(struct remains *remains)
+/* What the message held with what came since. */
+static struct str recovered_content(struct remains *remains, struct str held)
 {
     const struct llm_response *response = llm_builder_response(remains->builder);
-    struct llm_part *parts;
-    size_t count;
+    struct llm_part *base = NULL, *parts;
+    size_t base_count = 0, count;
     struct buf out;
     struct json_writer w;
-    run_merge_parts(remains->arena, remains->base, remains->base_count, response->parts,
-                    response->part_count, &parts, &count);
+    if (content_read(remains->arena, held, &base, &base_count) != ERR_OK)
+        base_count = 0;
+    run_merge_parts(remains->arena, base, base_count, response->parts, response->part_count, &parts,
+                    &count);
     buf_init(&out, SIZE_MAX / 2);
     json_writer_init(&w, &out);
     content_write(&w, parts, count, true);
@@ -116,7 +140,21 @@ static struct str recovered_content(struct remains *remains)
     return content;
 }
 
-static enum err interrupt_messages(struct store_tx *tx, void *user, struct error *error)
+static void apply_remains(struct remains *remains, struct store_message *message)
+{
+    message->content = recovered_content(remains, message->content);
+    if (remains->model.data)
+        message->model = remains->model;
+    if (remains->usage.data)
+        message->usage = remains->usage;
+    if (!remains->ended)
+        return;
+    message->status = remains->status;
+    message->finish = remains->finish.data ? remains->finish : STR("");
+    message->error = remains->error;
+}
+
+static enum err recover_messages(struct store_tx *tx, void *user, struct error *error)
 {
     struct recovery *recovery = user;
     struct arena *arena = arena_new(SIZE_MAX);
@@ -126,9 +164,9 @@ static enum err interrupt_messages(struct store_tx *tx, void *user, struct error
     for (size_t i = 0; i < count && code == ERR_OK; i++) {
         struct store_message *message = &messages[i];
         struct remains *remains = map_get(recovery->runs, id_str(&message->run));
-        if (remains && id_eq(&remains->message, &message->id))
-            message->content = recovered_content(remains);
         message->status = STORE_STATUS_INTERRUPTED;
+        if (remains)
+            apply_remains(remains, message);
         code = store_message_update(tx, message, error);
         recovery->recovered++;
     }
@@ -144,20 +182,21 @@ static void recovery_done(struct recovery *recovery)
         free(remains);
     }
     map_free(recovery->runs);
+    arena_free(recovery->scratch);
 }
 
 enum err chat_recover(struct store *store, const char *directory, struct log *log,
                       struct error *error)
 {
-    struct recovery recovery = {.runs = map_new(), .log = log};
+    struct recovery recovery = {.runs = map_new(), .scratch = arena_new(SIZE_MAX), .log = log};
     struct journal_replay_result result = {0};
     enum err code = journal_replay(directory, on_record, &recovery, &result, error);
     if (code == ERR_OK)
-        code = store_write_now(store, interrupt_messages, &recovery, error);
+        code = store_write_now(store, recover_messages, &recovery, error);
     if (code == ERR_OK)
         code = journal_remove_all(directory, error);
     if (code == ERR_OK && recovery.recovered)
-        log_warning(log, "answers were interrupted by the last stop and kept as they stood",
+        log_warning(log, "answers that the last stop left unsaved were recovered",
                     LOG_INT("answers", recovery.recovered),
                     LOG_INT("journal_records", result.records),
                     LOG_INT("torn_segments", result.damaged));

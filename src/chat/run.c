@@ -1,26 +1,31 @@
 /* Run: one answer being written.
  *
- *   run_new --> STREAMING --on_event END, run_stop--> SAVING --on_stored--> SAVED --linger--> freed
- *                  |                                   ^  |
- *                  \--start fails (a turn later)-------/  \--storage fails: save_again, on a timer
+ *   run_new --> STREAMING --on_event END, end_early--> SAVING --on_stored--> SAVED --linger-->
+ * freed |                                    ^  |
+ *                  \--start fails (a turn later)--------/  \--storage fails: save, on a timer
  *
  * Every event gets its sequence number from the log, goes into the journal, and wakes the
  * listeners. `finish` says that nothing more will be said; `saved`, after the commit, that it is on
  * disk. */
 #include "chat/run.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "chat/chat_internal.h"
 
 enum {
-    ANSWER_BYTES_MAX = 16 * 1024 * 1024,
-    EVENT_BYTES_MAX = 64 * 1024 * 1024,
+    TEXT_BYTES_MAX = 64 * 1024, /* of one event: a longer increment is told in pieces */
+    ROW_BYTES_MAX = RUN_LOG_EVENT_BYTES_MAX - 64 * 1024, /* of content: `saved` has it whole */
+    SCRATCH_KEPT_BYTES = 64 * 1024,
     SAVE_AGAIN_MS = 2000
 };
+/* JSON may need six bytes for one. */
+static_assert(ROW_BYTES_MAX > 7 * RUN_ANSWER_BYTES_MAX, "an answer fits into its event");
 
 enum state { STATE_STREAMING, STATE_SAVING, STATE_SAVED };
 
@@ -92,6 +97,7 @@ void run_merge_parts(struct arena *arena, const struct llm_part *base, size_t ba
  * crash could lose it, and the log says so once. */
 static void publish(struct run *run, const char *type)
 {
+    ASSERT(buf_ok(&run->scratch));
     struct str json = buf_str(&run->scratch);
     uint64_t sequence = run_log_append(run->log, type, json);
     enum err code =
@@ -118,30 +124,38 @@ static void end_event(struct run *run, struct json_writer *w, const char *type)
 {
     json_end_object(w);
     publish(run, type);
-    if (run->scratch.capacity > 64 * 1024)
+    if (run->scratch.capacity > SCRATCH_KEPT_BYTES)
         buf_release(&run->scratch);
 }
 
-static void tell_text(struct run *run, const char *type, struct str text)
+/* One increment of a text, or (index >= 0) of a call's arguments. */
+static void tell_piece(struct run *run, const char *type, int index, struct str text)
 {
     struct json_writer w = begin_event(run, type);
+    if (index >= 0)
+        json_key_int(&w, "index", index);
     json_key_str(&w, "text", text);
     end_event(run, &w, type);
 }
 
-static void tell_tool(struct run *run, const struct llm_event *event)
+/* A whole answer may come as one increment: no event is to be larger than the journal takes. */
+static void tell_text(struct run *run, const char *type, int index, struct str text)
 {
-    bool start = event->kind == LLM_EVENT_TOOL_START;
-    const char *type = start ? "tool_start" : "tool_arguments";
-    struct json_writer w = begin_event(run, type);
-    json_key_int(&w, "index", event->index);
-    if (start) {
-        json_key_str(&w, "id", event->id);
-        json_key_str(&w, "name", event->name);
-    } else {
-        json_key_str(&w, "text", event->text);
+    while (text.len > TEXT_BYTES_MAX) {
+        size_t cut = utf8_cut(text, TEXT_BYTES_MAX);
+        tell_piece(run, type, index, str_slice(text, 0, cut));
+        text = str_skip(text, cut);
     }
-    end_event(run, &w, type);
+    tell_piece(run, type, index, text.data ? text : STR(""));
+}
+
+static void tell_tool_start(struct run *run, const struct llm_event *event)
+{
+    struct json_writer w = begin_event(run, "tool_start");
+    json_key_int(&w, "index", event->index);
+    json_key_str(&w, "id", event->id);
+    json_key_str(&w, "name", event->name);
+    end_event(run, &w, "tool_start");
 }
 
 static void tell_start(struct run *run)
@@ -196,9 +210,10 @@ static void fill_row(struct run *run, struct arena *arena, struct store_message 
     struct json_writer w;
     run_merge_parts(arena, run->options.base, run->options.base_count, response->parts,
                     response->part_count, &parts, &count);
-    buf_init(&out, 4 * (size_t)ANSWER_BYTES_MAX);
+    buf_init(&out, ROW_BYTES_MAX);
     json_writer_init(&w, &out);
     content_write(&w, parts, count, true);
+    ASSERT(buf_ok(&out));
     *row = run->options.message;
     row->content = arena_str(arena, buf_str(&out));
     row->status = run->status;
@@ -240,25 +255,28 @@ static void linger_fired(void *user)
     run_free(user);
 }
 
-static void end_saved(struct run *run, bool stored)
+/* Nothing will come any more; who is listening still hears what there is. */
+static void end_run(struct run *run)
 {
     struct chat *chat = run->chat;
+    bool linger = !chat->draining && chat->run_count <= CHAT_RUNS_MAX;
     run->state = STATE_SAVED;
-    if (stored) {
-        struct json_writer w = begin_event(run, "saved");
-        json_key(&w, STR("message"));
-        chat_write_message(&w, &run->row);
-        json_end_object(&w);
-        run_log_append(run->log, "saved", buf_str(&run->scratch));
-        hub_publish(chat->options.hub, &run->row.owner, &run->row.conversation, NULL);
-    }
     buf_release(&run->scratch);
-    journal_release(chat->options.journal, &run->options.id);
     run_log_close(run->log);
-    loop_timer_set(chat->options.loop, &run->timer, chat->draining ? 0 : RUN_LINGER_MS,
-                   linger_fired, run);
+    loop_timer_set(chat->options.loop, &run->timer, linger ? RUN_LINGER_MS : 0, linger_fired, run);
     metric_add(chat->metric_active, -1);
     chat_note_saved(chat);
+}
+
+static void tell_saved(struct run *run)
+{
+    struct json_writer w = begin_event(run, "saved");
+    json_key(&w, STR("message"));
+    chat_write_message(&w, &run->row);
+    json_end_object(&w);
+    ASSERT(buf_ok(&run->scratch));
+    run_log_append(run->log, "saved", buf_str(&run->scratch));
+    hub_publish(run->chat->options.hub, &run->row.owner, &run->row.conversation, NULL);
 }
 
 static void save(void *user);
@@ -268,13 +286,19 @@ static void on_stored(void *user, enum err code, const struct error *error)
     struct run *run = user;
     struct chat *chat = run->chat;
     if (code == ERR_OK || code == ERR_NOT_FOUND) { /* its conversation was deleted meanwhile */
-        end_saved(run, code == ERR_OK);
+        if (code == ERR_OK)
+            tell_saved(run);
+        journal_release(chat->options.journal, &run->options.id);
+        end_run(run);
         return;
     }
-    log_error(chat->options.log, "an answer could not be saved; trying again",
+    bool give_up = chat->interrupting || (chat->draining && code == ERR_UNAVAILABLE);
+    log_error(chat->options.log,
+              give_up ? "an answer could not be saved; it stays in the journal"
+                      : "an answer could not be saved; trying again",
               LOG_STR("run", id_str(&run->options.id)), LOG_CSTR("error", error_message(error)));
-    if (chat->draining && code == ERR_UNAVAILABLE)
-        end_saved(run, false); /* the journal still has it */
+    if (give_up)
+        end_run(run);
     else
         loop_timer_set(chat->options.loop, &run->timer, SAVE_AGAIN_MS, save, run);
 }
@@ -312,17 +336,19 @@ static void tell_event(struct run *run, const struct llm_event *event)
         tell_start(run);
         break;
     case LLM_EVENT_TEXT:
-        tell_text(run, "text", event->text);
+        tell_text(run, "text", -1, event->text);
         break;
     case LLM_EVENT_REASONING:
-        tell_text(run, "reasoning", event->text);
+        tell_text(run, "reasoning", -1, event->text);
         break;
     case LLM_EVENT_REFUSAL:
-        tell_text(run, "refusal", event->text);
+        tell_text(run, "refusal", -1, event->text);
         break;
     case LLM_EVENT_TOOL_START:
+        tell_tool_start(run, event);
+        break;
     case LLM_EVENT_TOOL_ARGUMENTS:
-        tell_tool(run, event);
+        tell_text(run, "tool_arguments", event->index, event->text);
         break;
     case LLM_EVENT_USAGE:
         tell_usage(run, &event->usage);
@@ -407,13 +433,18 @@ static void journal_begin(struct run *run)
     json_key_str(&w, "owner", id_str(&message->owner));
     json_key_str(&w, "conversation", id_str(&message->conversation));
     json_key_str(&w, "message", id_str(&message->id));
-    json_key(&w, STR("content"));
-    content_write(&w, run->options.base, run->options.base_count, true);
     json_end_object(&w);
     if (journal_append(run->chat->options.journal,
                        &(struct journal_record){RUN_RECORD_BEGIN, run->options.id, 0,
                                                 buf_str(&run->scratch)}) != ERR_OK)
         run->journal_failed = true;
+}
+
+/* How much may still come to what the message holds. */
+static size_t room_of(const struct run_options *options)
+{
+    size_t held = options->message.content.len;
+    return held < RUN_ANSWER_BYTES_MAX ? RUN_ANSWER_BYTES_MAX - held : 0;
 }
 
 struct run *run_new(struct chat *chat, const struct run_options *options)
@@ -423,30 +454,46 @@ struct run *run_new(struct chat *chat, const struct run_options *options)
     run->chat = chat;
     run->options = *options;
     run->status = STORE_STATUS_STREAMING;
-    buf_init(&run->scratch, EVENT_BYTES_MAX);
-    run->builder = llm_builder_new(options->arena, ANSWER_BYTES_MAX);
+    buf_init(&run->scratch, RUN_LOG_EVENT_BYTES_MAX);
+    run->builder = llm_builder_new(options->arena, room_of(options));
     run->log = run_log_new(chat->options.loop, snapshot, run);
     list_append(&chat->runs, &run->link);
     chat->run_count++;
     metric_add(chat->metric_active, 1);
     chat_note_unsaved(chat);
-    hub_add_run(chat->options.hub, &(struct hub_run){options->id, options->message.owner,
-                                                     options->message.conversation,
-                                                     options->message.id, chat, run->log});
+    hub_add_run(chat->options.hub, &(struct hub_run){.id = options->id,
+                                                     .owner = options->message.owner,
+                                                     .conversation = options->message.conversation,
+                                                     .message = options->message.id,
+                                                     .loop = chat->options.loop,
+                                                     .home = chat,
+                                                     .log = run->log});
     journal_begin(run);
     loop_defer(chat->options.loop, &run->start_task, start, run);
     return run;
 }
 
-void run_stop(struct run *run, enum store_status status)
+static void end_early(struct run *run, enum store_status status)
 {
-    if (run->state != STATE_STREAMING)
-        return;
     loop_task_cancel(&run->start_task);
     if (run->call)
         route_cancel(run->call, NULL);
     run->call = NULL;
     begin_saving(run, status);
+}
+
+void run_stop(struct run *run)
+{
+    if (run->state == STATE_STREAMING)
+        end_early(run, STORE_STATUS_STOPPED);
+}
+
+void run_interrupt(struct run *run)
+{
+    if (run->state == STATE_STREAMING)
+        end_early(run, STORE_STATUS_INTERRUPTED);
+    else if (run->state == STATE_SAVING && loop_timer_is_set(&run->timer))
+        loop_timer_set(run->chat->options.loop, &run->timer, 0, save, run);
 }
 
 void run_free(struct run *run)

@@ -6,6 +6,9 @@
 
 struct run;
 
+/* An answer's texts in all, with what it held already when it is continued. */
+enum { RUN_ANSWER_BYTES_MAX = 16 * 1024 * 1024 };
+
 struct run_options {
     struct id id;
     struct arena *arena;                    /* taken over */
@@ -19,15 +22,16 @@ struct run_options {
 
 /* How records of a run look in the journal (journal_record.kind). */
 enum run_record {
-    RUN_RECORD_BEGIN = 1, /* payload: {"owner", "conversation", "message", "content": [...]} */
+    RUN_RECORD_BEGIN = 1, /* payload: {"owner", "conversation", "message"} */
     RUN_RECORD_EVENT = 2  /* payload: the event's JSON object */
 };
 
 /* Begins it; always succeeds: what cannot be started ends as a failed answer. */
 struct run *run_new(struct chat *chat, const struct run_options *options);
-/* Stops it with STORE_STATUS_STOPPED or STORE_STATUS_INTERRUPTED; nothing happens when it has
- * ended. */
-void run_stop(struct run *run, enum store_status status);
+/* Ends it as stopped; nothing happens when it has ended. */
+void run_stop(struct run *run);
+/* For shutting down: ends it as interrupted, and tries to save it once more at most. */
+void run_interrupt(struct run *run);
 /* Frees it at once; the chat calls this at the end. It must have been saved or given up. */
 void run_free(struct run *run);
 /* Whether its end is in the database. */
