@@ -170,6 +170,8 @@ struct change {
     struct arena *arena;
     struct store_job job;
     struct loop_task task;
+    enum err code; /* of applying it */
+    struct error error;
 };
 
 static enum err store_change(struct store_tx *tx, void *user, struct error *error)
@@ -199,7 +201,8 @@ static void end_change(struct change *change, enum err code, const struct error 
 
 static void tell_asker(void *user)
 {
-    end_change(user, ERR_OK, NULL);
+    struct change *change = user;
+    end_change(change, change->code, change->code == ERR_OK ? NULL : &change->error);
 }
 
 /* On the first worker's loop. */
@@ -208,11 +211,10 @@ static void apply_change(void *user)
     struct change *change = user;
     struct host *host = change->host;
     struct config *config = config_copy(host->current->config);
-    for (size_t i = 0; i < change->count; i++) {
-        enum err code = config_set(config, CONFIG_STORED, change->names[i], change->texts[i],
-                                   STR("settings page"), NULL);
-        ASSERT(code == ERR_OK); /* it was checked before it was stored */
-    }
+    /* Each was checked by itself before it was stored: only that they are too many can be wrong. */
+    for (size_t i = 0; i < change->count && change->code == ERR_OK; i++)
+        change->code = config_set(config, CONFIG_STORED, change->names[i], change->texts[i],
+                                  STR("settings page"), &change->error);
     pthread_mutex_lock(&host->lock);
     struct snapshot *before = host->current;
     host->current = add_snapshot_locked(host, config);
@@ -230,8 +232,8 @@ static void on_stored(void *user, enum err code, const struct error *error)
     struct change *change = user;
     if (code != ERR_OK)
         end_change(change, code, error);
-    else
-        loop_post(worker_loop(change->host->worker), &change->task, apply_change, change);
+    else if (!loop_post(worker_loop(change->host->worker), &change->task, apply_change, change))
+        end_change(change, ERR_UNAVAILABLE, NULL); /* stored; it holds from the next start on */
 }
 
 static void config_change(void *user, struct loop *loop, const struct str *names,
@@ -298,7 +300,8 @@ static void provider_check(void *user, struct loop *loop, struct str name, void 
     question->name = name;
     question->done = done;
     question->done_user = done_user;
-    loop_post(worker_loop(question->host->worker), &question->task, ask, question);
+    if (!loop_post(worker_loop(question->host->worker), &question->task, ask, question))
+        loop_defer(loop, &question->task, tell_checked, question); /* shutting down */
 }
 
 /* ---- Life
