@@ -39,6 +39,20 @@ static void add_headers(struct api_request *request, const struct asset *asset)
     http_respond_header(exchange, "referrer-policy", STR("no-referrer"));
 }
 
+/* Whether the client has it already. Proxies that compress make an entity tag weak. */
+static bool is_known(const struct http_headers *headers, const char *etag)
+{
+    struct str rest = http_headers_get(headers, "if-none-match");
+    while (rest.data) {
+        struct str tag = str_trim(str_next(&rest, ','));
+        if (str_starts_with(tag, STR("W/")))
+            tag = str_skip(tag, 2);
+        if (str_eq(tag, str_from_cstr(etag)) || str_eq(tag, STR("*")))
+            return true;
+    }
+    return false;
+}
+
 void api_get_asset(struct api_request *request)
 {
     const struct http_headers *headers = &request->http->headers;
@@ -51,7 +65,7 @@ void api_get_asset(struct api_request *request)
         return;
     }
     add_headers(request, asset);
-    if (str_eq(http_headers_get(headers, "if-none-match"), str_from_cstr(asset->etag))) {
+    if (is_known(headers, asset->etag)) {
         http_respond(request->exchange, 304, NULL, STR(""));
         return;
     }

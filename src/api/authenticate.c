@@ -42,13 +42,15 @@ static bool is_safe(enum http_method method)
 }
 
 /* A cookie is sent by the browser whoever made it send: what changes something must come from our
- * own page. */
+ * own page. A foreign page must not sign anybody in or out either. */
 static enum err check_origin(struct api_request *request, struct error *error)
 {
     const struct http_request *http = request->http;
     bool has_origin = http_headers_get(&http->headers, "origin").len > 0;
-    if (is_safe(http->method) ||
-        (has_origin && websocket_origin_ok(http, request->api->options.allowed_origins)))
+    bool has_session = request->who.kind == PRINCIPAL_SESSION;
+    bool is_ours = has_origin ? websocket_origin_ok(http, request->api->options.allowed_origins)
+                              : !has_session;
+    if (is_safe(http->method) || is_ours)
         return ERR_OK;
     error_set(error, ERR_FORBIDDEN, "origin", "this request does not come from Parley's own page");
     error_remedy(error, "Behind a proxy, pass the Host header on, or set server.allowed_origins.");
@@ -72,8 +74,7 @@ enum err api_authenticate(struct api_request *request, struct error *error)
         return ERR_UNAUTHENTICATED;
     }
     struct str token = api_cookie_token(request->http);
-    if (token.len && account_authenticate_session(account, token, &request->who) == ERR_OK)
-        return check_origin(request, error);
-    request->who = PRINCIPAL_NOBODY;
-    return ERR_OK;
+    if (!token.len || account_authenticate_session(account, token, &request->who) != ERR_OK)
+        request->who = PRINCIPAL_NOBODY;
+    return check_origin(request, error);
 }

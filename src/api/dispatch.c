@@ -3,6 +3,7 @@
  *   on_request -> find (404, 405) -> api_authenticate -> authorise -> body (fields) -> handle
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/request.h"
 #include "api/socket.h"
@@ -91,6 +92,24 @@ static struct api_request *request_new(struct door *door, struct http_exchange *
     return request;
 }
 
+/* The methods that the path does take (RFC 9110 section 15.5.6 wants them said). */
+static void add_allow(struct api_request *request)
+{
+    struct buf allow;
+    buf_init(&allow, 1024);
+    for (size_t i = 0; i < endpoint_count; i++) {
+        struct str ignored[2];
+        if (!match(endpoints[i].pattern, request->http->path, ignored))
+            continue;
+        buf_printf(&allow, "%s%.*s", allow.len ? ", " : "",
+                   STR_ARG(http_method_name(endpoints[i].method)));
+        if (endpoints[i].method == HTTP_GET)
+            buf_append(&allow, STR(", HEAD"));
+    }
+    http_respond_header(request->exchange, "allow", buf_str(&allow));
+    buf_done(&allow);
+}
+
 /* No endpoint: the web app's files, a method that does not exist here, or nothing. */
 static void handle_other(struct api_request *request, const struct endpoint *other)
 {
@@ -100,6 +119,7 @@ static void handle_other(struct api_request *request, const struct endpoint *oth
     if (other) {
         struct error error = {0};
         error_set(&error, ERR_UNSUPPORTED, NULL, "this address does not take that method");
+        add_allow(request);
         api_fail(request, ERR_UNSUPPORTED, &error);
     } else if (!is_api && method_fits(request->http->method, HTTP_GET)) {
         api_get_asset(request);
@@ -108,6 +128,15 @@ static void handle_other(struct api_request *request, const struct endpoint *oth
         request->endpoint = str_starts_with(path, STR("/v1/")) ? &openai : NULL;
         api_fail(request, ERR_NOT_FOUND, NULL);
     }
+}
+
+/* Who asks, and whether such a one may ask for this at all. */
+static enum err check_caller(struct api_request *request, struct error *error)
+{
+    enum err code = api_authenticate(request, error);
+    if (code != ERR_OK)
+        return code;
+    return authorise(&request->who, request->endpoint->verb, (struct authorise_object){0}, error);
 }
 
 static void on_request(void *user, struct http_exchange *exchange)
@@ -122,36 +151,57 @@ static void on_request(void *user, struct http_exchange *exchange)
     }
     enum err code = decode_parameters(request) ? ERR_OK : ERR_NOT_FOUND;
     if (code == ERR_OK)
-        code = api_authenticate(request, &error);
-    if (code == ERR_OK)
-        code =
-            authorise(&request->who, request->endpoint->verb, (struct authorise_object){0}, &error);
+        code = check_caller(request, &error);
     if (code == ERR_OK)
         code = read_body(request, &error);
-    if (code == ERR_OK)
+    if (!api_failed(request, code, &error))
         request->endpoint->handle(request);
-    else
-        api_fail(request, code, &error);
 }
 
 static uint64_t body_limit(void *user, struct http_exchange *exchange)
 {
-    struct door *door = user;
-    struct str parameters[2];
+    struct api_request *request = request_new(user, exchange);
     const struct endpoint *other;
-    const struct endpoint *endpoint = find(http_exchange_request(exchange), parameters, &other);
-    if (!endpoint)
+    request->endpoint = find(request->http, request->parameters, &other);
+    if (!request->endpoint)
         return 0;
-    return endpoint->body_bytes_max == API_BODY_LARGE ? door->api->options.body_bytes_max
-                                                      : endpoint->body_bytes_max;
+    uint64_t limit = request->endpoint->body_bytes_max;
+    if (limit == API_BODY_LARGE)
+        limit = request->api->options.body_bytes_max;
+    if (limit > API_BODY_SMALL && check_caller(request, NULL) != ERR_OK)
+        return API_BODY_SMALL; /* a stranger does not fill our disk */
+    return limit;
+}
+
+/* What the HTTP server refuses by itself: the status where it is not that of the error's code. */
+static int refusal_status(const struct error *error)
+{
+    static const struct {
+        enum err code;
+        const char *field; /* NULL: any */
+        int status;
+    } rows[] = {
+        {ERR_TIMEOUT, NULL, 408},
+        {ERR_TOO_BIG, "target", 414},
+        {ERR_TOO_BIG, "headers", 431},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].code == error->code &&
+            (!rows[i].field || strcmp(rows[i].field, error->field) == 0))
+            return rows[i].status;
+    return 0;
 }
 
 static void on_refuse(void *user, struct http_exchange *exchange, const struct error *error)
 {
     struct api_request *request = request_new(user, exchange);
     const struct endpoint *other;
+    struct error why = {0};
     request->endpoint = find(request->http, request->parameters, &other);
-    api_fail(request, error->code, error);
+    bool is_body = error->code == ERR_TOO_BIG && strcmp(error->field, "body") == 0;
+    if (request->endpoint && is_body && api_failed(request, check_caller(request, &why), &why))
+        return;
+    api_fail_status(request, refusal_status(error), error->code, error);
 }
 
 struct http_server_handler api_handler(struct api *api, bool is_local)

@@ -18,8 +18,10 @@ static enum err check_type(yyjson_val *value, const struct api_field *field, str
     case API_INTEGER:
         if (!json_int(value, &number))
             return error_set(error, ERR_INVALID, field->name, "must be a whole number");
-        if (number < 0 || (field->maximum && number > field->maximum))
-            return error_set(error, ERR_INVALID, field->name, "must be 0 to %lld",
+        if (number < 0)
+            return error_set(error, ERR_INVALID, field->name, "must not be negative");
+        if (field->maximum && number > field->maximum)
+            return error_set(error, ERR_INVALID, field->name, "must be %lld at most",
                              (long long)field->maximum);
         return ERR_OK;
     case API_BOOLEAN:

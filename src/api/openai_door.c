@@ -232,10 +232,8 @@ void api_openai_chat(struct api_request *request)
     completion->request = request;
     buf_init(&completion->out, ANSWER_BYTES_MAX);
     enum err code = start(request, completion, &error);
-    if (code != ERR_OK) {
-        api_fail(request, code, &error);
+    if (api_failed(request, code, &error))
         return;
-    }
     completion->passes_through = route_target(completion->call)->passes_through;
     if (completion->llm.stream)
         completion->encoder =

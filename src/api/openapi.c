@@ -25,10 +25,19 @@ static void write_type(struct json_writer *w, const struct api_field *field)
     json_key_str(w, "description", str_from_cstr(field->description));
 }
 
+/* Where every member may be left out the body may be, too. */
+static bool is_body_required(const struct endpoint *endpoint)
+{
+    for (const struct api_field *field = endpoint->fields; field && field->name; field++)
+        if (field->required)
+            return true;
+    return !endpoint->fields;
+}
+
 static void write_body(struct json_writer *w, const struct endpoint *endpoint)
 {
     json_key_object(w, "requestBody");
-    json_key_bool(w, "required", true);
+    json_key_bool(w, "required", is_body_required(endpoint));
     json_key_object(w, "content");
     json_key_object(w, "application/json");
     json_key_object(w, "schema");

@@ -46,7 +46,8 @@ void api_write_error(struct json_writer *w, enum err code, const struct error *e
     json_end_object(w);
 }
 
-static void fail_openai(struct api_request *request, enum err code, const struct error *error)
+static void fail_openai(struct api_request *request, int status, enum err code,
+                        const struct error *error)
 {
     struct llm_error wrong = {.class = code, .retry_after_ms = -1};
     const struct error none = {.code = code};
@@ -55,12 +56,25 @@ static void fail_openai(struct api_request *request, enum err code, const struct
     str_copy(str_from_cstr(error_message(error ? error : &none)), wrong.message,
              sizeof wrong.message);
     str_copy(str_from_cstr(error ? error->field : ""), wrong.field, sizeof wrong.field);
-    int status = dialect_openai_chat.encode_error(&wrong, &out);
-    http_respond(request->exchange, status, "application/json", buf_str(&out));
+    int usual = dialect_openai_chat.encode_error(&wrong, &out);
+    http_respond(request->exchange, status ? status : usual, "application/json", buf_str(&out));
     buf_done(&out);
 }
 
 void api_fail(struct api_request *request, enum err code, const struct error *error)
+{
+    api_fail_status(request, 0, code, error);
+}
+
+bool api_failed(struct api_request *request, enum err code, const struct error *error)
+{
+    if (code != ERR_OK)
+        api_fail(request, code, error);
+    return code != ERR_OK;
+}
+
+void api_fail_status(struct api_request *request, int status, enum err code,
+                     const struct error *error)
 {
     struct error named = {0};
     if (error && !error->message[0]) { /* the table's words for the code that is told */
@@ -69,14 +83,14 @@ void api_fail(struct api_request *request, enum err code, const struct error *er
         error = &named;
     }
     if (request->endpoint && request->endpoint->shape == API_SHAPE_OPENAI) {
-        fail_openai(request, code, error);
+        fail_openai(request, status, code, error);
         return;
     }
     struct api_reply reply;
     api_reply_begin(&reply);
     json_key(&reply.w, STR("error"));
     api_write_error(&reply.w, code, error, http_exchange_id(request->exchange));
-    api_reply(request, err_info(code)->http_status, &reply);
+    api_reply(request, status ? status : err_info(code)->http_status, &reply);
 }
 
 bool api_parameter_id(struct api_request *request, int index, struct id *ret)

@@ -77,6 +77,11 @@ void api_reply(struct api_request *request, int status, struct api_reply *reply)
 void api_reply_nothing(struct api_request *request);
 /* `error` may be NULL (the table's message) and may lack its code. In the endpoint's shape. */
 void api_fail(struct api_request *request, enum err code, const struct error *error);
+/* The same with another status than the table's (0: the table's). */
+void api_fail_status(struct api_request *request, int status, enum err code,
+                     const struct error *error);
+/* Whether `code` is an error; then the request has been failed with it. */
+bool api_failed(struct api_request *request, enum err code, const struct error *error);
 /* The members of our own error object, for sockets too. */
 void api_write_error(struct json_writer *w, enum err code, const struct error *error,
                      struct str request_id);
@@ -96,7 +101,7 @@ struct str api_query(struct api_request *request, const char *name);
  * -------------------------------------------------------------------------- */
 /* From the cookie, the Authorization or x-api-key header, or the Unix socket. ERR_OK with nobody
  * when nothing is presented; ERR_UNAUTHENTICATED when something is and it is wrong; ERR_FORBIDDEN
- * when a cookie comes with a foreign or missing Origin on an unsafe method. */
+ * when an unsafe method comes from a foreign page, or with a cookie and without an Origin. */
 MUST_USE enum err api_authenticate(struct api_request *request, struct error *error);
 /* The session token of the cookie, or STR_NONE. */
 struct str api_cookie_token(const struct http_request *http);

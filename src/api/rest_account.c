@@ -55,10 +55,8 @@ static void on_session(void *user, enum err code, const struct error *error,
 {
     struct api_request *request = user;
     struct api_reply reply;
-    if (code != ERR_OK) {
-        api_fail(request, code, error);
+    if (api_failed(request, code, error))
         return;
-    }
     api_set_cookie(request, token);
     api_reply_begin(&reply);
     json_key(&reply.w, STR("user"));
@@ -70,9 +68,7 @@ static void on_first_user(void *user, enum err code, const struct error *error,
                           const struct store_user *created)
 {
     struct api_request *request = user;
-    if (code != ERR_OK)
-        api_fail(request, code, error);
-    else
+    if (!api_failed(request, code, error))
         account_begin_session(account_of(request), request->api->options.loop, &created->id,
                               on_session, request);
 }
@@ -95,9 +91,7 @@ void api_post_session(struct api_request *request)
 static void on_done(void *user, enum err code, const struct error *error)
 {
     struct api_request *request = user;
-    if (code != ERR_OK)
-        api_fail(request, code, error);
-    else
+    if (!api_failed(request, code, error))
         api_reply_nothing(request);
 }
 
@@ -114,10 +108,8 @@ void api_get_users(struct api_request *request)
     size_t count = 0;
     struct api_reply reply;
     enum err code = account_list_users(account_of(request), request->arena, &users, &count);
-    if (code != ERR_OK) {
-        api_fail(request, code, NULL);
+    if (api_failed(request, code, NULL))
         return;
-    }
     api_reply_begin(&reply);
     json_key_array(&reply.w, "users");
     for (size_t i = 0; i < count; i++)
@@ -131,10 +123,8 @@ static void on_user(void *user, enum err code, const struct error *error,
 {
     struct api_request *request = user;
     struct api_reply reply;
-    if (code != ERR_OK) {
-        api_fail(request, code, error);
+    if (api_failed(request, code, error))
         return;
-    }
     api_reply_begin(&reply);
     json_key(&reply.w, STR("user"));
     write_user(&reply.w, created);
@@ -168,10 +158,8 @@ void api_get_keys(struct api_request *request)
     /* The command line acts for no person and sees everybody's. */
     enum err code =
         account_list_keys(account_of(request), request->arena, &request->who.user, &keys, &count);
-    if (code != ERR_OK) {
-        api_fail(request, code, NULL);
+    if (api_failed(request, code, NULL))
         return;
-    }
     api_reply_begin(&reply);
     json_key_array(&reply.w, "keys");
     for (size_t i = 0; i < count; i++)
@@ -185,10 +173,8 @@ static void on_key(void *user, enum err code, const struct error *error,
 {
     struct api_request *request = user;
     struct api_reply reply;
-    if (code != ERR_OK) {
-        api_fail(request, code, error);
+    if (api_failed(request, code, error))
         return;
-    }
     api_reply_begin(&reply);
     json_key(&reply.w, STR("key"));
     write_key(&reply.w, key);
@@ -228,9 +214,7 @@ void api_post_keys(struct api_request *request)
     struct id owner = {0};
     struct error error = {0};
     enum err code = find_owner(request, &owner, &error);
-    if (code != ERR_OK)
-        api_fail(request, code, &error);
-    else
+    if (!api_failed(request, code, &error))
         account_create_key(account_of(request), request->api->options.loop, &owner,
                            api_body_str(request, "name"), on_key, request);
 }

@@ -164,9 +164,7 @@ void api_get_settings(struct api_request *request)
 static void on_changed(void *user, enum err code, const struct error *error)
 {
     struct api_request *request = user;
-    if (code != ERR_OK)
-        api_fail(request, code, error);
-    else
+    if (!api_failed(request, code, error))
         api_get_settings(request);
 }
 
@@ -228,9 +226,7 @@ void api_patch_settings(struct api_request *request)
             code = check_change(config, names[count], texts[count], &error);
     }
     host->config_release(host->user, config);
-    if (code != ERR_OK)
-        api_fail(request, code, &error);
-    else
+    if (!api_failed(request, code, &error))
         host->config_change(host->user, request->api->options.loop, names, texts, count, on_changed,
                             request);
 }
@@ -258,10 +254,8 @@ static void on_backup(void *user)
 {
     struct backup *backup = user;
     struct api_reply reply;
-    if (backup->code != ERR_OK) {
-        api_fail(backup->request, backup->code, &backup->error);
+    if (api_failed(backup->request, backup->code, &backup->error))
         return;
-    }
     api_reply_begin(&reply);
     json_key_str(&reply.w, "path", str_from_cstr(backup->path));
     json_key_int(&reply.w, "bytes", (int64_t)backup->bytes);

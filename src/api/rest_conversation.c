@@ -58,10 +58,8 @@ static void reply_conversation(void *user, enum err code, const struct error *er
 {
     struct conversation_job *job = user;
     struct api_reply reply;
-    if (code != ERR_OK) {
-        api_fail(job->request, code, error);
+    if (api_failed(job->request, code, error))
         return;
-    }
     publish(job);
     api_reply_begin(&reply);
     json_key(&reply.w, STR("conversation"));
@@ -85,10 +83,8 @@ static void reply_list(void *user, enum err code, const struct error *error)
 {
     struct conversation_job *job = user;
     struct api_reply reply;
-    if (code != ERR_OK) {
-        api_fail(job->request, code, error);
+    if (api_failed(job->request, code, error))
         return;
-    }
     api_reply_begin(&reply);
     json_key_array(&reply.w, "conversations");
     for (size_t i = 0; i < job->count; i++)
@@ -161,10 +157,8 @@ static void reply_get(void *user, enum err code, const struct error *error)
 {
     struct conversation_job *job = user;
     struct api_reply reply;
-    if (code != ERR_OK) {
-        api_fail(job->request, code, error);
+    if (api_failed(job->request, code, error))
         return;
-    }
     api_reply_begin(&reply);
     json_key(&reply.w, STR("conversation"));
     chat_write_conversation(&reply.w, &job->conversation);
@@ -231,10 +225,8 @@ static enum err run_delete(struct store_tx *tx, void *user, struct error *error)
 static void reply_deleted(void *user, enum err code, const struct error *error)
 {
     struct conversation_job *job = user;
-    if (code != ERR_OK) {
-        api_fail(job->request, code, error);
+    if (api_failed(job->request, code, error))
         return;
-    }
     job->conversation.id = job->id;
     publish(job);
     api_reply_nothing(job->request);
@@ -255,10 +247,8 @@ static void on_accepted(void *user, enum err code, const struct error *error,
 {
     struct api_request *request = user;
     struct api_reply reply;
-    if (code != ERR_OK) {
-        api_fail(request, code, error);
+    if (api_failed(request, code, error))
         return;
-    }
     api_reply_begin(&reply);
     json_key_object(&reply.w, "accepted");
     chat_write_accepted(&reply.w, accepted);

@@ -54,10 +54,8 @@ void api_stop_run(struct api_request *request)
         return;
     run_log_unref(run.log);
     enum err code = chat_stop(request->api->options.chat, &run.owner, &run.id);
-    if (code == ERR_OK)
+    if (!api_failed(request, code, NULL))
         api_reply_nothing(request);
-    else
-        api_fail(request, code, NULL);
 }
 
 /* ---- Events
