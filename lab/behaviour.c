@@ -1,0 +1,175 @@
+/* Model names to behaviours: one table of words, `#` standing for a number. Pure. */
+#include "behaviour.h"
+
+enum {
+    NUMBERS_MAX = 3,
+    EVENTS_MAX = 100000,
+    EVENT_BYTES_MAX = 1024 * 1024,
+    STREAM_BYTES_MAX = 32 * 1024 * 1024,
+    NUMBER_MAX = 100000000
+};
+
+/* Which part of the behaviour a word sets, and so where its numbers go. */
+enum part { PART_CONTENT, PART_PACE, PART_DELAY, PART_ENDING, PART_ANSWER, PART_FLAG };
+enum flag { FLAG_MALFORMED, FLAG_FAIL, FLAG_SPLIT, FLAG_CRLF };
+
+struct word {
+    const char *pattern;
+    enum part part;
+    int value;             /* of the part's enumeration */
+    const char *recording; /* CONTENT_RECORDING and ANSWER_ERROR */
+    enum pace pace;        /* of a content */
+    size_t count, bytes;   /* of a content without numbers */
+};
+
+static const struct word words[] = {
+    {"echo", PART_CONTENT, CONTENT_ECHO, NULL, PACE_TURN, 0, 0},
+    {"count-#", PART_CONTENT, CONTENT_COUNT, NULL, PACE_TURN, 0, 0},
+    {"big", PART_CONTENT, CONTENT_FIXED, NULL, PACE_TURN, 1, EVENT_BYTES_MAX},
+    {"unicode", PART_CONTENT, CONTENT_UNICODE, NULL, PACE_TURN, 0, 0},
+    {"tools", PART_CONTENT, CONTENT_RECORDING, "tools", PACE_TURN, 0, 0},
+    {"reasoning", PART_CONTENT, CONTENT_RECORDING, "reasoning", PACE_TURN, 0, 0},
+    {"burst-#x#", PART_CONTENT, CONTENT_FIXED, NULL, PACE_BURST, 0, 0},
+    {"paced-#x#-#", PART_CONTENT, CONTENT_FIXED, NULL, PACE_TIMED, 0, 0},
+    {"slow-#", PART_PACE, PACE_TIMED, NULL, 0, 0, 0},
+    {"burst", PART_PACE, PACE_BURST, NULL, 0, 0, 0},
+    {"delay-#", PART_DELAY, 0, NULL, 0, 0, 0},
+    {"cut-#", PART_ENDING, ENDING_CUT, NULL, 0, 0, 0},
+    {"cut-byte-#", PART_ENDING, ENDING_CUT_BYTE, NULL, 0, 0, 0},
+    {"reset-#", PART_ENDING, ENDING_RESET, NULL, 0, 0, 0},
+    {"stall-#", PART_ENDING, ENDING_STALL, NULL, 0, 0, 0},
+    {"no-sentinel", PART_ENDING, ENDING_NO_SENTINEL, NULL, 0, 0, 0},
+    {"no-finish", PART_ENDING, ENDING_NO_FINISH, NULL, 0, 0, 0},
+    {"error-#", PART_ENDING, ENDING_ERROR, NULL, 0, 0, 0},
+    {"endless", PART_ENDING, ENDING_ENDLESS, NULL, 0, 0, 0},
+    {"huge-line", PART_ENDING, ENDING_HUGE_LINE, NULL, 0, 0, 0},
+    {"pings-#", PART_ENDING, ENDING_PINGS, NULL, 0, 0, 0},
+    {"silent", PART_ANSWER, ANSWER_SILENT, NULL, 0, 0, 0},
+    {"reset", PART_ANSWER, ANSWER_RESET, NULL, 0, 0, 0},
+    {"garbage", PART_ANSWER, ANSWER_GARBAGE, NULL, 0, 0, 0},
+    {"json-instead-of-stream", PART_ANSWER, ANSWER_JSON, NULL, 0, 0, 0},
+    {"400-context", PART_ANSWER, ANSWER_ERROR, "400-context", 0, 0, 0},
+    {"401", PART_ANSWER, ANSWER_ERROR, "401", 0, 0, 0},
+    {"429", PART_ANSWER, ANSWER_ERROR, "429", 0, 0, 0},
+    {"429-after-#", PART_ANSWER, ANSWER_ERROR, "429-after", 0, 0, 0},
+    {"429-quota", PART_ANSWER, ANSWER_ERROR, "429-quota", 0, 0, 0},
+    {"500", PART_ANSWER, ANSWER_ERROR, "500", 0, 0, 0},
+    {"503", PART_ANSWER, ANSWER_ERROR, "503", 0, 0, 0},
+    {"malformed-#", PART_FLAG, FLAG_MALFORMED, NULL, 0, 0, 0},
+    {"fail-#", PART_FLAG, FLAG_FAIL, NULL, 0, 0, 0},
+    {"unicode-split", PART_FLAG, FLAG_SPLIT, NULL, 0, 0, 0},
+    {"crlf", PART_FLAG, FLAG_CRLF, NULL, 0, 0, 0},
+};
+
+/* The digits at the start of *text; false when there are none or they are too many. */
+static bool take_number(struct str *text, uint64_t *ret)
+{
+    size_t count = 0;
+    while (count < text->len && text->data[count] >= '0' && text->data[count] <= '9')
+        count++;
+    if (!str_to_u64(str_slice(*text, 0, count), ret) || *ret > NUMBER_MAX)
+        return false;
+    *text = str_skip(*text, count);
+    return true;
+}
+
+static bool matches(const char *pattern, struct str text, uint64_t numbers[NUMBERS_MAX])
+{
+    size_t count = 0;
+    for (; *pattern; pattern++) {
+        if (*pattern == '#') {
+            if (!take_number(&text, &numbers[count++]))
+                return false;
+        } else {
+            if (!text.len || text.data[0] != *pattern)
+                return false;
+            text = str_skip(text, 1);
+        }
+    }
+    return text.len == 0;
+}
+
+static bool set_content(struct behaviour *behaviour, const struct word *word,
+                        const uint64_t numbers[NUMBERS_MAX])
+{
+    behaviour->content = (enum content)word->value;
+    behaviour->recording = word->recording;
+    behaviour->event_count = word->count ? word->count : (size_t)numbers[0];
+    behaviour->event_bytes = word->bytes ? word->bytes : (size_t)numbers[1];
+    behaviour->pace = word->pace;
+    behaviour->pace_ms = numbers[2];
+    return behaviour->event_count <= EVENTS_MAX && behaviour->event_bytes <= EVENT_BYTES_MAX &&
+           behaviour->event_count * behaviour->event_bytes <= STREAM_BYTES_MAX;
+}
+
+static void set_flag(struct behaviour *behaviour, enum flag flag, uint64_t number)
+{
+    switch (flag) {
+    case FLAG_MALFORMED:
+        behaviour->malformed_at = number;
+        break;
+    case FLAG_FAIL:
+        behaviour->fail_first = number;
+        break;
+    case FLAG_SPLIT:
+        behaviour->content = CONTENT_UNICODE;
+        behaviour->split = true;
+        break;
+    case FLAG_CRLF:
+        behaviour->crlf = true;
+        break;
+    }
+}
+
+static bool apply(struct behaviour *behaviour, const struct word *word,
+                  const uint64_t numbers[NUMBERS_MAX])
+{
+    switch (word->part) {
+    case PART_CONTENT:
+        return set_content(behaviour, word, numbers);
+    case PART_PACE:
+        behaviour->pace = (enum pace)word->value;
+        behaviour->pace_ms = numbers[0];
+        break;
+    case PART_DELAY:
+        behaviour->delay_ms = numbers[0];
+        break;
+    case PART_ENDING:
+        behaviour->ending = (enum ending)word->value;
+        behaviour->ending_at = numbers[0];
+        break;
+    case PART_ANSWER:
+        behaviour->answer = (enum answer)word->value;
+        if (word->recording)
+            behaviour->recording = word->recording;
+        behaviour->retry_after_s = numbers[0];
+        break;
+    case PART_FLAG:
+        set_flag(behaviour, (enum flag)word->value, numbers[0]);
+        break;
+    }
+    return true;
+}
+
+static bool apply_word(struct behaviour *behaviour, struct str text)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        uint64_t numbers[NUMBERS_MAX] = {0};
+        if (matches(words[i].pattern, text, numbers))
+            return apply(behaviour, &words[i], numbers);
+    }
+    return false;
+}
+
+bool behaviour_parse(struct str name, struct behaviour *ret)
+{
+    struct behaviour behaviour = {.content = CONTENT_COUNT, .event_count = 20};
+    if (!name.len)
+        return false;
+    while (name.data) {
+        if (!apply_word(&behaviour, str_next(&name, '+')))
+            return false;
+    }
+    *ret = behaviour;
+    return true;
+}

@@ -1,0 +1,157 @@
+/* Two tables, of dialects and of routes, and one reader of requests for all of them. Knows nothing
+ * of Parley's own decoders, on purpose. */
+#include "fake_dialect.h"
+
+#include "base/json.h"
+#include "wire/url.h"
+
+static const struct fake_dialect dialects[FAKE_DIALECT_COUNT] = {
+    [FAKE_OPENAI_CHAT] = {"openai-chat", "text/event-stream; charset=utf-8", "\n\n", "messages",
+                          "content", false},
+    [FAKE_OPENAI_RESPONSES] = {"openai-responses", "text/event-stream; charset=utf-8", "\n\n",
+                               "input", "content", false},
+    [FAKE_ANTHROPIC] = {"anthropic", "text/event-stream; charset=utf-8", "\n\n", "messages",
+                        "content", false},
+    [FAKE_GEMINI] = {"gemini", "text/event-stream", "\n\n", "contents", "parts", false},
+    [FAKE_OLLAMA] = {"ollama", "application/x-ndjson", "\n", "messages", "content", true},
+};
+
+const struct fake_dialect *fake_dialect(enum fake_dialect_name name)
+{
+    return &dialects[name];
+}
+
+struct route {
+    const char *method;
+    const char *path;
+    enum fake_dialect_name dialect;
+    const char *file;   /* NULL: a chat */
+    const char *header; /* only with this one (two providers share a path); NULL: always */
+};
+
+static const struct route routes[] = {
+    {"POST", "/v1/chat/completions", FAKE_OPENAI_CHAT, NULL, NULL},
+    {"POST", "/v1/responses", FAKE_OPENAI_RESPONSES, NULL, NULL},
+    {"POST", "/v1/messages", FAKE_ANTHROPIC, NULL, NULL},
+    {"POST", "/api/chat", FAKE_OLLAMA, NULL, NULL},
+    {"GET", "/v1/models", FAKE_ANTHROPIC, "models", "anthropic-version"},
+    {"GET", "/v1/models", FAKE_OPENAI_CHAT, "models", NULL},
+    {"GET", "/v1beta/models", FAKE_GEMINI, "models", NULL},
+    {"GET", "/api/tags", FAKE_OLLAMA, "models", NULL},
+    {"GET", "/api/version", FAKE_OLLAMA, "version", NULL},
+    {"POST", "/api/show", FAKE_OLLAMA, "show", NULL},
+};
+
+/* The last text of a message's content: a string, or a list of parts with a "text" each. */
+static struct str content_text(yyjson_val *content)
+{
+    struct str text = json_str(content);
+    size_t index, count;
+    yyjson_val *part;
+    if (yyjson_is_arr(content))
+        yyjson_arr_foreach(content, index, count, part)
+        {
+            struct str piece = json_get_str(part, "text");
+            if (piece.data)
+                text = piece;
+        }
+    return text;
+}
+
+static struct str last_user_text(yyjson_val *root, const struct fake_dialect *dialect)
+{
+    yyjson_val *messages = json_get(root, dialect->messages_key);
+    struct str text = json_str(messages); /* Responses: the input may be a string */
+    size_t index, count;
+    yyjson_val *message;
+    if (yyjson_is_arr(messages))
+        yyjson_arr_foreach(messages, index, count, message)
+        {
+            struct str role = json_get_str(message, "role");
+            struct str said = content_text(json_get(message, dialect->content_key));
+            if (said.data && (!role.data || str_eq(role, STR("user"))))
+                text = said;
+        }
+    return text.data ? text : STR("");
+}
+
+/* "/v1beta/models/{model}:{method}" */
+static bool read_gemini_path(struct arena *arena, struct str path, struct fake_request *ret)
+{
+    struct str prefix = STR("/v1beta/models/");
+    if (!str_starts_with(path, prefix))
+        return false;
+    path = str_skip(path, prefix.len);
+    struct str model = str_next(&path, ':');
+    ret->stream = str_eq(path, STR("streamGenerateContent"));
+    ret->dialect = &dialects[FAKE_GEMINI];
+    ret->route = FAKE_ROUTE_CHAT;
+    return (ret->stream || str_eq(path, STR("generateContent"))) &&
+           url_decode(arena, model, &ret->model);
+}
+
+static bool read_route(struct str method, struct str path, const struct http_headers *headers,
+                       struct fake_request *ret)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        const struct route *route = &routes[i];
+        if (!str_eq(method, str_from_cstr(route->method)) ||
+            !str_eq(path, str_from_cstr(route->path)) ||
+            (route->header && !http_headers_get(headers, route->header).data))
+            continue;
+        ret->route = route->file ? FAKE_ROUTE_FILE : FAKE_ROUTE_CHAT;
+        ret->dialect = &dialects[route->dialect];
+        ret->file = route->file;
+        ret->stream = ret->dialect->streams_by_default;
+        return true;
+    }
+    return false;
+}
+
+static void read_body(struct arena *arena, struct str body, struct fake_request *ret)
+{
+    yyjson_val *root;
+    if (json_read(arena, body, &root, NULL) != ERR_OK) {
+        ret->bad_json = true;
+        return;
+    }
+    struct str model = json_get_str(root, "model");
+    if (model.data)
+        ret->model = model;
+    if (str_ends_with(ret->model, STR(":latest")))
+        ret->model = str_slice(ret->model, 0, ret->model.len - STR(":latest").len);
+    json_get_bool(root, "stream", &ret->stream);
+    json_get_bool(json_get(root, "stream_options"), "include_usage", &ret->wants_usage);
+    ret->user_text = last_user_text(root, ret->dialect);
+}
+
+void fake_request_read(struct arena *arena, struct str method, struct str target,
+                       const struct http_headers *headers, struct str body,
+                       struct fake_request *ret)
+{
+    *ret = (struct fake_request){.user_text = STR("")};
+    struct str path = str_next(&target, '?');
+    bool found = read_route(method, path, headers, ret) ||
+                 (str_eq(method, STR("POST")) && read_gemini_path(arena, path, ret));
+    if (!found)
+        ret->route = FAKE_ROUTE_NONE;
+    else if (ret->route == FAKE_ROUTE_CHAT)
+        read_body(arena, body, ret);
+}
+
+bool fake_request_key(struct arena *arena, struct str target, const struct http_headers *headers,
+                      struct str *ret_key)
+{
+    static const char *const names[] = {"x-api-key", "x-goog-api-key", "api-key"};
+    struct str bearer = http_headers_get(headers, "authorization");
+    *ret_key = STR_NONE;
+    if (str_starts_with_nocase(bearer, STR("bearer ")))
+        *ret_key = str_trim(str_skip(bearer, 7));
+    for (size_t i = 0; !ret_key->data && i < sizeof names / sizeof *names; i++)
+        *ret_key = http_headers_get(headers, names[i]);
+    if (!ret_key->data) {
+        str_next(&target, '?');
+        *ret_key = url_query_get(arena, target, STR("key"));
+    }
+    return ret_key->len > 0;
+}

@@ -1,0 +1,48 @@
+/* Which dialect a request speaks, and the little that a fake needs to know of it. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "net/http.h"
+
+enum fake_dialect_name {
+    FAKE_OPENAI_CHAT,
+    FAKE_OPENAI_RESPONSES,
+    FAKE_ANTHROPIC,
+    FAKE_GEMINI,
+    FAKE_OLLAMA,
+    FAKE_DIALECT_COUNT
+};
+
+struct fake_dialect {
+    const char *folder;       /* under lab/replies */
+    const char *stream_type;  /* Content-Type of a stream */
+    const char *separator;    /* between two frames of a stream */
+    const char *messages_key; /* where the conversation is in a request */
+    const char *content_key;  /* and what is said in one message of it */
+    bool streams_by_default;
+};
+const struct fake_dialect *fake_dialect(enum fake_dialect_name name);
+
+enum fake_route { FAKE_ROUTE_NONE, FAKE_ROUTE_CHAT, FAKE_ROUTE_FILE };
+
+/* What a request asks for. Texts are in the arena. */
+struct fake_request {
+    enum fake_route route;
+    const struct fake_dialect *dialect;
+    const char *file; /* FAKE_ROUTE_FILE: the reply as it stands ("models") */
+    struct str model; /* as asked, and without a ":latest" behind it */
+    bool stream;
+    bool wants_usage; /* OpenAI chat: stream_options.include_usage */
+    bool bad_json;
+    struct str user_text; /* the last thing a user said; "" when there is none */
+};
+
+/* Never fails: what is not known has route NONE. `target` with its query. */
+void fake_request_read(struct arena *arena, struct str method, struct str target,
+                       const struct http_headers *headers, struct str body,
+                       struct fake_request *ret);
+/* Whether it carries a credential in any dialect's way; then *ret_key is it. */
+bool fake_request_key(struct arena *arena, struct str target, const struct http_headers *headers,
+                      struct str *ret_key);
