@@ -48,8 +48,9 @@ struct api_options {
 struct api *api_new(const struct api_options *options);
 /* Closes sockets and streams that are still open. */
 void api_free(struct api *api);
-/* Tells every open socket to come back later (1001): for shutting down. */
-void api_close_sockets(struct api *api);
+/* Tells every open socket to come back later (1001): for shutting down. `on_closed` comes once the
+ * last of them has gone, in this call when there is none; never after api_free. */
+void api_close_sockets(struct api *api, void (*on_closed)(void *user), void *user);
 
 /* For http_server_new. `is_local`: this server's listener is the Unix socket of the command line,
  * whose callers are administrators. */

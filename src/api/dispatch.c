@@ -221,15 +221,20 @@ struct api *api_new(const struct api_options *options)
     return api;
 }
 
-void api_close_sockets(struct api *api)
+void api_close_sockets(struct api *api, void (*on_closed)(void *user), void *user)
 {
+    api->on_sockets_closed = on_closed;
+    api->sockets_user = user;
     socket_close_all(api, 1001, "restarting");
+    if (list_is_empty(&api->sockets))
+        on_closed(user);
 }
 
 void api_free(struct api *api)
 {
     if (!api)
         return;
+    api->on_sockets_closed = NULL;
     socket_abort_all(api);
     arena_free(api->arena);
 }

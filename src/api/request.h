@@ -8,6 +8,8 @@
 struct api {
     struct api_options options;
     struct list sockets; /* struct socket */
+    void (*on_sockets_closed)(void *user);
+    void *sockets_user;
     struct str openapi;  /* made once */
     struct arena *arena; /* of what lives as long as the api */
 };

@@ -440,8 +440,12 @@ static void let_go(struct socket *socket)
 
 static void on_close(void *user, uint16_t code)
 {
+    struct socket *socket = user;
+    struct api *api = socket->api;
     (void)code;
-    let_go(user);
+    let_go(socket);
+    if (api->on_sockets_closed && list_is_empty(&api->sockets))
+        api->on_sockets_closed(api->sockets_user);
 }
 
 static void on_drain(void *user)

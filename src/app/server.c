@@ -5,6 +5,7 @@
 #include "app/server.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ struct server {
     struct loop_timer refresh_timer;
     uv_signal_t signals[SIGNALS];
     bool stopping;
+    _Atomic int draining; /* workers whose answers are not all saved yet */
 };
 
 static struct str setting(const struct server *server, const char *name)
@@ -304,6 +306,17 @@ static void watch_signals(struct server *server)
     }
 }
 
+/* On a worker's loop. Until the last has drained all stay: a listener may be on another loop than
+ * its answer. */
+static void on_worker_drained(void *user)
+{
+    struct server *server = user;
+    if (atomic_fetch_sub(&server->draining, 1) != 1)
+        return;
+    for (int i = 0; i < server->worker_count; i++)
+        worker_end(server->workers[i]);
+}
+
 /* The first worker has nothing left to do: what the server itself put on its loop goes. */
 static void on_first_stopped(void *user)
 {
@@ -322,8 +335,11 @@ void server_stop(struct server *server)
     server->stopping = true;
     host_set_ready(server->host, false);
     log_info(server->log, "stopping", LOG_INT("answers", hub_run_count(server->hub)));
+    atomic_store(&server->draining, server->worker_count);
     for (int i = 0; i < server->worker_count; i++)
-        worker_stop(server->workers[i], limit_ms, i == 0 ? on_first_stopped : NULL, server);
+        worker_stop(server->workers[i], limit_ms,
+                    &(struct worker_ending){on_worker_drained, i == 0 ? on_first_stopped : NULL,
+                                            server});
 }
 
 void server_run(struct server *server)

@@ -1,8 +1,10 @@
 /* Worker: one loop with everything that belongs to it.
  *
  * Ending:  worker_stop -> listeners closed, chat draining, HTTP draining
- *             -> on_chat_drained: sockets are told to come back
- *             -> on_http_drained, or the limit: everything is freed, the loop ends
+ *             -> on_chat_drained: the server is told, which waits for the other workers
+ *          worker_end -> say_goodbye: sockets are told to come back
+ *             -> on_sockets_closed and on_http_drained, or the limit: everything is freed, the loop
+ *                ends
  */
 #include "app/worker.h"
 
@@ -35,15 +37,15 @@ struct worker {
     pthread_t thread;
     bool has_thread;
     struct loop_task stop_task;
+    struct loop_task end_task;
     struct loop_task tls_task;
     struct tls_context *next_tls;
     pthread_mutex_t lock; /* guards next_tls */
     uint64_t limit_ms;
-    void (*on_stopped)(void *user);
-    void *stopped_user;
+    struct worker_ending ending;
     struct loop_timer last_timer;
     int draining_servers;
-    bool chat_drained;
+    bool sockets_closed;
     bool ended;
 };
 
@@ -286,16 +288,17 @@ static void on_last(void *user)
         return;
     worker->ended = true;
     loop_timer_cancel(worker->loop, &worker->last_timer);
-    if (worker->on_stopped)
-        worker->on_stopped(worker->stopped_user);
+    if (worker->ending.on_stopped)
+        worker->ending.on_stopped(worker->ending.user);
     let_go(worker);
     loop_stop(worker->loop);
 }
 
+/* A turn later: who tells us is still at work. */
 static void end_if_drained(struct worker *worker)
 {
-    if (worker->chat_drained && worker->draining_servers == 0)
-        on_last(worker);
+    if (worker->sockets_closed && worker->draining_servers == 0)
+        loop_timer_set(worker->loop, &worker->last_timer, 0, on_last, worker);
 }
 
 static void on_http_drained(void *user)
@@ -305,14 +308,31 @@ static void on_http_drained(void *user)
     end_if_drained(worker);
 }
 
-/* All answers are saved: sockets may go. Plain requests get a moment for their last bytes. */
+static void on_sockets_closed(void *user)
+{
+    struct worker *worker = user;
+    worker->sockets_closed = true;
+    end_if_drained(worker);
+}
+
+/* All answers of all workers are saved, and what their listeners here wait for is on its way.
+ * Sockets and plain requests get a moment for their last bytes. */
+static void say_goodbye(void *user)
+{
+    struct worker *worker = user;
+    loop_timer_set(worker->loop, &worker->last_timer, LAST_WORDS_MS, on_last, worker);
+    api_close_sockets(worker->api, on_sockets_closed, worker);
+}
+
+void worker_end(struct worker *worker)
+{
+    loop_post(worker->loop, &worker->end_task, say_goodbye, worker);
+}
+
 static void on_chat_drained(void *user)
 {
     struct worker *worker = user;
-    worker->chat_drained = true;
-    api_close_sockets(worker->api);
-    loop_timer_set(worker->loop, &worker->last_timer, LAST_WORDS_MS, on_last, worker);
-    end_if_drained(worker);
+    worker->ending.on_drained(worker->ending.user);
 }
 
 static void begin_stop(void *user)
@@ -327,11 +347,9 @@ static void begin_stop(void *user)
     chat_drain(worker->chat, worker->limit_ms, on_chat_drained, worker);
 }
 
-void worker_stop(struct worker *worker, uint64_t limit_ms, void (*on_stopped)(void *user),
-                 void *user)
+void worker_stop(struct worker *worker, uint64_t limit_ms, const struct worker_ending *ending)
 {
     worker->limit_ms = limit_ms;
-    worker->on_stopped = on_stopped;
-    worker->stopped_user = user;
+    worker->ending = *ending;
     loop_post(worker->loop, &worker->stop_task, begin_stop, worker);
 }

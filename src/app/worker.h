@@ -45,7 +45,14 @@ MUST_USE enum err worker_start(struct worker *worker, struct error *error);
 void worker_run(struct worker *worker);
 void worker_join(struct worker *worker);
 
-/* Begins the end: no new connections; answers may go on for limit_ms; then everything is closed and
- * the loop ends. `on_stopped` (may be NULL) comes on the worker's loop just before. Any thread. */
-void worker_stop(struct worker *worker, uint64_t limit_ms, void (*on_stopped)(void *user),
-                 void *user);
+/* What is heard of a worker's end, on its loop. */
+struct worker_ending {
+    void (*on_drained)(void *user); /* all its answers are saved */
+    void (*on_stopped)(void *user); /* everything is closed, the loop ends; may be NULL */
+    void *user;
+};
+/* Begins the end: no new connections; answers may go on for limit_ms. Any thread. */
+void worker_stop(struct worker *worker, uint64_t limit_ms, const struct worker_ending *ending);
+/* Ends it, once all workers have drained (their answers have listeners here): sockets are told to
+ * come back, everything is closed, the loop ends. Any thread. */
+void worker_end(struct worker *worker);
