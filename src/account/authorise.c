@@ -33,6 +33,7 @@ static const struct verb_row {
     [VERB_CONVERSATION_CREATE] = {"conversation.create", PERSON, true},
     [VERB_CONVERSATION_READ] = {"conversation.read", PERSON, true},
     [VERB_CONVERSATION_WRITE] = {"conversation.write", PERSON, true},
+    [VERB_MESSAGE_SEND] = {"message.send", PERSON, true},
     [VERB_RUN_READ] = {"run.read", PERSON, true},
     [VERB_RUN_STOP] = {"run.stop", PERSON, true},
     [VERB_KEY_MANAGE] = {"key.manage", SESSION | LOCAL, true},

@@ -9,12 +9,13 @@ enum verb {
     VERB_PUBLIC, /* session state, assets, health */
     VERB_SETUP,
     VERB_SIGN_IN,
-    VERB_CHAT, /* talk to models, over any door */
+    VERB_CHAT, /* talk to models; nothing is kept */
     VERB_MODELS_LIST,
     VERB_CONVERSATION_LIST, /* one's own */
     VERB_CONVERSATION_CREATE,
     VERB_CONVERSATION_READ,
     VERB_CONVERSATION_WRITE,
+    VERB_MESSAGE_SEND, /* talk in one's conversations: the WebSocket and what goes through it */
     VERB_RUN_READ,
     VERB_RUN_STOP,
     VERB_KEY_MANAGE, /* one's own */

@@ -26,6 +26,7 @@ static const struct expectation {
     {VERB_CONVERSATION_CREATE, "conversation.create", "soooon"},
     {VERB_CONVERSATION_READ, "conversation.read", "soooon"},
     {VERB_CONVERSATION_WRITE, "conversation.write", "soooon"},
+    {VERB_MESSAGE_SEND, "message.send", "soooon"},
     {VERB_RUN_READ, "run.read", "soooon"},
     {VERB_RUN_STOP, "run.stop", "soooon"},
     {VERB_KEY_MANAGE, "key.manage", "soonno"},
