@@ -36,6 +36,33 @@ static struct str presented_key(const struct http_request *http)
     return http_headers_get(&http->headers, "x-api-key");
 }
 
+void api_credential_of(const struct api_request *request, struct api_credential *ret)
+{
+    *ret = (struct api_credential){.kind = request->who.kind};
+    if (ret->kind == PRINCIPAL_KEY)
+        str_copy(presented_key(request->http), ret->text, sizeof ret->text);
+    else if (ret->kind == PRINCIPAL_SESSION)
+        str_copy(api_cookie_token(request->http), ret->text, sizeof ret->text);
+}
+
+bool api_credential_is_good(struct api *api, const struct api_credential *credential)
+{
+    struct account *account = api->options.account;
+    struct str text = str_from_cstr(credential->text);
+    struct principal who;
+    switch (credential->kind) {
+    case PRINCIPAL_KEY:
+        return account_authenticate_key(account, text, &who) == ERR_OK;
+    case PRINCIPAL_SESSION:
+        return account_authenticate_session(account, text, &who) == ERR_OK;
+    case PRINCIPAL_LOCAL:
+        return true;
+    case PRINCIPAL_ANONYMOUS:
+        break;
+    }
+    return false;
+}
+
 static bool is_safe(enum http_method method)
 {
     return method == HTTP_GET || method == HTTP_HEAD || method == HTTP_OPTIONS;

@@ -105,6 +105,14 @@ struct str api_query(struct api_request *request, const char *name);
  * when nothing is presented; ERR_UNAUTHENTICATED when something is and it is wrong; ERR_FORBIDDEN
  * when an unsafe method comes from a foreign page, or with a cookie and without an Origin. */
 MUST_USE enum err api_authenticate(struct api_request *request, struct error *error);
+/* What somebody signed in with, kept by what outlives its request's beginning: sockets, streams. */
+struct api_credential {
+    enum principal_kind kind;
+    char text[100];
+};
+void api_credential_of(const struct api_request *request, struct api_credential *ret);
+/* Whether it is good still: a revoked key or ended session ends its sockets and streams as well. */
+bool api_credential_is_good(struct api *api, const struct api_credential *credential);
 /* The session token of the cookie, or STR_NONE. */
 struct str api_cookie_token(const struct http_request *http);
 /* Adds Set-Cookie: the token, or (empty) its removal. */

@@ -63,6 +63,8 @@ void api_stop_run(struct api_request *request)
 
 /* One reader of server-sent events; in the exchange's arena. */
 struct reader {
+    struct api *api;
+    struct api_credential credential;
     struct http_exchange *exchange;
     struct loop *loop;
     struct run_listener *listener;
@@ -98,6 +100,10 @@ static void pump(void *user)
     struct reader *reader = user;
     uint64_t sequence;
     const char *type;
+    if (!api_credential_is_good(reader->api, &reader->credential)) {
+        reader_end(reader);
+        return;
+    }
     while (http_respond_pending_bytes(reader->exchange) < STREAM_HIGH_BYTES) {
         char id[24];
         buf_clear(&reader->json);
@@ -139,6 +145,8 @@ void api_get_run_events(struct api_request *request)
     if (!find_run(request, &run))
         return;
     struct reader *reader = ARENA_NEW(request->arena, struct reader);
+    reader->api = request->api;
+    api_credential_of(request, &reader->credential);
     reader->exchange = request->exchange;
     reader->loop = request->api->options.loop;
     buf_init(&reader->json, 256 * 1024 * 1024);

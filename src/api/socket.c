@@ -25,6 +25,7 @@ struct socket {
     struct api *api;
     struct websocket *websocket; /* NULL once closed: only asks under way keep the rest */
     struct principal who;
+    struct api_credential credential;
     struct watcher *watcher;
     struct list attachments;
     int attachment_count;
@@ -102,6 +103,16 @@ static void send_event(struct attachment *attachment, uint64_t sequence, struct 
     frame_send(attachment->socket, &frame);
 }
 
+/* Whether who opened it may still use it; tells it to go otherwise. Asked before anything is taken
+ * from it or said to it. */
+static bool is_welcome(struct socket *socket)
+{
+    if (api_credential_is_good(socket->api, &socket->credential))
+        return true;
+    websocket_close(socket->websocket, 1008, "not signed in any more");
+    return false;
+}
+
 static void pump(void *user)
 {
     struct attachment *attachment = user;
@@ -111,7 +122,8 @@ static void pump(void *user)
     const char *type;
     enum run_pull pull = RUN_PULL_EMPTY;
     buf_init(&json, FRAME_BYTES_MAX);
-    while (websocket_pending_bytes(websocket) < STREAM_HIGH_BYTES) {
+    bool welcome = is_welcome(attachment->socket);
+    while (welcome && websocket_pending_bytes(websocket) < STREAM_HIGH_BYTES) {
         buf_clear(&json);
         pull = run_log_pull(attachment->listener, &sequence, &type, &json);
         if (pull != RUN_PULL_EVENT)
@@ -362,13 +374,13 @@ static const struct message_type {
     const struct api_field *fields;
     void (*handle)(struct message *message);
 } message_types[] = {
-    {"send", VERB_CHAT, send_fields, handle_send},
-    {"answer", VERB_CHAT, ask_fields, handle_answer},
-    {"continue", VERB_CHAT, ask_fields, handle_continue},
+    {"send", VERB_MESSAGE_SEND, send_fields, handle_send},
+    {"answer", VERB_MESSAGE_SEND, ask_fields, handle_answer},
+    {"continue", VERB_MESSAGE_SEND, ask_fields, handle_continue},
     {"attach", VERB_RUN_READ, attach_fields, handle_attach},
     {"detach", VERB_RUN_READ, run_fields, handle_detach},
     {"stop", VERB_RUN_STOP, run_fields, handle_stop},
-    {"ping", VERB_CHAT, ping_fields, handle_ping},
+    {"ping", VERB_MESSAGE_SEND, ping_fields, handle_ping},
 };
 enum { MESSAGE_TYPE_COUNT = sizeof message_types / sizeof message_types[0] };
 
@@ -395,10 +407,11 @@ static enum err check_message(struct message *message, const struct message_type
     return authorise(&message->socket->who, (*ret_type)->verb, (struct authorise_object){0}, error);
 }
 
-/* Whether who signed in with is still good: a revoked key or session ends its sockets here. */
 static void on_message(void *user, struct str text)
 {
     struct socket *socket = user;
+    if (!is_welcome(socket))
+        return;
     struct message message = {.socket = socket,
                               .arena = arena_new(8 * text.len + 64 * 1024 * 1024)};
     const struct message_type *type = NULL;
@@ -458,6 +471,8 @@ static void on_drain(void *user)
 static void on_changed(void *user, const struct id *conversation)
 {
     struct api_reply frame;
+    if (!is_welcome(user))
+        return;
     frame_begin(&frame, "changed", STR_NONE);
     json_key_str(&frame.w, "conversation_id", id_str(conversation));
     frame_send(user, &frame);
@@ -494,6 +509,7 @@ void api_socket(struct api_request *request)
     ASSERT(socket);
     socket->api = request->api;
     socket->who = request->who;
+    api_credential_of(request, &socket->credential);
     list_init(&socket->attachments);
     socket->websocket =
         websocket_accept(request->exchange, named ? "parley.v1" : NULL, &options, &events, socket);

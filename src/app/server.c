@@ -337,9 +337,9 @@ void server_stop(struct server *server)
     log_info(server->log, "stopping", LOG_INT("answers", hub_run_count(server->hub)));
     atomic_store(&server->draining, server->worker_count);
     for (int i = 0; i < server->worker_count; i++)
-        worker_stop(server->workers[i], limit_ms,
-                    &(struct worker_ending){on_worker_drained, i == 0 ? on_first_stopped : NULL,
-                                            server});
+        worker_stop(
+            server->workers[i], limit_ms,
+            &(struct worker_ending){on_worker_drained, i == 0 ? on_first_stopped : NULL, server});
 }
 
 void server_run(struct server *server)
