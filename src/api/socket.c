@@ -488,6 +488,14 @@ static void send_welcome(struct socket *socket)
     frame_send(socket, &frame);
 }
 
+/* Browsers always say where a page comes from; with a cookie nobody may leave it out. */
+static bool may_connect(const struct api_request *request)
+{
+    bool has_origin = http_headers_get(&request->http->headers, "origin").len > 0;
+    return (has_origin || request->who.kind != PRINCIPAL_SESSION) &&
+           websocket_origin_ok(request->http, request->api->options.allowed_origins);
+}
+
 void api_socket(struct api_request *request)
 {
     static const struct websocket_events events = {on_message, on_drain, on_close};
@@ -498,7 +506,7 @@ void api_socket(struct api_request *request)
         api_fail(request, ERR_INVALID, &error);
         return;
     }
-    if (!websocket_origin_ok(request->http, request->api->options.allowed_origins)) {
+    if (!may_connect(request)) {
         error_set(&error, ERR_FORBIDDEN, "origin", "a foreign page may not connect");
         api_fail(request, ERR_FORBIDDEN, &error);
         return;
