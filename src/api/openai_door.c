@@ -21,10 +21,12 @@ struct completion {
     struct dialect_encoder *encoder;
     struct llm_builder *builder; /* of a whole answer, when it is not passed through */
     struct buf out;              /* frames of this turn; or the raw bytes of a whole answer */
+    size_t searched;             /* of `out`: no frame ends before */
     struct str content_type;     /* of raw bytes */
-    bool passes_through;
-    bool begun;  /* the response's head is out */
-    bool failed; /* ERROR was heard: error */
+    bool passes_through;         /* as far as the answer allows it */
+    bool has_raw;                /* bytes came: events are not written */
+    bool begun;                  /* the response's head is out */
+    bool failed;                 /* ERROR was heard: error */
     struct llm_error error;
 };
 
@@ -86,6 +88,32 @@ static void flush(struct completion *completion)
     heed_back_pressure(completion);
 }
 
+/* How much of raw bytes is whole frames: up to behind the last blank line that ends behind `from`.
+ */
+static size_t whole_frames(struct str bytes, size_t from)
+{
+    for (size_t at = bytes.len; at > 1 && at > from; at--) {
+        bool ends = bytes.data[at - 1] == '\n';
+        if (ends && (bytes.data[at - 2] == '\n' ||
+                     (at > 2 && bytes.data[at - 2] == '\r' && bytes.data[at - 3] == '\n')))
+            return at;
+    }
+    return 0;
+}
+
+/* Half a frame waits for its rest: when that never comes, an error takes its place, which nobody
+ * could read behind it. */
+static void flush_frames(struct completion *completion)
+{
+    size_t whole = whole_frames(buf_str(&completion->out), completion->searched);
+    if (whole)
+        http_respond_write(completion->request->exchange,
+                           str_slice(buf_str(&completion->out), 0, whole));
+    buf_consume(&completion->out, whole);
+    completion->searched = completion->out.len;
+    heed_back_pressure(completion);
+}
+
 /* Ends the exchange, and with its arena the completion. */
 static void end_stream(struct completion *completion)
 {
@@ -96,9 +124,10 @@ static void end_stream(struct completion *completion)
 static void on_abort(void *user)
 {
     struct completion *completion = user;
+    struct http_exchange *exchange = completion->request->exchange;
     route_cancel(completion->call, NULL);
     buf_done(&completion->out);
-    http_respond_break(completion->request->exchange);
+    http_respond_break(exchange); /* whether or not it has begun */
 }
 
 /* ERROR within a stream: a frame that says so, and no sentinel after it, so that nobody takes the
@@ -175,7 +204,7 @@ static void on_event(void *user, const struct llm_event *event)
     if (completion->builder && !completion->failed)
         if (llm_builder_add(completion->builder, event) != ERR_OK)
             completion->out.overflowed = true; /* end_at_once refuses */
-    if (completion->encoder && !completion->passes_through && !completion->failed) {
+    if (completion->encoder && !completion->has_raw && !completion->failed) {
         begin_stream(completion, "text/event-stream");
         dialect->encode_event(completion->encoder, event, &completion->out, NULL);
         flush(completion);
@@ -187,13 +216,14 @@ static void on_event(void *user, const struct llm_event *event)
 static void on_raw(void *user, struct str content_type, struct str bytes)
 {
     struct completion *completion = user;
+    completion->has_raw = true;
     if (!completion->content_type.data)
         completion->content_type = arena_str(completion->request->arena, content_type);
     buf_append(&completion->out, bytes);
     if (!completion->llm.stream)
         return;
     begin_stream(completion, arena_cstr(completion->request->arena, completion->content_type));
-    flush(completion);
+    flush_frames(completion);
 }
 
 static enum err decode(struct api_request *request, struct completion *completion,

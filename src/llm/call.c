@@ -295,6 +295,8 @@ static void on_headers(void *user, int status, const struct http_headers *header
     } else {
         uint64_t length;
         attempt->state = STATE_WHOLE;
+        attempt->raw =
+            attempt->raw && !attempt->stream; /* it becomes a stream only by its events */
         buf_init(&attempt->body, WHOLE_BYTES_MAX);
         if (str_to_u64(http_headers_get(headers, "content-length"), &length) &&
             length <= WHOLE_BYTES_MAX)
