@@ -130,7 +130,7 @@ void api_post_conversation(struct api_request *request)
     job->conversation = (struct store_conversation){
         .owner = request->who.user,
         .id = id_new(now),
-        .title = title.len ? title : STR("New conversation"),
+        .title = title.len ? title : STR(CONTENT_TITLE_DEFAULT),
         .model = model.data ? model : STR(""),
         .created_ms = now,
         .updated_ms = now,

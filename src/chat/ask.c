@@ -125,8 +125,19 @@ static enum err get_message(struct ask *ask, struct store_tx *tx, const char *ro
     return code;
 }
 
+/* A conversation may have been made empty (pictures go by REST, which makes it first): its first
+ * message names it, unless somebody has given it a name already. */
+static void name_conversation(struct ask *ask)
+{
+    struct store_conversation *conversation = &ask->accepted.conversation;
+    if (id_is_none(&conversation->leaf) && str_eq(conversation->title, STR(CONTENT_TITLE_DEFAULT)))
+        conversation->title =
+            content_title(ask->arena, ask->request.parts, ask->request.part_count);
+}
+
 static enum err prepare_send(struct ask *ask, struct store_tx *tx, struct error *error)
 {
+    name_conversation(ask);
     enum err code = insert_user_message(ask, tx, error);
     return code == ERR_OK ? insert_answer(ask, tx, &ask->accepted.user_message.id, error) : code;
 }

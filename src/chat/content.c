@@ -364,6 +364,6 @@ struct str content_title(struct arena *arena, const struct llm_part *parts, size
         characters++;
     }
     if (end >= text.len)
-        return text.len ? arena_str(arena, text) : STR("New conversation");
+        return text.len ? arena_str(arena, text) : STR(CONTENT_TITLE_DEFAULT);
     return arena_printf(arena, "%.*s…", (int)(space > end / 2 ? space : end), text.data);
 }

@@ -29,5 +29,8 @@ MUST_USE enum err content_read(struct arena *arena, struct str text, struct llm_
 void content_write_usage(struct json_writer *w, const struct llm_usage *usage);
 void content_write_error(struct json_writer *w, const struct llm_error *error);
 
-/* The first text of a message, cut to about 60 characters at a word: a title. */
+/* The title of a conversation nobody has said anything in. */
+#define CONTENT_TITLE_DEFAULT "New conversation"
+/* The first text of a message, cut to about 60 characters at a word: a title. The default one when
+ * there is no text. */
 struct str content_title(struct arena *arena, const struct llm_part *parts, size_t count);

@@ -156,7 +156,7 @@ export function createMock({ setUp = false, tokenDelayMs = 25 } = {}) {
       socket.send({ type: "stopped", id: frame.id, run_id: run.id });
       return finishRun(run, { status: "stopped", finish: "stopped", error: null });
     }
-    socket.send({ type: "attached", id: frame.id, run_id: run.id, message: run.base, last_seq: run.events.length });
+    socket.send({ type: "attached", id: frame.id, run_id: run.id, conversation_id: run.base.conversation_id, message_id: run.base.id, last_seq: run.events.length });
     for (const event of run.events.slice(frame.after)) socket.send(event);
     run.listeners.add(socket);
   }
@@ -264,7 +264,7 @@ export function createMock({ setUp = false, tokenDelayMs = 25 } = {}) {
         socket.send({ type: "error", id: frame.id ?? null, ...body });
       }
     };
-    socket.send({ type: "welcome", protocol: 1, version: "mock", user: state.user });
+    socket.send({ type: "welcome", protocol: 1, version: "mock", user_id: state.user.id });
   });
   return { server, state, addConversation, addMessage };
 }

@@ -137,9 +137,9 @@ export type RunEvent =
   | { type: "snapshot"; message: Message };
 
 export type ServerFrame =
-  | { type: "welcome"; protocol: number; version: string; user: User }
+  | { type: "welcome"; protocol: number; version: string; user_id: string }
   | ({ type: "accepted"; id: string } & Accepted)
-  | { type: "attached"; id: string; run_id: string; message: Message; last_seq: number }
+  | { type: "attached"; id: string; run_id: string; conversation_id: string; message_id: string; last_seq: number }
   | { type: "event"; run_id: string; seq: number; event: RunEvent }
   | { type: "stopped"; id: string; run_id: string }
   | { type: "changed"; conversation_id: string }

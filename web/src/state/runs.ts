@@ -41,7 +41,8 @@ export function beginRun(runId: string, message: Message): void {
   live.value = new Map(live.value).set(message.id, shown);
 }
 
-/** For a streaming message that was found in a conversation: asks for everything it has said. */
+/** For a streaming message that was found in a conversation: it holds what the answer was before
+ *  the first event, so all events are asked for. */
 export function followRun(runId: string, message: Message): void {
   if (runs.has(runId)) return;
   beginRun(runId, message);
@@ -68,14 +69,9 @@ async function attach(runId: string): Promise<void> {
 }
 
 function receive(frame: ServerFrame): void {
-  if (frame.type !== "event" && frame.type !== "attached") return;
+  if (frame.type !== "event") return;
   const run = runs.get(frame.run_id);
   if (!run) return;
-  if (frame.type === "attached") {
-    // Events are counted from what the server says the answer held before the first of them.
-    if (run.state.seq === 0) run.state = startRun(frame.run_id, frame.message);
-    return;
-  }
   const before = run.state;
   run.state = applyEvent(before, frame.seq, frame.event);
   if (run.state === before) return;
