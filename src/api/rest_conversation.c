@@ -142,6 +142,9 @@ void api_post_conversation(struct api_request *request)
 /* ---- Read
  * --------------------------------------------------------------------------------------------- */
 
+/* A conversation holds its pictures: far more than the arena of a request without a body may. */
+enum { CONVERSATION_BYTES_MAX = 256 * 1024 * 1024 };
+
 static enum err run_get(struct store_tx *tx, void *user, struct error *error)
 {
     struct conversation_job *job = user;
@@ -172,6 +175,7 @@ static void reply_get(void *user, enum err code, const struct error *error)
 void api_get_conversation(struct api_request *request)
 {
     struct conversation_job *job = job_new(request);
+    arena_set_max(request->arena, CONVERSATION_BYTES_MAX);
     if (api_parameter_id(request, 0, &job->id))
         start_read(job, run_get, reply_get);
 }

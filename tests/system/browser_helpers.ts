@@ -233,7 +233,8 @@ export class Pages {
 
   #watch(page: Page): void {
     page.on("console", (message) => {
-      if (message.type() === "error" || message.type() === "warning") this.wrong.console.push(message.text());
+      if (message.type() !== "error" && message.type() !== "warning") return;
+      this.wrong.console.push(`${message.text()} (${new URL(message.location().url || "about:blank").pathname})`);
     });
     page.on("pageerror", (error) => this.wrong.console.push(String(error.stack)));
     page.on("request", (request) => {
