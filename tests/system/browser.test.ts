@@ -72,7 +72,7 @@ describe("with nothing but the built-in partner", () => {
     await page.getByLabel("Email").fill(EMAIL);
     await page.getByLabel("Password").fill("short");
     await button(page, "Create account").click();
-    await page.getByRole("alert").waitFor();
+    await page.getByRole("alert").getByText("Password must have at least 8 characters.").waitFor();
     await picture(page, "first-run-refused");
     assertNothingWrong(/status of 400/);
     await page.getByLabel("Password").fill(PASSWORD);
@@ -150,9 +150,9 @@ describe("with nothing but the built-in partner", () => {
     await page.getByRole("textbox", { name: "Edit your message" }).fill("Do machines worry you?");
     await picture(page, "edit");
     await questions(page).getByRole("button", { name: "Send" }).click();
-    await answered(page);
     await questions(page).getByText("Do machines worry you?").waitFor();
     await questions(page).getByTestId("branch-position").getByText("2/2").waitFor();
+    await answered(page);
     await questions(page).last().hover();
     await questions(page).getByRole("button", { name: "Previous version" }).click();
     await questions(page).getByText("Do computers worry you?").waitFor();
@@ -374,6 +374,7 @@ describe("with a provider whose models say anything", () => {
       long: streamed(LONG_ANSWER, 12, 2),
       hostile: streamed(HOSTILE_ANSWER, 700),
       endless: streamed("Word after word. ".repeat(2000), 17, 15),
+      cut: streamed("This answer stops in the middle of", 5, 0, "length"),
       broken: refused(500, "The engine is on <b>fire</b>"),
     });
     const account = ["--set", `setup.admin_email=${EMAIL}`, "--set", `setup.admin_password=${PASSWORD}`];
@@ -434,6 +435,16 @@ describe("with a provider whose models say anything", () => {
     await page.getByTestId("branch-position").getByText("2/2").waitFor();
   });
 
+  test("an answer that reached its length limit can be continued", async () => {
+    await button(page, "New chat").click();
+    await chooseModel(page, "cut");
+    await sayAndWait(page, "Write a lot");
+    await page.getByTestId("end-note").getByText("length limit").waitFor();
+    await button(page, "Continue").click();
+    await eventually("the model is asked to go on", () => provider.requests.at(-1)?.messages.length === 3);
+    await answers(page).getByText("the middle ofThis answer").waitFor();
+  });
+
   test("hostile output does nothing", async () => {
     await button(page, "New chat").click();
     await chooseModel(page, "hostile");
@@ -488,11 +499,12 @@ describe("with a provider whose models say anything", () => {
 
   test("settings: sources are shown, what is decided elsewhere cannot be changed", async () => {
     await button(page, "Settings").click();
+    await page.getByText(/^Decided when Parley starts/).click();
     const port = page.getByTestId("setting-server.port");
     await port.waitFor();
     assert.equal(await port.getAttribute("data-source"), "environment");
     assert.match(await port.innerText(), /PORT/);
-    assert.ok(await page.getByLabel("server.port", { exact: true }).isDisabled());
+    assert.equal(await port.locator("input, select, button").count(), 0);
     const password = page.getByTestId("setting-setup.admin_password");
     assert.ok(!(await page.content()).includes(PASSWORD), "secrets are not shown");
     assert.equal(await password.getAttribute("data-source"), "flag");
@@ -509,6 +521,21 @@ describe("with a provider whose models say anything", () => {
     await page.setViewportSize({ width: 1280, height: 2600 });
     await picture(page, "settings-whole");
     await page.setViewportSize({ width: 1280, height: 800 });
+  });
+
+  test("an administrator adds a provider, and removes it", async () => {
+    await button(page, "Add a provider").click();
+    const form = page.getByRole("form", { name: "New provider" });
+    await form.getByLabel("Kind").selectOption("Another that speaks OpenAI's protocol");
+    await form.getByLabel("Address").fill(provider.address);
+    await form.getByLabel("Name here").fill("second");
+    await picture(page, "new-provider");
+    await form.getByRole("button", { name: "Add" }).click();
+    const row = page.getByTestId("provider-second");
+    await row.getByText("Works").waitFor();
+    await row.getByText("5 models").waitFor();
+    await button(page, "Remove second").click();
+    await row.waitFor({ state: "hidden" });
   });
 
   test("a key made in the settings works with curl, and not after it was revoked", async () => {
@@ -589,6 +616,7 @@ describe("with a provider whose models say anything", () => {
     assert.ok(await fits());
     await button(page, "Show sidebar").click();
     await button(page, "Settings").click();
+    await page.getByText(/^Decided when Parley starts/).click();
     await page.getByTestId("setting-server.port").waitFor();
     assert.ok(await fits());
     await picture(page, "phone-settings");

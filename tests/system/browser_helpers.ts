@@ -115,11 +115,13 @@ export class FakeProvider {
     return provider;
   }
 
+  get address(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/v1`;
+  }
+
   /** What makes Parley use it, under the name "fake". */
   get flags(): string[] {
-    const { port } = this.#server.address() as AddressInfo;
-    const base = `providers.fake.base_url=http://127.0.0.1:${port}/v1`;
-    return ["--set", "providers.fake.kind=openai-compatible", "--set", base];
+    return ["--set", "providers.fake.kind=openai-compatible", "--set", `providers.fake.base_url=${this.address}`];
   }
 
   stop(): void {
@@ -144,11 +146,11 @@ export class FakeProvider {
 }
 
 /** A reply that streams the text in pieces of `size` characters with a pause after each. */
-export function streamed(text: string, size = 40, pauseMs = 0): Reply {
+export function streamed(text: string, size = 40, pauseMs = 0, finish = "stop"): Reply {
   return async (response) => {
     response.writeHead(200, { "Content-Type": "text/event-stream" });
-    const say = (delta: object, finish: string | null) => {
-      const choice = { index: 0, delta, finish_reason: finish };
+    const say = (delta: object, ending: string | null) => {
+      const choice = { index: 0, delta, finish_reason: ending };
       const chunk = { id: "1", object: "chat.completion.chunk", created: 1, model: "m", choices: [choice] };
       response.write(`data: ${JSON.stringify(chunk)}\n\n`);
     };
@@ -157,7 +159,7 @@ export function streamed(text: string, size = 40, pauseMs = 0): Reply {
       say({ content: characters.slice(at, at + size).join("") }, null);
       if (pauseMs > 0) await sleep(pauseMs);
     }
-    say({}, "stop");
+    say({}, finish);
     response.end("data: [DONE]\n\n");
   };
 }

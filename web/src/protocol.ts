@@ -25,6 +25,7 @@ export interface Model {
 
 export interface Provider {
   name: string;
+  kind: string;
   dialect: string;
   base_url: string;
   status: "ok" | "error" | "unknown";

@@ -7,6 +7,8 @@ import { groupByDay } from "../src/model/days.ts";
 import { decodeEntities } from "../src/model/entities.ts";
 import { safeLink } from "../src/model/links.ts";
 import { chooseModel, groupModels, searchModels } from "../src/model/models.ts";
+import { describeProblem, describeRemedy } from "../src/model/problems.ts";
+import { freeName, settingsOfProvider, settingsWithoutProvider } from "../src/model/providers.ts";
 import { parseRoute, routePath } from "../src/model/route.ts";
 import { conversation, message, model } from "./helpers.ts";
 
@@ -98,4 +100,29 @@ test("what stands below an answer", () => {
   assert.equal(answerProblem(message({ id: "m", status: "failed" }))?.message, "The answer failed.");
   assert.equal(formatArguments('{"a":1}'), '{\n  "a": 1\n}');
   assert.equal(formatArguments('{"a":'), '{"a":');
+});
+
+test("problems are sentences", () => {
+  const say = (message: string, field = "") => describeProblem({ code: "invalid_request", message, field, remedy: "" });
+  assert.equal(say("must have at least 8 characters", "password"), "Password must have at least 8 characters.");
+  assert.equal(say("must be a string", "content[0].text"), "content[0].text must be a string.");
+  assert.equal(say("there is no such message", "parent_id"), "There is no such message.");
+  assert.equal(say("The provider is overloaded."), "The provider is overloaded.");
+  const problem = { code: "overloaded", message: "", remedy: "Try again." };
+  assert.equal(describeRemedy(problem, false), "Try again.");
+  assert.equal(describeRemedy(problem, true), "");
+});
+
+test("a provider becomes settings, and goes away with those that were stored", () => {
+  assert.equal(freeName("openai", ["openai", "openai-2"]), "openai-3");
+  assert.equal(freeName("openai-compatible", []), "other");
+  assert.deepEqual(settingsOfProvider({ kind: "openai", name: "work", apiKey: "sk-1", address: "" }), {
+    "providers.work.kind": "openai",
+    "providers.work.api_key": "sk-1",
+  });
+  const row = (key: string, source: "stored" | "flag") => ({
+    key, source, type: "string" as const, value: "x", where: "", editable: true, description: "", options: null, minimum: null, maximum: null,
+  });
+  const list = [row("providers.work.kind", "stored"), row("providers.work.models", "flag"), row("providers.worker.kind", "stored")];
+  assert.deepEqual(settingsWithoutProvider("work", list), { "providers.work.kind": null });
 });

@@ -127,8 +127,8 @@ export const api = {
     post<{ accepted: Accepted }>(`/conversations/${id}/messages`, message),
 
   settings: () => get<{ settings: Setting[] }>("/settings"),
-  changeSetting: (key: string, value: Setting["value"]) =>
-    patch<{ settings: Setting[] }>("/settings", { [key]: value }),
+  changeSettings: (changes: Record<string, Setting["value"]>) =>
+    patch<{ settings: Setting[] }>("/settings", changes),
 
   keys: () => get<{ keys: ApiKey[] }>("/keys"),
   createKey: (name: string) => post<{ key: ApiKey; secret: string }>("/keys", { name }),

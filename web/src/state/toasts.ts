@@ -1,5 +1,6 @@
 // Short notices at the foot of the page, some with one action (undo).
 import { signal } from "@preact/signals";
+import { describeProblem } from "../model/problems.ts";
 import { problemOf } from "../net/api.ts";
 
 export interface Toast {
@@ -28,5 +29,5 @@ export function hideToast(id: number): void {
 /** For actions whose failure leaves everything as it was: a notice is enough. */
 export function showProblem(thrown: unknown): void {
   const problem = problemOf(thrown);
-  showToast([problem.message, problem.remedy].filter(Boolean).join(" "), "error");
+  showToast([describeProblem(problem), problem.remedy].filter(Boolean).join(" "), "error");
 }

@@ -36,7 +36,7 @@ export function Answer({ message, isLast, children }: AnswerProps) {
       <Ending message={message} isLast={isLast} />
       {!streaming && (
         <div class="actions" role="group" aria-label="Answer actions">
-          <CopyButton text={() => textOf(message.content)} label="Copy answer" />
+          {textOf(message.content) !== "" && <CopyButton text={() => textOf(message.content)} label="Copy answer" />}
           {children}
           <Footnote message={message} />
         </div>
@@ -121,7 +121,7 @@ function EndingButtons({ message }: { message: Message }) {
   const hasContent = message.content.length > 0;
   return (
     <>
-      {hasContent && message.status !== "complete" && (
+      {hasContent && (message.status !== "complete" || message.finish === "length") && (
         <button type="button" class="button" disabled={busy} onClick={() => void askAgain("continue", id)}>
           Continue
         </button>

@@ -86,11 +86,11 @@ function Welcome() {
           </p>
           {isAdmin.value ? (
             <p>
-              Start Ollama on this machine or give Parley a provider's API key, then look at{" "}
+              Start Ollama on this machine, or{" "}
               <a href="/settings" onClick={(event) => followLink(event, { name: "settings" })}>
-                Settings
-              </a>
-              .
+                add a provider
+              </a>{" "}
+              with its API key.
             </p>
           ) : (
             <p>Ask your administrator to connect a provider.</p>

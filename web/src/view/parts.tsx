@@ -1,6 +1,7 @@
 // Small controls used all over.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { describeProblem, describeRemedy } from "../model/problems.ts";
 import type { Problem } from "../protocol.ts";
 import { Icon, type IconName } from "./icons.tsx";
 
@@ -67,13 +68,16 @@ export function CopyButton({ text, label, children }: { text: () => string; labe
 }
 
 export function ProblemNote({ problem, children }: { problem: Problem; children?: ComponentChildren }) {
+  const remedy = describeRemedy(problem, Boolean(children));
+  // A request is worth looking up in the log when the fault is Parley's own.
+  const requestId = problem.code === "internal" ? problem.request_id : "";
   return (
     <div class="problem" role="alert">
       <Icon name="warning" />
       <div>
-        <p class="problem-message">{problem.message}</p>
-        {problem.remedy !== "" && <p class="problem-remedy">{problem.remedy}</p>}
-        {problem.request_id && <p class="problem-request">Request {problem.request_id}</p>}
+        <p class="problem-message">{describeProblem(problem)}</p>
+        {remedy !== "" && <p class="problem-remedy">{remedy}</p>}
+        {requestId && <p class="problem-request">Request {requestId}</p>}
         {children && <div class="problem-actions">{children}</div>}
       </div>
     </div>
@@ -82,18 +86,17 @@ export function ProblemNote({ problem, children }: { problem: Problem; children?
 
 interface FieldProps {
   label: string;
-  type?: "text" | "email" | "password";
+  type?: "text" | "email" | "password" | "url";
   value: string;
   onInput: (value: string) => void;
   autoComplete?: string;
   required?: boolean;
-  minLength?: number;
+  pattern?: string;
   hint?: string;
-  error?: string | undefined;
   focus?: boolean;
 }
 
-export function Field({ label, type = "text", value, onInput, hint, error, focus, ...input }: FieldProps) {
+export function Field({ label, type = "text", value, onInput, hint, focus, ...input }: FieldProps) {
   const reference = useRef<HTMLInputElement>(null);
   useEffect(() => {
     if (focus) reference.current?.focus();
@@ -104,12 +107,11 @@ export function Field({ label, type = "text", value, onInput, hint, error, focus
       <input
         {...input}
         ref={reference}
-        type={type as "text"} // the types want one literal; at run time any of the three will do
+        type={type as "text"} // the types want one literal; at run time any of them will do
         value={value}
-        aria-invalid={error !== undefined}
         onInput={(event) => onInput(event.currentTarget.value)}
       />
-      {error !== undefined ? <span class="field-error">{error}</span> : hint && <span class="field-hint">{hint}</span>}
+      {hint && <span class="field-hint">{hint}</span>}
     </label>
   );
 }

@@ -1,5 +1,5 @@
 // API keys: made, shown this once, revoked.
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, problemOf } from "../net/api.ts";
 import type { ApiKey, Problem } from "../protocol.ts";
 import { CopyButton, ProblemNote } from "./parts.tsx";
@@ -32,7 +32,6 @@ export function KeysSection() {
       title="API keys"
       lead="For programs that speak OpenAI's API. A key acts in your name; give each program its own."
     >
-      {made && <NewSecret secret={made.secret} onDone={() => setMade(null)} />}
       {problem && <ProblemNote problem={problem} />}
       <LoadNote loaded={loaded} />
       <ul class="rows">
@@ -42,6 +41,7 @@ export function KeysSection() {
             <KeyRow key={key.id} apiKey={key} onRevoke={() => void attempt(() => revoke(key))} />
           ))}
       </ul>
+      {made && <NewSecret key={made.key.id} secret={made.secret} onDone={() => setMade(null)} />}
       <form
         class="inline-form"
         aria-label="New API key"
@@ -68,8 +68,10 @@ export function KeysSection() {
 }
 
 function NewSecret({ secret, onDone }: { secret: string; onDone: () => void }) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => box.current?.scrollIntoView({ block: "nearest" }), []);
   return (
-    <div class="new-secret" role="status" data-testid="new-key">
+    <div ref={box} class="new-secret" role="status" data-testid="new-key">
       <p>Copy this key now. It is shown this once and cannot be read again.</p>
       <div class="secret-line">
         <code>{secret}</code>

@@ -1,29 +1,47 @@
 // Parley's own settings. What a flag, the environment or a file decides cannot be changed here,
 // and says where it is decided.
-import { useState } from "preact/hooks";
-import { api, problemOf } from "../net/api.ts";
+import { useEffect, useState } from "preact/hooks";
+import { problemOf } from "../net/api.ts";
 import type { Problem, Setting } from "../protocol.ts";
+import { changeSettings, loadSettings, settings, settingsProblem } from "../state/settings.ts";
 import { ProblemNote } from "./parts.tsx";
-import { LoadNote, Section, useLoaded } from "./settings-parts.tsx";
+import { LoadNote, Section } from "./settings-parts.tsx";
 
 export function ValuesSection() {
-  const loaded = useLoaded(async () => (await api.settings()).settings);
+  useEffect(() => void loadSettings(), []);
+  const list = settings.value ?? [];
+  const fixed = list.filter((setting) => !setting.editable);
   return (
-    <Section title="Server" lead="How this Parley behaves. What is decided elsewhere is shown with its place.">
-      <LoadNote loaded={loaded} />
+    <Section title="Server" lead="How this Parley behaves. A change counts at once.">
+      <LoadNote loaded={{ value: settings.value, problem: settingsProblem.value, reload: () => void loadSettings() }} />
       <ul class="rows">
-        {loaded.value?.map((setting) => (
-          // A changed value makes a new row, so that the field starts again from what is stored.
-          <SettingRow key={`${setting.key} ${String(setting.value)}`} setting={setting} onChanged={loaded.setValue} />
-        ))}
+        {list
+          .filter((setting) => setting.editable)
+          .map((setting) => (
+            // A changed value makes a new row, so that the field starts again from what is stored.
+            <SettingRow key={`${setting.key} ${String(setting.value)}`} setting={setting} />
+          ))}
       </ul>
+      {fixed.length > 0 && (
+        <details class="fixed-settings">
+          <summary>Decided when Parley starts ({fixed.length})</summary>
+          <p class="lead">
+            To change these, use a flag, the environment or the configuration file, and start Parley again.
+          </p>
+          <ul class="rows">
+            {fixed.map((setting) => (
+              <FixedRow key={setting.key} setting={setting} />
+            ))}
+          </ul>
+        </details>
+      )}
     </Section>
   );
 }
 
 type Value = Setting["value"];
 
-/** Where a value that cannot be changed here comes from. */
+/** Where a value comes from. */
 function describeSource(setting: Setting): string {
   switch (setting.source) {
     case "flag":
@@ -39,15 +57,44 @@ function describeSource(setting: Setting): string {
   }
 }
 
-function SettingRow({ setting, onChanged }: { setting: Setting; onChanged: (settings: Setting[]) => void }) {
-  const [value, setValue] = useState<Value>(setting.value);
+function SettingText({ setting }: { setting: Setting }) {
+  return (
+    <>
+      <div class="row-title">
+        <code>{setting.key}</code>
+      </div>
+      <div class="row-message">{setting.description}</div>
+      <div class="row-detail">{describeSource(setting)}</div>
+    </>
+  );
+}
+
+function FixedRow({ setting }: { setting: Setting }) {
+  const { key, value, source } = setting;
+  return (
+    <li class="row" data-testid={`setting-${key}`} data-source={source}>
+      <div class="row-main">
+        <SettingText setting={setting} />
+      </div>
+      <output class="fixed-value" aria-label={key}>
+        {value === null || value === "" ? <span class="quiet">not set</span> : <code>{String(value)}</code>}
+      </output>
+    </li>
+  );
+}
+
+/** A secret is never shown: its field is empty, and what is typed there replaces it. */
+function SettingRow({ setting }: { setting: Setting }) {
+  const shown = setting.type === "secret" ? "" : setting.value;
+  const [value, setValue] = useState<Value>(shown);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [busy, setBusy] = useState(false);
   const save = async (next: Value) => {
     setBusy(true);
     setProblem(null);
     try {
-      onChanged((await api.changeSetting(setting.key, next)).settings);
+      await changeSettings({ [setting.key]: next });
+      if (setting.type === "secret") setValue("");
     } catch (thrown) {
       setProblem(problemOf(thrown));
     } finally {
@@ -57,11 +104,7 @@ function SettingRow({ setting, onChanged }: { setting: Setting; onChanged: (sett
   return (
     <li class="row" data-testid={`setting-${setting.key}`} data-source={setting.source}>
       <div class="row-main">
-        <div class="row-title">
-          <code>{setting.key}</code>
-        </div>
-        <div class="row-message">{setting.description}</div>
-        <div class="row-detail">{describeSource(setting)}</div>
+        <SettingText setting={setting} />
         {problem && <ProblemNote problem={problem} />}
       </div>
       <form
@@ -72,12 +115,12 @@ function SettingRow({ setting, onChanged }: { setting: Setting; onChanged: (sett
         }}
       >
         <SettingInput setting={setting} value={value} onInput={setValue} />
-        {setting.editable && value !== setting.value && (
+        {value !== shown && (
           <button type="submit" class="button primary" aria-label={`Save ${setting.key}`} disabled={busy}>
             Save
           </button>
         )}
-        {setting.editable && setting.source === "stored" && value === setting.value && (
+        {setting.source === "stored" && value === shown && (
           <button
             type="button"
             class="button"
@@ -100,7 +143,7 @@ interface SettingInputProps {
 }
 
 function SettingInput({ setting, value, onInput }: SettingInputProps) {
-  const common = { "aria-label": setting.key, disabled: !setting.editable };
+  const common = { "aria-label": setting.key };
   const typed = {
     value: String(value ?? ""),
     onInput: (event: { currentTarget: HTMLInputElement }) => onInput(event.currentTarget.value),
@@ -138,7 +181,15 @@ function SettingInput({ setting, value, onInput }: SettingInputProps) {
         />
       );
     case "secret":
-      return <input {...common} {...typed} type="password" autoComplete="new-password" />;
+      return (
+        <input
+          {...common}
+          {...typed}
+          type="password"
+          autoComplete="new-password"
+          placeholder={setting.value === null ? "" : "••••••••"}
+        />
+      );
     case "string":
       return <input {...common} {...typed} type="text" autoComplete="off" />;
   }
