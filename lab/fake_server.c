@@ -52,6 +52,7 @@ struct connection {
     uint64_t start_ms;   /* the request was whole */
     uint64_t sent_bytes; /* of the body */
     size_t content_played;
+    uint64_t due_ms; /* timed pace: when the last event should have been sent */
 };
 
 static void read_pending(struct connection *connection);
@@ -160,9 +161,14 @@ static bool waits(struct connection *connection)
     const struct script *script = &connection->script;
     if (!script->frames[connection->next].is_content || script->pace == PACE_BURST)
         return false;
-    if (connection->content_played++ == 0)
+    uint64_t now_ms = loop_now_ms(connection->server->loop);
+    if (connection->content_played++ == 0) {
+        connection->due_ms = now_ms;
         return false;
-    step_later(connection, script->pace == PACE_TIMED ? script->pace_ms : 0);
+    }
+    connection->due_ms += script->pace_ms; /* from when it was due: lateness does not add up */
+    bool is_late = script->pace == PACE_TURN || connection->due_ms < now_ms;
+    step_later(connection, is_late ? 0 : connection->due_ms - now_ms);
     return true;
 }
 

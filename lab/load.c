@@ -14,7 +14,7 @@ enum { BODY_BYTES_MAX = 64 * 1024 * 1024, CONNECTIONS_MAX = 100000, PATIENCE_S =
 static const char usage[] =
     "parley-load requests --url URL --body FILE [--connections 64] [--requests N | --seconds S]\n"
     "parley-load streams  --url URL --body FILE [--connections 200] [--requests N] [--hold]\n"
-    "                     [--marker TEXT]\n"
+    "                     [--marker TEXT] [--ramp-ms N]\n"
     "parley-load sockets  --url URL --connections N [--seconds S]\n"
     "  --bearer KEY   sent as Authorization: Bearer\n"
     "  --header TEXT  one more header line (any number)\n"
@@ -70,6 +70,8 @@ static bool read_option(struct arguments *arguments, int option, const char *tex
         return read_number(text, &options->requests);
     case 's':
         return read_number(text, &options->seconds);
+    case 'w':
+        return read_number(text, &options->ramp_ms);
     case 'p':
         return read_number(text, &options->patience_s);
     default:
@@ -89,6 +91,7 @@ static bool read_arguments(int count, char **texts, struct arguments *arguments)
                                             {"header", required_argument, NULL, 'h'},
                                             {"ca", required_argument, NULL, 'a'},
                                             {"patience", required_argument, NULL, 'p'},
+                                            {"ramp-ms", required_argument, NULL, 'w'},
                                             {"hold", no_argument, NULL, 'o'},
                                             {0}};
     for (int option; (option = getopt_long(count, texts, "", options, NULL)) != -1;) {

@@ -20,6 +20,7 @@ struct load_options {
     struct str marker;   /* streams: an event with it in its data is content */
     bool hold;           /* streams: keep them open once each has had content, until SIGTERM */
     struct str bearer;   /* sockets and requests: the key, or empty */
+    uint64_t ramp_ms;    /* streams: the first ones start spread over so long */
     uint64_t patience_s; /* nothing for so long ends the run as failed */
 };
 

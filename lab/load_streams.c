@@ -23,6 +23,7 @@ struct reader {
     struct streams *all;
     struct load_client client;
     struct sse_parser parser;
+    struct loop_timer ramp;
     uint64_t sent_ns;
     bool has_content;
 };
@@ -49,8 +50,9 @@ static void on_event(void *user, const struct sse_event *event)
         say_ready(all);
 }
 
-static void start_next(struct reader *reader)
+static void start_next(void *user)
 {
+    struct reader *reader = user;
     struct streams *all = reader->all;
     if (all->run.over)
         return;
@@ -124,11 +126,13 @@ int load_streams(const struct load_options *options)
     for (size_t i = 0; i < options->connections; i++) {
         readers[i].all = &all;
         load_client_init(&readers[i].client, all.run.loop, &options->target, &events, &readers[i]);
-        start_next(&readers[i]);
+        loop_timer_set(all.run.loop, &readers[i].ramp, options->ramp_ms * i / options->connections,
+                       start_next, &readers[i]);
     }
     load_run_go(&all.run);
     print(&all, load_run_seconds(&all.run));
     for (size_t i = 0; i < options->connections; i++) {
+        loop_timer_cancel(all.run.loop, &readers[i].ramp);
         load_client_done(&readers[i].client);
         sse_parser_done(&readers[i].parser);
     }

@@ -1,0 +1,164 @@
+# Taking measures. Every value goes into a file of its own kind, one line a round:
+# $work/results/MEASURE.SERVER; the report takes medians.
+
+note() { # MEASURE SERVER VALUE
+    printf '%s\n' "$3" >>"$work/results/$1.$2"
+}
+
+median() { # MEASURE SERVER: nothing when it was not measured
+    [ -s "$work/results/$1.$2" ] || return 0
+    sort -g "$work/results/$1.$2" | awk '{v[NR]=$1} END {print NR % 2 ? v[(NR+1)/2] : (v[NR/2]+v[NR/2+1])/2}'
+}
+
+calculate() { awk "BEGIN {printf \"%.6g\", $1}"; }
+
+# Nanoseconds on a processor of all threads of a process, user and system.
+cpu_ns() { # PID
+    cat /proc/"$1"/task/*/schedstat | awk '{sum += $1} END {printf "%.0f", sum}'
+}
+
+# KiB of one kind of memory of a process.
+memory_kib() { # PID KIND
+    awk -v kind="$2:" '$1 == kind {print $2}' "/proc/$1/smaps_rollup"
+}
+
+field() { # JSON NAME
+    sed -n "s/.*\"$2\":\([0-9.]*\).*/\1/p" <<<"$1"
+}
+
+server_pid() { # SERVER
+    case $1 in
+    nginx) printf %s "$nginx_worker" ;;
+    parley) printf %s "$parley_pid" ;;
+    esac
+}
+
+# prepare SERVER WAY MODEL STREAM: sets $url and $body_path, the same work for every server.
+# WAY: pass (OpenAI to OpenAI) or translate (to Anthropic; nginx and direct speak it themselves).
+prepare() {
+    local file=bench/openai.json path=/v1/chat/completions model=$3 port
+    if [ "$1" = parley ]; then
+        case $2 in pass) model=openai/$3 ;; translate) model=anthropic/$3 ;; esac
+    elif [ "$2" = translate ]; then
+        file=bench/anthropic.json path=/v1/messages
+    fi
+    case $1-$4 in
+    direct-*) port=$fake_port ;;
+    nginx-true) port=$nginx_stream_port ;;
+    nginx-false) port=$nginx_port ;;
+    parley-*) port=$parley_port ;;
+    esac
+    url=http://127.0.0.1:$port$path
+    body_path=$work/body-$1-$2-$3-$4.json
+    sed "s|@MODEL@|$model|; s|@STREAM@|$4|" "$file" >"$body_path"
+}
+
+# load KIND ARGUMENT...: one run of the generator; sets $answer
+load() {
+    local kind=$1
+    shift
+    answer=$(on_load_core timeout 120 "$build/lab/parley-load" "$kind" --url "$url" --body "$body_path" \
+        --bearer "${parley_key:-sk-bench}" "$@") || fail "load failed at $url: $answer"
+}
+
+# The same, noting the processor time of the server for each of $count_field.
+load_measured() { # MEASURE SERVER COUNT-FIELD KIND ARGUMENT...
+    local measure=$1 server=$2 count_field=$3 pid before=0 after=0
+    shift 3
+    pid=$(server_pid "$server")
+    [ -z "$pid" ] || before=$(cpu_ns "$pid")
+    load "$@"
+    [ -z "$pid" ] || after=$(cpu_ns "$pid")
+    [ -z "$pid" ] || note "$measure-cpu" "$server" "$(calculate "($after - $before) / 1000 / $(field "$answer" "$count_field")")"
+}
+
+measure_requests() { # WAY SERVER
+    prepare "$2" "$1" burst-20x60 false
+    load requests --connections 64 --requests 200
+    load_measured "requests-$1" "$2" requests requests --connections 64 --seconds "$request_seconds"
+    note "requests-$1-rate" "$2" "$(field "$answer" per_second)"
+    note "requests-$1-p50" "$2" "$(field "$answer" p50_us)"
+    note "requests-$1-p99" "$2" "$(field "$answer" p99_us)"
+    load requests --connections 1 --requests "$single_requests"
+    note "single-$1-p50" "$2" "$(field "$answer" p50_us)"
+    note "single-$1-p99" "$2" "$(field "$answer" p99_us)"
+}
+
+measure_paced() { # WAY SERVER
+    prepare "$2" "$1" paced-100x60-10 true
+    load_measured "paced-$1" "$2" content_events streams --connections 200 --requests "$paced_streams" --ramp-ms 1000
+    note "paced-$1-p50" "$2" "$(field "$answer" first_p50_us)"
+    note "paced-$1-p99" "$2" "$(field "$answer" first_p99_us)"
+    check_events "$paced_streams"
+}
+
+measure_burst() { # WAY SERVER
+    prepare "$2" "$1" burst-100x60 true
+    load_measured "burst-$1" "$2" content_events streams --connections 200 --requests "$burst_streams"
+    note "burst-$1-total" "$2" "$(field "$answer" total_p50_us)"
+    check_events "$burst_streams"
+}
+
+# A server that loses or joins events would look fast.
+check_events() { # STREAMS
+    [ "$(field "$answer" content_events)" -eq $((100 * $1)) ] ||
+        fail "$url delivered $(field "$answer" content_events) events in place of $((100 * $1))"
+}
+
+# ---- Memory -----------------------------------------------------------------------------------
+
+# hold LOG KIND ARGUMENT...: load in the background until it says that all is open
+hold() {
+    local log=$1 tries
+    shift
+    on_load_core timeout 180 "$build/lab/parley-load" "$@" >"$log" 2>&1 &
+    load_pid=$!
+    for tries in {1..600}; do
+        [ ! -s "$log" ] || break
+        sleep 0.1
+    done
+    sleep 1 # what was needed for opening is given back
+    kill -0 "$load_pid" 2>/dev/null || fail "load ended early: $(cat "$log")"
+}
+
+release() {
+    stop "$load_pid"
+    load_pid=
+}
+
+note_growth() { # MEASURE SERVER BEFORE-KIB COUNT SUBTRACT-KIB
+    local after
+    after=$(memory_kib "$(server_pid "$2")" Private_Dirty)
+    note "$1" "$2" "$(calculate "($after - $3) / $4 - $5")"
+}
+
+measure_stream_memory() { # WAY SERVER
+    local before
+    prepare "$2" "$1" stall-1 true
+    before=$(memory_kib "$(server_pid "$2")" Private_Dirty)
+    hold "$work/hold.log" streams --url "$url" --body "$body_path" --bearer "${parley_key:-sk-bench}" \
+        --connections "$held_streams" --hold --marker '1 ' --patience 170
+    note_growth "stream-memory-$1" "$2" "$before" "$held_streams" 4
+    release
+}
+
+measure_socket_memory() { # MEASURE SCHEME COUNT [ARGUMENT...]
+    local measure=$1 scheme=$2 count=$3 before
+    shift 3
+    before=$(memory_kib "$parley_pid" Private_Dirty)
+    hold "$work/hold.log" sockets --url "$scheme://127.0.0.1:$parley_port/api/v1/ws" \
+        --bearer "$parley_key" --connections "$count" "$@"
+    [ "$(field "$(cat "$work/hold.log")" open)" -eq "$count" ] ||
+        fail "not all sockets opened: $(cat "$work/hold.log")"
+    note_growth "$measure" parley "$before" "$count" 0
+    release
+}
+
+measure_idle() { # SERVER
+    local pid kind
+    pid=$(server_pid "$1")
+    sleep 1
+    for kind in Private_Dirty Pss Rss; do
+        note "idle-$kind" "$1" "$(calculate "$(memory_kib "$pid" "$kind") / 1024")"
+    done
+}

@@ -1,0 +1,122 @@
+# The table. A measure that was not taken shows as a dash; a target is hit or missed, never rounded.
+
+number() { # VALUE DIGITS
+    [ -n "$1" ] && printf "%.$2f" "$1" || printf '–'
+}
+
+# minus A B: empty when one is
+minus() { [ -n "$1" ] && [ -n "$2" ] && calculate "$1 - $2" || true; }
+over() { [ -n "$1" ] && [ -n "$2" ] && calculate "$1 / $2" || true; }
+
+verdict() { # VALUE TARGET
+    [ -n "$1" ] && [ -n "$2" ] || { printf '–'; return; }
+    awk "BEGIN {exit !($1 <= $2)}" && printf yes || printf '**no**'
+}
+
+# row TEXT DIGITS DIRECT NGINX PARLEY RATIO TARGET-TEXT TARGET VALUE
+row() {
+    printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$1" "$(number "$3" "$2")" "$(number "$4" "$2")" \
+        "$(number "$5" "$2")" "$(number "$6" 2)" "${7:-–}" "$(verdict "$9" "$8")"
+}
+
+row_ratio() { # TEXT MEASURE DIGITS [TARGET]
+    local nginx parley ratio
+    nginx=$(median "$2" nginx)
+    parley=$(median "$2" parley)
+    ratio=$(over "$parley" "$nginx")
+    row "$1" "$3" "$(median "$2" direct)" "$nginx" "$parley" "$ratio" "${4:+at most $4 x nginx}" "${4:-}" "$ratio"
+}
+
+# What a server adds to the same measure taken directly at the provider.
+row_added() { # TEXT MEASURE
+    local direct nginx parley
+    direct=$(median "$2" direct)
+    nginx=$(minus "$(median "$2" nginx)" "$direct")
+    parley=$(minus "$(median "$2" parley)" "$direct")
+    row "$1" 0 "$direct" "$nginx" "$parley" "$(over "$parley" "$nginx")" "" "" ""
+}
+
+row_absolute() { # TEXT MEASURE DIGITS TARGET UNIT
+    local parley
+    parley=$(median "$2" parley)
+    row "$1" "$3" "" "$(median "$2" nginx)" "$parley" "" "${4:+at most $4 $5}" "${4:-}" "$parley"
+}
+
+table() {
+    echo '| measure | direct | nginx | Parley | Parley / nginx | target | met |'
+    echo '| --- | ---: | ---: | ---: | ---: | --- | --- |'
+    row_ratio 'CPU a request, passed through, µs' requests-pass-cpu 1
+    row_ratio 'CPU a request, translated, µs' requests-translate-cpu 1 1.5
+    row_ratio 'CPU a paced chunk, passed through, µs' paced-pass-cpu 2
+    row_ratio 'CPU a paced chunk, translated, µs' paced-translate-cpu 2 1.5
+    row_ratio 'CPU a burst chunk, passed through, µs' burst-pass-cpu 2 1.5
+    row_ratio 'CPU a burst chunk, translated, µs' burst-translate-cpu 2 1.5
+    row_ratio 'requests a second, passed through' requests-pass-rate 0
+    row_ratio 'requests a second, translated' requests-translate-rate 0
+    row_added 'added p50, 64 connections, passed through, µs' requests-pass-p50
+    row_added 'added p99, 64 connections, passed through, µs' requests-pass-p99
+    row_added 'added p50, 64 connections, translated, µs' requests-translate-p50
+    row_added 'added p99, 64 connections, translated, µs' requests-translate-p99
+    row_added 'added p50, one at a time, passed through, µs' single-pass-p50
+    row_added 'added p50, one at a time, translated, µs' single-translate-p50
+    row_added 'added p99, one at a time, translated, µs' single-translate-p99
+    row_added 'added time to first token, p50, passed through, µs' paced-pass-p50
+    row_added 'added time to first token, p50, translated, µs' paced-translate-p50
+    row_added 'added time to first token, p99, translated, µs' paced-translate-p99
+    row_absolute 'private memory idle, MiB' idle-Private_Dirty 1 15 MiB
+    row_absolute 'Pss idle, MiB' idle-Pss 1
+    row_absolute 'RSS idle, MiB' idle-Rss 1
+    row_absolute "an idle WebSocket of $plain_sockets, KiB" socket-memory 2 4 KiB
+    row_absolute "an idle TLS WebSocket of $tls_sockets, KiB" tls-socket-memory 2 20 KiB
+    row_absolute "a stream of $held_streams beyond its body, passed through, KiB" stream-memory-pass 2 16 KiB
+    row_absolute "a stream of $held_streams beyond its body, translated, KiB" stream-memory-translate 2 16 KiB
+    row_absolute 'start to ready, ms' ready 1 100 ms
+}
+
+machine() {
+    printf -- '- Machine: %s, %s cores, %s MiB of memory' \
+        "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" \
+        "$(awk '/^MemTotal/ {printf "%d", $2 / 1024}' /proc/meminfo)"
+    grep -q '^flags.* hypervisor' /proc/cpuinfo && printf ', a virtual machine'
+    printf '\n- Kernel: Linux %s; system: %s\n' "$(uname -r)" "$(. /etc/os-release && echo "$PRETTY_NAME")"
+    printf -- '- Measured against: %s, one worker, plain proxy, `proxy_buffering off` for streams\n' \
+        "$(nginx -v 2>&1 | sed 's/.*: //')"
+    printf -- '- Built with %s, release; Parley %s\n' "$(cc --version | head -n 1)" \
+        "$(git describe --always --dirty 2>/dev/null || echo unknown)"
+    printf -- '- Date: %s; %s interleaved round(s), medians; %s\n' "$(date -u +%Y-%m-%d)" "$rounds" "$pinning"
+}
+
+document() {
+    cat <<'TEXT'
+# Performance
+
+Written by `./dev bench --write`, as it came out: misses are in the table. Run it on your own machine;
+ratios travel, absolute figures do not.
+
+TEXT
+    machine
+    cat <<'TEXT'
+
+TEXT
+    table
+    cat <<'TEXT'
+
+What is measured:
+
+- **The provider** is `lab/fake-provider`: literal bytes, never Parley's own encoders. *direct* is the
+  load generator straight at it; it shares its core with the provider, so *direct* is a little slower than it
+  could be, and what the others add a little smaller.
+- **The server** has one core of its own; Parley runs one loop. CPU is the scheduler's own count for all
+  threads of the server's process, user and system (`/proc/PID/task/*/schedstat`), divided by the work done.
+- **A request** is a chat of 4096 bytes with a tool, answered by 1200 bytes of text, on 64 connections that
+  each send their next when the last is answered. *Passed through*: OpenAI chat to OpenAI chat. *Translated*:
+  OpenAI chat to an Anthropic provider; nginx passes the Anthropic form of the same chat through.
+- **A stream** has 100 events of 60 bytes of text, 200 streams at a time: *paced*, an event every 10 ms and the
+  streams started over one second; *burst*, all events at once. Every event is counted on arrival.
+- **Added** is the difference to *direct*, for the same work; a negative value is noise, or queueing that
+  happened in the server rather than in the provider.
+- **Memory** is `Private_Dirty` of `smaps_rollup`, so without what is shared with other processes, and without the
+  kernel's socket buffers; Pss and RSS stand beside it. A WebSocket or stream is the growth divided by their
+  number. *Ready* is from exec to the first 200 of `/readyz` on existing data.
+TEXT
+}

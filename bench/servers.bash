@@ -1,0 +1,130 @@
+# Starting and stopping what is measured: the fake provider, nginx, Parley. Everything listens on
+# 127.0.0.1, lives in $work, and is ended by stop_all.
+
+# What Parley reads from its environment; one place, so that a renamed variable is one change.
+parley_environment() { # PORT [CERTIFICATE KEY]
+    printf '%s\n' "PATH=$PATH" "HOME=$work" "HOST=127.0.0.1" "PORT=$1" "DATA_DIR=$work/data" \
+        "PARLEY_LOOPS=1" \
+        "OPENAI_API_KEY=sk-bench" "OPENAI_BASE_URL=http://127.0.0.1:$fake_port/v1" \
+        "ANTHROPIC_API_KEY=sk-bench" "ANTHROPIC_BASE_URL=http://127.0.0.1:$fake_port" \
+        "PARLEY_ADMIN_EMAIL=bench@example.org" "PARLEY_ADMIN_PASSWORD=correct horse battery staple"
+    [ $# -lt 3 ] || printf '%s\n' "PARLEY_TLS_CERT=$2" "PARLEY_TLS_KEY=$3"
+}
+
+stop() { # PID
+    kill "$1" 2>/dev/null || return 0
+    local tries
+    for tries in {1..100}; do
+        kill -0 "$1" 2>/dev/null || break
+        sleep 0.05
+    done
+    kill -KILL "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
+stop_all() {
+    local pid
+    for pid in ${load_pid:-} ${parley_pid:-} ${nginx_pid:-} ${fake_pid:-}; do
+        stop "$pid"
+    done
+    rm -rf "$work"
+}
+
+is_listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# Sets $free_port: below the ports that the kernel gives to clients.
+find_port() {
+    local tries
+    for tries in {1..200}; do
+        free_port=$((20000 + RANDOM % 10000))
+        is_listening "$free_port" || return 0
+    done
+    fail "no free port"
+}
+
+wait_listening() { # PORT PID WHAT LOG
+    local tries
+    for tries in {1..200}; do
+        is_listening "$1" && return 0
+        kill -0 "$2" 2>/dev/null || break
+        sleep 0.05
+    done
+    tail -n 20 "$4" >&2
+    fail "$3 does not come up"
+}
+
+start_fake() {
+    on_load_core "$build/lab/fake-provider" --quiet >"$work/fake.log" 2>&1 &
+    fake_pid=$!
+    local tries
+    for tries in {1..100}; do
+        fake_port=$(sed -n 's/^listening on 127.0.0.1:\([0-9]*\)$/\1/p' "$work/fake.log")
+        [ -z "$fake_port" ] || return 0
+        sleep 0.05
+    done
+    fail "the fake provider does not come up"
+}
+
+start_nginx() {
+    find_port
+    nginx_port=$free_port
+    find_port
+    nginx_stream_port=$free_port
+    mkdir -p "$work/nginx"
+    sed -e "s|@PREFIX@|$work/nginx|; s|@FAKE@|$fake_port|; s|@PORT@|$nginx_port|
+        s|@STREAM_PORT@|$nginx_stream_port|" bench/nginx.conf >"$work/nginx.conf"
+    [ "$(id -u)" -ne 0 ] || sed -i '1i user root root;' "$work/nginx.conf"
+    on_server_core nginx -p "$work/nginx" -c "$work/nginx.conf" >"$work/nginx.log" 2>&1 &
+    nginx_pid=$!
+    wait_listening "$nginx_stream_port" "$nginx_pid" nginx "$work/nginx.log"
+    nginx_worker=$(cat "/proc/$nginx_pid/task/$nginx_pid/children")
+    nginx_worker=${nginx_worker%% *}
+}
+
+# The first line that Parley answers to GET /readyz, without starting a process.
+ready_line() { # PORT
+    local line=
+    { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
+    printf 'GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n' >&3
+    IFS= read -r -t 2 line <&3 || true
+    exec 3>&-
+    [[ $line == *" 200 "* ]]
+}
+
+# Starts Parley and sets $parley_pid, $parley_port and $parley_ready_us (from exec to ready).
+start_parley() { # [CERTIFICATE KEY]
+    local began tries
+    find_port
+    parley_port=$free_port
+    mapfile -t parley_variables < <(parley_environment "$parley_port" "$@")
+    began=${EPOCHREALTIME//./}
+    on_server_core env -i "${parley_variables[@]}" "$parley" serve >"$work/parley.log" 2>&1 &
+    parley_pid=$!
+    if [ $# -gt 0 ]; then # TLS: bash cannot ask
+        wait_listening "$parley_port" "$parley_pid" parley "$work/parley.log"
+        return
+    fi
+    for tries in {1..20000}; do
+        ready_line "$parley_port" && break
+        kill -0 "$parley_pid" 2>/dev/null || { tail -n 20 "$work/parley.log" >&2; fail "parley does not start"; }
+    done
+    parley_ready_us=$((${EPOCHREALTIME//./} - began))
+}
+
+stop_parley() {
+    [ -z "${parley_pid:-}" ] || stop "$parley_pid"
+    parley_pid=
+}
+
+# Sets $parley_key, made by the running server.
+create_key() {
+    parley_key=$(env -i "${parley_variables[@]}" "$parley" key create bench 2>&1 | tee "$work/key.log" |
+        grep -o 'sk-parley-[A-Za-z0-9_-]*' | head -n 1) || true
+    [ -n "$parley_key" ] || { cat "$work/key.log" >&2; fail "parley key create gave no key"; }
+}
+
+make_certificate() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1 \
+        -addext subjectAltName=IP:127.0.0.1 -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null ||
+        fail "openssl cannot make a certificate"
+}
