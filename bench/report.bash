@@ -6,7 +6,8 @@ number() { # VALUE DIGITS
 
 # minus A B: empty when one is
 minus() { [ -n "$1" ] && [ -n "$2" ] && calculate "$1 - $2" || true; }
-over() { [ -n "$1" ] && [ -n "$2" ] && calculate "$1 / $2" || true; }
+# nothing to compare with when the divisor is not above zero (noise)
+over() { [ -n "$1" ] && [ -n "$2" ] && awk "BEGIN {exit !($2 > 0)}" && calculate "$1 / $2" || true; }
 
 verdict() { # VALUE TARGET
     [ -n "$1" ] && [ -n "$2" ] || { printf '–'; return; }
@@ -113,7 +114,7 @@ What is measured:
   OpenAI chat to an Anthropic provider; nginx passes the Anthropic form of the same chat through.
 - **A stream** has 100 events of 60 bytes of text, 200 streams at a time: *paced*, an event every 10 ms and the
   streams started over one second; *burst*, all events at once. Every event is counted on arrival.
-- **Added** is the difference to *direct*, for the same work; a negative value is noise, or queueing that
+- **Added** is the difference to *direct*, for the same work (the column *direct* has what it is added to); a negative value is noise, or queueing that
   happened in the server rather than in the provider.
 - **Memory** is `Private_Dirty` of `smaps_rollup`, so without what is shared with other processes, and without the
   kernel's socket buffers; Pss and RSS stand beside it. A WebSocket or stream is the growth divided by their

@@ -54,6 +54,7 @@ wait_listening() { # PORT PID WHAT LOG
 }
 
 start_fake() {
+    : >"$work/fake.log"
     on_load_core "$build/lab/fake-provider" --quiet >"$work/fake.log" 2>&1 &
     fake_pid=$!
     local tries
@@ -93,7 +94,7 @@ ready_line() { # PORT
 
 # Starts Parley and sets $parley_pid, $parley_port and $parley_ready_us (from exec to ready).
 start_parley() { # [CERTIFICATE KEY]
-    local began tries
+    local began
     find_port
     parley_port=$free_port
     mapfile -t parley_variables < <(parley_environment "$parley_port" "$@")
@@ -104,9 +105,10 @@ start_parley() { # [CERTIFICATE KEY]
         wait_listening "$parley_port" "$parley_pid" parley "$work/parley.log"
         return
     fi
-    for tries in {1..20000}; do
-        ready_line "$parley_port" && break
-        kill -0 "$parley_pid" 2>/dev/null || { tail -n 20 "$work/parley.log" >&2; fail "parley does not start"; }
+    until ready_line "$parley_port"; do
+        kill -0 "$parley_pid" 2>/dev/null && [ $((${EPOCHREALTIME//./} - began)) -lt 20000000 ] && continue
+        tail -n 20 "$work/parley.log" >&2
+        fail "parley does not start"
     done
     parley_ready_us=$((${EPOCHREALTIME//./} - began))
 }

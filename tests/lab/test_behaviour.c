@@ -1,0 +1,98 @@
+/* Model names to behaviours. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above */
+#include <cmocka.h>
+
+#include "behaviour.h"
+
+static struct behaviour parse(const char *name)
+{
+    struct behaviour behaviour = {0};
+    assert_true(behaviour_parse(str_from_cstr(name), &behaviour));
+    return behaviour;
+}
+
+static void test_contents(void **state)
+{
+    (void)state;
+    struct behaviour behaviour = parse("count-7");
+    assert_int_equal(behaviour.content, CONTENT_COUNT);
+    assert_int_equal(behaviour.event_count, 7);
+    behaviour = parse("burst-100x60");
+    assert_int_equal(behaviour.pace, PACE_BURST);
+    assert_int_equal(behaviour.event_count, 100);
+    assert_int_equal(behaviour.event_bytes, 60);
+    behaviour = parse("paced-100x60-10");
+    assert_int_equal(behaviour.pace, PACE_TIMED);
+    assert_int_equal(behaviour.pace_ms, 10);
+    behaviour = parse("tools");
+    assert_string_equal(behaviour.recording, "tools");
+    behaviour = parse("big");
+    assert_int_equal(behaviour.event_count, 1);
+    assert_int_equal(behaviour.event_bytes, 1024 * 1024);
+}
+
+static void test_a_fault_alone_cuts_a_count(void **state)
+{
+    (void)state;
+    struct behaviour behaviour = parse("cut-3");
+    assert_int_equal(behaviour.content, CONTENT_COUNT);
+    assert_int_equal(behaviour.event_count, 20);
+    assert_int_equal(behaviour.ending, ENDING_CUT);
+    assert_int_equal(behaviour.ending_at, 3);
+    assert_int_equal(parse("cut-byte-9").ending, ENDING_CUT_BYTE);
+    assert_int_equal(parse("stall-0").ending, ENDING_STALL);
+    assert_int_equal(parse("reset").answer, ANSWER_RESET);
+    assert_int_equal(parse("reset-2").ending, ENDING_RESET);
+}
+
+static void test_words_join(void **state)
+{
+    (void)state;
+    struct behaviour behaviour = parse("echo+slow-50+malformed-2+crlf+delay-9");
+    assert_int_equal(behaviour.content, CONTENT_ECHO);
+    assert_int_equal(behaviour.pace, PACE_TIMED);
+    assert_int_equal(behaviour.pace_ms, 50);
+    assert_int_equal(behaviour.malformed_at, 2);
+    assert_int_equal(behaviour.delay_ms, 9);
+    assert_true(behaviour.crlf);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    struct behaviour behaviour = parse("429-after-2");
+    assert_int_equal(behaviour.answer, ANSWER_ERROR);
+    assert_string_equal(behaviour.recording, "429-after");
+    assert_int_equal(behaviour.retry_after_s, 2);
+    assert_string_equal(parse("400-context").recording, "400-context");
+    assert_int_equal(parse("fail-2").fail_first, 2);
+}
+
+static void test_unknown_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"",          "gpt-5.5",      "count-",
+                                        "count-x",   "echo+",        "+echo",
+                                        "count-1x2", "echo2",        "cut-3-4",
+                                        "burst-5",   "count-100001", "burst-1x1048577",
+                                        "Echo",      "echo +cut-3",  "slow-99999999999999999999"};
+    struct behaviour behaviour = {.event_count = 42};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_false(behaviour_parse(str_from_cstr(names[i]), &behaviour));
+    assert_false(behaviour_parse(STR("burst-100000x1048576"), &behaviour));
+    assert_int_equal(behaviour.event_count, 42);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_contents),      cmocka_unit_test(test_a_fault_alone_cuts_a_count),
+        cmocka_unit_test(test_words_join),    cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_unknown_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

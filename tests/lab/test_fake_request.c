@@ -1,0 +1,128 @@
+/* What the fake understands of a request, in every dialect. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above */
+#include <cmocka.h>
+
+#include "fake_dialect.h"
+
+struct row {
+    const char *target, *body;
+    enum fake_dialect_name dialect;
+    bool stream;
+    const char *model, *text;
+};
+
+static const struct row rows[] = {
+    {"/v1/chat/completions",
+     "{\"model\":\"echo\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\","
+     "\"content\":\"one\"},{\"role\":\"assistant\",\"content\":\"two\"}]}",
+     FAKE_OPENAI_CHAT, false, "echo", "one"},
+    {"/v1/chat/completions",
+     "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+     "\"text\",\"text\":\"part\"},{\"type\":\"image_url\"}]}]}",
+     FAKE_OPENAI_CHAT, true, "m", "part"},
+    {"/v1/responses", "{\"model\":\"m\",\"input\":\"plain\"}", FAKE_OPENAI_RESPONSES, false, "m",
+     "plain"},
+    {"/v1/responses",
+     "{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_text\","
+     "\"text\":"
+     "\"in\"}]}]}",
+     FAKE_OPENAI_RESPONSES, false, "m", "in"},
+    {"/v1/messages?beta=true",
+     "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}",
+     FAKE_ANTHROPIC, true, "m", "a"},
+    {"/v1beta/models/count-2%2Bcut-1:streamGenerateContent?alt=sse",
+     "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"g\"}]}]}", FAKE_GEMINI, true,
+     "count-2+cut-1", "g"},
+    {"/v1beta/models/echo:generateContent", "{\"contents\":[{\"parts\":[{\"text\":\"no role\"}]}]}",
+     FAKE_GEMINI, false, "echo", "no role"},
+    {"/api/chat",
+     "{\"model\":\"echo:latest\",\"messages\":[{\"role\":\"user\",\"content\":\"o\"}]}",
+     FAKE_OLLAMA, true, "echo", "o"},
+    {"/api/chat", "{\"model\":\"m\",\"stream\":false,\"messages\":[]}", FAKE_OLLAMA, false, "m",
+     ""},
+    {"/v1/messages", "{\"messages\":[17,null,{\"content\":{}}]}", FAKE_ANTHROPIC, false, "", ""},
+};
+
+static struct fake_request read_request(struct arena *arena, const char *method, const char *target,
+                                        const struct http_headers *headers, const char *body)
+{
+    struct fake_request request;
+    fake_request_read(arena, str_from_cstr(method), str_from_cstr(target), headers,
+                      str_from_cstr(body), &request);
+    return request;
+}
+
+static void test_chats(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena *arena = arena_new(65536);
+        struct http_headers none = {0};
+        struct fake_request request =
+            read_request(arena, "POST", rows[i].target, &none, rows[i].body);
+        assert_int_equal(request.route, FAKE_ROUTE_CHAT);
+        assert_ptr_equal(request.dialect, fake_dialect(rows[i].dialect));
+        assert_int_equal(request.stream, rows[i].stream);
+        assert_false(request.bad_json);
+        assert_true(str_eq(request.model, str_from_cstr(rows[i].model)));
+        assert_true(str_eq(request.user_text, str_from_cstr(rows[i].text)));
+        arena_free(arena);
+    }
+}
+
+static void test_files_and_strangers(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new(65536);
+    struct http_headers headers = {0};
+    struct fake_request request = read_request(arena, "GET", "/v1/models?limit=9", &headers, "");
+    assert_int_equal(request.route, FAKE_ROUTE_FILE);
+    assert_ptr_equal(request.dialect, fake_dialect(FAKE_OPENAI_CHAT));
+    http_headers_add(&headers, arena, STR("Anthropic-Version"), STR("2023-06-01"));
+    request = read_request(arena, "GET", "/v1/models", &headers, "");
+    assert_ptr_equal(request.dialect, fake_dialect(FAKE_ANTHROPIC));
+    request = read_request(arena, "GET", "/api/tags", &headers, "");
+    assert_ptr_equal(request.dialect, fake_dialect(FAKE_OLLAMA));
+    request = read_request(arena, "GET", "/v1/chat/completions", &headers, "");
+    assert_int_equal(request.route, FAKE_ROUTE_NONE);
+    request = read_request(arena, "POST", "/v1beta/models/echo:countTokens", &headers, "{}");
+    assert_int_equal(request.route, FAKE_ROUTE_NONE);
+    request = read_request(arena, "POST", "/v1/messages", &headers, "{\"model\":");
+    assert_true(request.bad_json);
+    arena_free(arena);
+}
+
+static void test_credentials(void **state)
+{
+    (void)state;
+    static const char *const ways[][2] = {
+        {"Authorization", "Bearer  secret"}, {"x-api-key", "secret"}, {"X-Goog-Api-Key", "secret"}};
+    struct arena *arena = arena_new(65536);
+    struct str key;
+    for (size_t i = 0; i < 3; i++) {
+        struct http_headers headers = {0};
+        http_headers_add(&headers, arena, str_from_cstr(ways[i][0]), str_from_cstr(ways[i][1]));
+        assert_true(fake_request_key(arena, STR("/v1/messages"), &headers, &key));
+        assert_true(str_eq(key, STR("secret")));
+    }
+    struct http_headers none = {0};
+    assert_true(fake_request_key(arena, STR("/v1beta/models?key=secret"), &none, &key));
+    assert_false(fake_request_key(arena, STR("/v1beta/models"), &none, &key));
+    http_headers_add(&none, arena, STR("Authorization"), STR("Basic c2VjcmV0"));
+    assert_false(fake_request_key(arena, STR("/"), &none, &key));
+    arena_free(arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chats),
+        cmocka_unit_test(test_files_and_strangers),
+        cmocka_unit_test(test_credentials),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,347 @@
+/* Scripts: the recorded replies are what they claim to be, and every fault falls where it should.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+/* cmocka wants the four above */
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "base/utf8.h"
+#include "script.h"
+#include "wire/sse.h"
+
+struct built {
+    struct arena *arena;
+    struct script script;
+    struct str bytes;
+};
+
+static struct replies *replies; /* read-only for all tests */
+
+static struct built build(enum fake_dialect_name dialect, bool stream, const char *model)
+{
+    struct built built = {.arena = arena_new(64 * 1024 * 1024)};
+    struct behaviour behaviour;
+    struct fake_request request = {.route = FAKE_ROUTE_CHAT,
+                                   .dialect = fake_dialect(dialect),
+                                   .model = str_from_cstr(model),
+                                   .stream = stream,
+                                   .user_text = STR("caf\u00e9 \"quoted\"\n")};
+    assert_true(behaviour_parse(request.model, &behaviour));
+    script_init(&built.script, built.arena, replies, &request, &behaviour);
+    built.bytes = buf_str(&built.script.bytes);
+    return built;
+}
+
+static void done(struct built *built)
+{
+    script_done(&built->script);
+    arena_free(built->arena);
+}
+
+static size_t count_of(struct str text, const char *needle)
+{
+    size_t count = 0, at;
+    struct str wanted = str_from_cstr(needle);
+    while ((at = str_find(text, wanted)) != SIZE_MAX) {
+        count++;
+        text = str_skip(text, at + wanted.len);
+    }
+    return count;
+}
+
+static bool contains(struct str text, const char *needle)
+{
+    return count_of(text, needle) > 0;
+}
+
+/* ---- Recordings --------------------------------------------------------------------------------
+ */
+
+static void check_event(void *user, const struct sse_event *event)
+{
+    size_t *count = user;
+    struct arena *arena = arena_new(1024 * 1024);
+    yyjson_val *root;
+    if (!str_eq(event->data, STR("[DONE]"))) {
+        assert_int_equal(json_read(arena, event->data, &root, NULL), ERR_OK);
+        if (event->type.len) /* Anthropic and Responses: the name is in the data too */
+            assert_true(str_eq(event->type, json_get_str(root, "type")));
+    }
+    arena_free(arena);
+    ++*count;
+}
+
+static size_t check_lines(struct str text)
+{
+    size_t count = 0;
+    while (text.data && text.len) {
+        struct arena *arena = arena_new(1024 * 1024);
+        yyjson_val *root;
+        assert_int_equal(json_read(arena, str_next(&text, '\n'), &root, NULL), ERR_OK);
+        arena_free(arena);
+        count++;
+    }
+    return count;
+}
+
+static size_t check_stream(enum fake_dialect_name dialect, struct str bytes)
+{
+    size_t count = 0;
+    struct sse_parser parser;
+    if (dialect == FAKE_OLLAMA)
+        return check_lines(bytes);
+    sse_parser_init(&parser, 4 * 1024 * 1024, check_event, &count);
+    assert_int_equal(sse_parser_feed(&parser, bytes), ERR_OK);
+    assert_int_equal(parser.data.len, 0); /* nothing pending: the last event has its blank line */
+    sse_parser_done(&parser);
+    return count;
+}
+
+static void test_recordings_are_their_protocol(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"echo",    "count-3", "tools",        "reasoning",
+                                         "unicode", "big",     "burst-100x60", "echo+error-1"};
+    for (int dialect = 0; dialect < FAKE_DIALECT_COUNT; dialect++) {
+        for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+            struct built built = build((enum fake_dialect_name)dialect, true, models[i]);
+            assert_int_equal(built.script.end, SCRIPT_END_WHOLE);
+            assert_true(utf8_valid(built.bytes, NULL));
+            assert_false(contains(built.bytes, "@"));
+            assert_int_equal(check_stream((enum fake_dialect_name)dialect, built.bytes),
+                             built.script.frame_count);
+            done(&built);
+        }
+    }
+}
+
+static void test_whole_answers_are_json(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"echo", "tools",       "reasoning", "401", "429-after-2",
+                                         "503",  "400-context", "429-quota", "500", "429"};
+    for (int dialect = 0; dialect < FAKE_DIALECT_COUNT; dialect++) {
+        for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+            struct built built = build((enum fake_dialect_name)dialect, false, models[i]);
+            assert_int_equal(check_lines(built.bytes), 1);
+            assert_int_equal(built.script.length, built.bytes.len);
+            assert_true(str_starts_with(buf_str(&built.script.head), STR("HTTP/1.1 ")));
+            assert_true(str_ends_with(buf_str(&built.script.head), STR("\r\n")));
+            done(&built);
+        }
+    }
+}
+
+static void test_the_echo_says_it_all(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_ANTHROPIC, false, "echo");
+    assert_true(contains(built.bytes, "You said: caf\u00e9 \\\"quoted\\\"\\n"));
+    done(&built);
+}
+
+static void test_usage_only_when_asked(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OPENAI_CHAT, true, "echo");
+    assert_false(contains(built.bytes, "\"usage\""));
+    done(&built);
+}
+
+static void test_retry_after(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_ANTHROPIC, true, "429-after-7");
+    assert_true(str_starts_with(buf_str(&built.script.head), STR("HTTP/1.1 429 ")));
+    assert_true(contains(buf_str(&built.script.head), "retry-after: 7\r\n"));
+    done(&built);
+    built = build(FAKE_GEMINI, true, "429-after-7");
+    assert_true(contains(built.bytes, "\"retryDelay\":\"7s\""));
+    done(&built);
+}
+
+/* ---- Faults ------------------------------------------------------------------------------------
+ */
+
+static size_t content_frames(const struct script *script)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < script->frame_count; i++)
+        count += script->frames[i].is_content;
+    return count;
+}
+
+static void test_endings_by_count(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        enum script_end end;
+    } rows[] = {{"cut-3", SCRIPT_END_CUT},
+                {"reset-3", SCRIPT_END_RESET},
+                {"stall-3", SCRIPT_END_STALL},
+                {"error-3", SCRIPT_END_WHOLE}};
+    for (int dialect = 0; dialect < FAKE_DIALECT_COUNT; dialect++) {
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            struct built built = build((enum fake_dialect_name)dialect, true, rows[i].model);
+            assert_int_equal(built.script.end, rows[i].end);
+            assert_int_equal(content_frames(&built.script), 3);
+            assert_true(contains(built.bytes, "\"3 \""));
+            assert_int_equal(contains(built.bytes, "error"),
+                             rows[i].end == SCRIPT_END_WHOLE || dialect == FAKE_OPENAI_RESPONSES);
+            done(&built);
+        }
+    }
+    struct built built = build(FAKE_ANTHROPIC, true, "tools+cut-2");
+    assert_int_equal(built.script.frame_count, 2);
+    done(&built);
+}
+
+static void test_cut_at_every_byte(void **state)
+{
+    (void)state;
+    struct built whole = build(FAKE_OPENAI_CHAT, true, "count-2");
+    for (size_t at = 0; at < whole.bytes.len; at++) {
+        char model[64];
+        snprintf(model, sizeof model, "count-2+cut-byte-%zu", at);
+        struct built built = build(FAKE_OPENAI_CHAT, true, model);
+        size_t sum = 0;
+        for (size_t i = 0; i < built.script.frame_count; i++)
+            sum += built.script.frames[i].len;
+        assert_int_equal(sum, at);
+        assert_int_equal(built.bytes.len, at);
+        assert_int_equal(built.script.end, SCRIPT_END_CUT);
+        done(&built);
+    }
+    done(&whole);
+}
+
+static void test_missing_ends(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OPENAI_CHAT, true, "no-sentinel");
+    assert_true(contains(built.bytes, "\"finish_reason\":\"stop\""));
+    assert_false(contains(built.bytes, "[DONE]"));
+    done(&built);
+    built = build(FAKE_OPENAI_CHAT, true, "no-finish");
+    assert_false(contains(built.bytes, "\"finish_reason\":\"stop\""));
+    assert_int_equal(content_frames(&built.script), 20);
+    done(&built);
+    built = build(FAKE_ANTHROPIC, true, "no-sentinel");
+    assert_true(contains(built.bytes, "message_delta"));
+    assert_false(contains(built.bytes, "message_stop"));
+    done(&built);
+}
+
+static void test_malformed(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OLLAMA, true, "count-3+malformed-2");
+    struct arena *arena = arena_new(65536);
+    struct str rest = built.bytes;
+    yyjson_val *root;
+    for (int line = 1; line <= 4; line++) {
+        enum err code = json_read(arena, str_next(&rest, '\n'), &root, NULL);
+        assert_int_equal(code, line == 2 ? ERR_INVALID : ERR_OK);
+    }
+    arena_free(arena);
+    done(&built);
+}
+
+static void test_bytes_apart(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OPENAI_CHAT, true, "unicode-split");
+    assert_int_equal(built.script.frame_count, built.bytes.len);
+    assert_int_equal(check_stream(FAKE_OPENAI_CHAT, built.bytes), 12);
+    done(&built);
+    built = build(FAKE_GEMINI, true, "echo+crlf");
+    assert_int_equal(count_of(built.bytes, "\n"), count_of(built.bytes, "\r\n"));
+    check_stream(FAKE_GEMINI, built.bytes);
+    done(&built);
+}
+
+static void test_without_end(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OPENAI_CHAT, true, "endless");
+    assert_int_equal(built.script.end, SCRIPT_END_REPEAT);
+    assert_int_equal(check_stream(FAKE_OPENAI_CHAT, built.script.repeat), 1);
+    done(&built);
+    built = build(FAKE_ANTHROPIC, true, "huge-line");
+    assert_int_equal(built.script.end, SCRIPT_END_REPEAT);
+    assert_true(str_ends_with(built.bytes, STR("\"text\":\"")));
+    assert_false(contains(built.script.repeat, "\n"));
+    done(&built);
+    built = build(FAKE_OPENAI_CHAT, true, "pings-5");
+    assert_true(str_eq(built.script.repeat, STR(": keep-alive\n\n")));
+    assert_int_equal(built.script.repeat_ms, 5);
+    done(&built);
+}
+
+static void test_other_answers(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OPENAI_CHAT, true, "garbage");
+    assert_true(contains(buf_str(&built.script.head), "text/html"));
+    done(&built);
+    built = build(FAKE_OPENAI_CHAT, true, "echo+json-instead-of-stream");
+    assert_true(contains(buf_str(&built.script.head), "application/json"));
+    assert_int_equal(check_lines(built.bytes), 1);
+    done(&built);
+    built = build(FAKE_OPENAI_CHAT, true, "silent");
+    assert_int_equal(built.script.end, SCRIPT_END_STALL);
+    assert_int_equal(built.script.head.len + built.script.frame_count, 0);
+    done(&built);
+    built = build(FAKE_OPENAI_CHAT, false, "cut-3");
+    assert_int_equal(built.script.length, 2 * built.bytes.len + built.script.length % 2);
+    assert_int_equal(built.script.end, SCRIPT_END_CUT);
+    done(&built);
+}
+
+static int load(void **state)
+{
+    (void)state;
+    return replies_load(LAB_REPLIES, &replies, NULL) == ERR_OK ? 0 : -1;
+}
+
+static int unload(void **state)
+{
+    (void)state;
+    replies_free(replies);
+    return 0;
+}
+
+static void test_no_such_folder(void **state)
+{
+    (void)state;
+    struct replies *none = NULL;
+    struct error error = {0};
+    assert_int_equal(replies_load("/nonexistent", &none, &error), ERR_NOT_FOUND);
+    assert_null(none);
+    assert_non_null(error.message[0] ? error.message : NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_recordings_are_their_protocol),
+        cmocka_unit_test(test_whole_answers_are_json),
+        cmocka_unit_test(test_the_echo_says_it_all),
+        cmocka_unit_test(test_usage_only_when_asked),
+        cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_endings_by_count),
+        cmocka_unit_test(test_cut_at_every_byte),
+        cmocka_unit_test(test_missing_ends),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_bytes_apart),
+        cmocka_unit_test(test_without_end),
+        cmocka_unit_test(test_other_answers),
+        cmocka_unit_test(test_no_such_folder),
+    };
+    return cmocka_run_group_tests(tests, load, unload);
+}
