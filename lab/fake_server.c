@@ -246,14 +246,20 @@ static void choose_script(struct connection *connection, const struct fake_reque
         script_init(&connection->script, connection->arena, replies, request, &behaviour);
 }
 
+static bool is_head(const struct connection *connection)
+{
+    return str_eq(raw_http_method(&connection->http), STR("HEAD"));
+}
+
 static void answer_provider(struct connection *connection, struct str target)
 {
     struct fake_server *server = connection->server;
     struct raw_http *http = &connection->http;
     struct fake_request request;
     struct str key;
-    fake_request_read(connection->arena, raw_http_method(http), target, &http->headers,
-                      buf_str(&http->body), &request);
+    struct str method = is_head(connection) ? STR("GET") : raw_http_method(http);
+    fake_request_read(connection->arena, method, target, &http->headers, buf_str(&http->body),
+                      &request);
     bool has_key = fake_request_key(connection->arena, target, &http->headers, &key);
     bool key_is_wrong = server->options.key.len && !str_eq(key, server->options.key);
     if (!server->options.quiet)
@@ -310,6 +316,8 @@ static void answer(struct connection *connection)
     connection->sent_bytes = 0;
     if (!answer_lab(connection, target))
         answer_provider(connection, target);
+    if (is_head(connection))
+        connection->script.frame_count = 0;
     connection->state = STATE_WAITING;
     if (connection->script.delay_ms)
         step_later(connection, connection->script.delay_ms);

@@ -41,6 +41,13 @@ static int on_value_complete(llhttp_t *parser)
     return arena_exceeded(http->arena) ? -1 : 0;
 }
 
+static int on_headers_complete(llhttp_t *parser)
+{
+    if (parser->type == HTTP_REQUEST)
+        parser->upgrade = 0; /* an offer nobody takes: what follows is HTTP */
+    return 0;
+}
+
 static int on_body(llhttp_t *parser, const char *data, size_t len)
 {
     struct raw_http *http = parser->data;
@@ -62,6 +69,7 @@ static const llhttp_settings_t settings = {
     .on_header_field = on_name,
     .on_header_value = on_value,
     .on_header_value_complete = on_value_complete,
+    .on_headers_complete = on_headers_complete,
     .on_body = on_body,
     .on_message_complete = on_complete,
 };

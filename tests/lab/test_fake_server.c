@@ -110,9 +110,11 @@ static void test_requests_sent_ahead(void **state)
     struct fixture fixture;
     init(&fixture, NULL);
     say(&fixture, STR("GET /_last_body HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"
+                      "HEAD /api/tags HTTP/1.1\r\nHost: h\r\n\r\n"
                       "GET /nowhere HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
     EXPECT_END(&fixture);
     assert_true(got(&fixture, "Ollama is running"));
+    assert_false(got(&fixture, "latest"));
     assert_true(got(&fixture, "HTTP/1.1 404 "));
     done(&fixture);
 }

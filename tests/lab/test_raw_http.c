@@ -19,6 +19,7 @@ static struct str feed_message(struct raw_http *http, struct str bytes, size_t p
     while (!http->complete && bytes.len) {
         size_t used = raw_http_feed(http, str_slice(bytes, 0, piece));
         assert_int_not_equal(used, SIZE_MAX);
+        assert_int_not_equal(used, 0);
         bytes = str_skip(bytes, used);
     }
     assert_true(http->complete);
@@ -46,6 +47,21 @@ static void test_two_requests_cut_anywhere(void **state)
         assert_false(raw_http_keep_alive(&http));
         raw_http_done(&http);
     }
+}
+
+static void test_an_offered_upgrade_is_ignored(void **state)
+{
+    (void)state;
+    struct raw_http http;
+    struct str both =
+        STR("GET /a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+            "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+    raw_http_init(&http, RAW_HTTP_REQUESTS, true, NULL, NULL);
+    struct str rest = feed_message(&http, both, 1000);
+    raw_http_next(&http);
+    feed_message(&http, rest, 1000);
+    assert_true(str_eq(buf_str(&http.target), STR("/b")));
+    raw_http_done(&http);
 }
 
 static void count_bytes(void *user, struct str data)
@@ -99,6 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_requests_cut_anywhere),
+        cmocka_unit_test(test_an_offered_upgrade_is_ignored),
         cmocka_unit_test(test_responses),
         cmocka_unit_test(test_an_upgrade_leaves_the_rest),
         cmocka_unit_test(test_what_is_not_http),
