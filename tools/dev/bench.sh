@@ -9,11 +9,14 @@ dev_bench() {
         esac
     done
     setup build bench
-    configure release --buildtype=release "-Dwerror=false"
-    say "building for release"
-    ninja -C build/release lab/fake-provider lab/parley-load >/dev/null || die "the lab does not build"
-    if ninja -C build/release -t query src/app/parley >/dev/null 2>&1; then
-        ninja -C build/release src/app/parley >/dev/null || die "parley does not build"
+    local folder=release web=()
+    if [ ! -d web/dist ]; then
+        say "no web/dist: measuring without the embedded web app"
+        folder=bench web=(-Dweb=false)
     fi
-    BENCH_BUILD=$PWD/build/release bash bench/run "$@"
+    configure "$folder" --buildtype=release "$(werror)" "${web[@]}"
+    say "building for release"
+    ninja -C "build/$folder" lab/fake-provider lab/parley-load src/app/parley >"build/$folder/bench.log" ||
+        { tail -n 40 "build/$folder/bench.log" >&2; die "it does not build"; }
+    BENCH_BUILD=$PWD/build/$folder bash bench/run "$@"
 }
