@@ -248,14 +248,15 @@ static void members_of_a_group(void **state)
     assert_int_equal(
         config_set(config, CONFIG_STORED, STR("providers.gone.kind"), STR_NONE, STR_NONE, NULL),
         ERR_OK);
-    static const char *const expected[] = {"a", "b"};
+    set(config, CONFIG_STORED, "providers.gone.enabled", "true"); /* and back by another key */
+    static const char *const expected[] = {"a", "b", "gone"};
     size_t count = 0;
     position = 0;
     while (config_next_member(config, "providers", &position, &member)) {
-        assert_true(count < 2 && str_eq(member, str_from_cstr(expected[count])));
+        assert_true(count < 3 && str_eq(member, str_from_cstr(expected[count])));
         count++;
     }
-    assert_int_equal(count, 2);
+    assert_int_equal(count, 3);
     position = 0;
     assert_false(config_next_member(config, "provider", &position, &member));
     position = 0;

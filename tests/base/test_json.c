@@ -485,6 +485,29 @@ static void escapes(void **state)
     buf_done(&out);
 }
 
+/* Eight bytes are looked at together: each byte at each place in two of them. */
+static void every_byte_is_escaped_at_every_place(void **state)
+{
+    (void)state;
+    struct buf out, alone;
+    buf_init(&out, 1000);
+    buf_init(&alone, 1000);
+    for (int byte = 0; byte < 256; byte++)
+        for (size_t at = 0; at < 17; at++) {
+            char text[17];
+            buf_clear(&out);
+            buf_clear(&alone);
+            memset(text, 'a', sizeof text);
+            text[at] = (char)byte;
+            json_escape(&out, STR_FROM(text, sizeof text));
+            json_escape(&alone, STR_FROM(text + at, 1));
+            assert_int_equal(out.len, sizeof text - 1 + alone.len);
+            assert_memory_equal(out.data + at, alone.data, alone.len);
+        }
+    buf_done(&out);
+    buf_done(&alone);
+}
+
 static void any_bytes_become_a_string_that_reads_back(void **state)
 {
     (void)state;
@@ -624,6 +647,7 @@ int main(void)
         cmocka_unit_test(integers_and_their_limits),
         cmocka_unit_test(writes_all_kinds),
         cmocka_unit_test(escapes),
+        cmocka_unit_test(every_byte_is_escaped_at_every_place),
         cmocka_unit_test(any_bytes_become_a_string_that_reads_back),
         cmocka_unit_test(doubles_round_trip_in_shortest_form),
         cmocka_unit_test(what_does_not_fit_is_told),

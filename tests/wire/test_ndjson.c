@@ -25,7 +25,7 @@ static void note(void *user, struct str line)
 static enum err feed_copy(struct ndjson_parser *parser, struct str bytes)
 {
     struct buf piece; /* of its own, so that reading over its end is noticed */
-    buf_init(&piece, 10000);
+    buf_init(&piece, bytes.len);
     buf_append(&piece, bytes);
     enum err code = ndjson_parser_feed(parser, buf_str(&piece));
     buf_done(&piece);

@@ -41,7 +41,7 @@ static enum err run(struct str stream, const size_t *cuts, bool at_end, struct b
     sse_parser_init(&parser, EVENT_BYTES_MAX, note, script);
     for (size_t from = 0; code == ERR_OK && from < stream.len; from = *cuts++) {
         struct buf piece;
-        buf_init(&piece, stream.len);
+        buf_init(&piece, *cuts - from); /* not one byte more */
         buf_append(&piece, str_slice(stream, from, *cuts - from));
         code = sse_parser_feed(&parser, buf_str(&piece));
         buf_done(&piece);
