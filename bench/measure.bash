@@ -107,10 +107,12 @@ check_events() { # STREAMS
 
 # ---- Memory -----------------------------------------------------------------------------------
 
-# hold LOG KIND ARGUMENT...: load in the background until it says that all is open
+# hold LOG KIND ARGUMENT...: load in the background until it says that all is open. False, with a word, when it
+# does not: that measure is left out, the others stay.
 hold() {
     local log=$1 tries
     shift
+    : >"$log" # the last one's words must not be taken for this one's
     on_load_core timeout 180 "$build/lab/parley-load" "$@" >"$log" 2>&1 &
     load_pid=$!
     for tries in {1..600}; do
@@ -118,7 +120,10 @@ hold() {
         sleep 0.1
     done
     sleep 1 # what was needed for opening is given back
-    kill -0 "$load_pid" 2>/dev/null || fail "load ended early: $(cat "$log")"
+    kill -0 "$load_pid" 2>/dev/null && grep -q '"ready"\|"failed":0' "$log" && return 0
+    say "left out: not all that should be held was opened: $(cat "$log")"
+    release
+    return 1
 }
 
 release() {
@@ -137,7 +142,7 @@ measure_stream_memory() { # WAY SERVER
     prepare "$2" "$1" stall-1 true
     before=$(memory_kib "$(server_pid "$2")" Private_Dirty)
     hold "$work/hold.log" streams --url "$url" --body "$body_path" --bearer "${parley_key:-sk-bench}" \
-        --connections "$held_streams" --hold --marker '1 ' --patience 170
+        --connections "$held_streams" --hold --marker '1 ' --patience 170 || return 0
     note_growth "stream-memory-$1" "$2" "$before" "$held_streams" 4
     release
 }
@@ -147,9 +152,7 @@ measure_socket_memory() { # MEASURE SCHEME COUNT [ARGUMENT...]
     shift 3
     before=$(memory_kib "$parley_pid" Private_Dirty)
     hold "$work/hold.log" sockets --url "$scheme://127.0.0.1:$parley_port/api/v1/ws" \
-        --bearer "$parley_key" --connections "$count" "$@"
-    [ "$(field "$(cat "$work/hold.log")" open)" -eq "$count" ] ||
-        fail "not all sockets opened: $(cat "$work/hold.log")"
+        --bearer "$parley_key" --connections "$count" "$@" || return 0
     note_growth "$measure" parley "$before" "$count" 0
     release
 }
