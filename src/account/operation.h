@@ -3,10 +3,10 @@
 
 #include <sodium.h>
 
-#include "account/key_memo.h"
 #include "account/directory.h"
 #include "account/hasher.h"
 #include "account/key.h"
+#include "account/key_memo.h"
 #include "account/throttle.h"
 
 enum { SETUP_TOKEN_LENGTH = 32, SESSION_TOKEN_LENGTH = 43, ACCOUNT_PASSWORD_BYTES_MAX = 1024 };

@@ -15,8 +15,8 @@ struct llm_call_request {
     /* When not STR_NONE: the body to send instead of encoding `request` (same dialect in and out;
      * the caller has put in the model). Borrowed likewise. */
     struct str raw_body;
-    struct llm_losses *losses;    /* what encoding lost is noted here; may be NULL */
-    size_t body_bytes_hint;       /* about how large the body will be; 0: unknown */
+    struct llm_losses *losses; /* what encoding lost is noted here; may be NULL */
+    size_t body_bytes_hint;    /* about how large the body will be; 0: unknown */
 };
 
 /* What the caller hears: START, ..., FINISH or ERROR, then END, as in llm_event_kind; END is the

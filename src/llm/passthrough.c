@@ -61,7 +61,7 @@ static bool is_model_key(struct str key)
     static const char wanted[] = "model";
     size_t matched = 0;
     for (size_t at = 0; at < key.len; matched++) {
-        int c = key.data[at++];
+        int c = (unsigned char)key.data[at++];
         if (c == '\\' && at + 5 <= key.len && key.data[at] == 'u') {
             c = 0;
             for (size_t i = 1; i <= 4; i++)

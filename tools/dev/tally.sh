@@ -53,7 +53,8 @@ must() {
 }
 
 # suite NAME COUNTER COMMAND...: runs the command, which prints its results; COUNTER reads that
-# output and prints "PASSED FAILED SKIPPED". A command that fails with nothing failed counts as one.
+# output and prints "PASSED FAILED SKIPPED". A command that fails with nothing failed counts as one
+# (but Meson takes cmocka's way of saying "skipped" for a failure).
 suite() {
     local name=$1 counter=$2 output started=$SECONDS passed failed skipped
     shift 2
@@ -65,7 +66,7 @@ suite() {
     # shellcheck disable=SC2086 # the counter may have an argument
     read -r passed failed skipped < <($counter <"$output")
     rm -f "$output"
-    if [ "$STATUS" -ne 0 ] && [ "$failed" -eq 0 ]; then
+    if [ "$STATUS" -ne 0 ] && [ $((failed + skipped)) -eq 0 ]; then
         echo "    '$name' ended with status $STATUS"
         failed=1
     elif [ $((passed + failed + skipped)) -eq 0 ]; then
