@@ -18,6 +18,6 @@ struct fake_server_options {
 
 struct fake_server *fake_server_new(struct loop *loop, const struct fake_server_options *options);
 /* Takes over an accepted socket. A listener_accept_fn. */
-void fake_server_accept(void *server, int fd);
+void fake_server_accept(void *user, int fd);
 /* Resets every connection. */
 void fake_server_free(struct fake_server *server);

@@ -83,10 +83,10 @@ static void on_body(void *user, struct str data)
 }
 
 void load_client_init(struct load_client *client, struct loop *loop,
-                      const struct load_target *target, const struct load_client_events *told,
+                      const struct load_target *target, const struct load_client_events *events,
                       void *user)
 {
-    *client = (struct load_client){.loop = loop, .target = target, .events = told, .user = user};
+    *client = (struct load_client){.loop = loop, .target = target, .events = events, .user = user};
 }
 
 void load_client_done(struct load_client *client)

@@ -48,7 +48,7 @@ static int on_headers_complete(llhttp_t *parser)
     return 0;
 }
 
-static int on_body(llhttp_t *parser, const char *data, size_t len)
+static int on_body_bytes(llhttp_t *parser, const char *data, size_t len)
 {
     struct raw_http *http = parser->data;
     if (!http->on_body)
@@ -70,14 +70,14 @@ static const llhttp_settings_t settings = {
     .on_header_value = on_value,
     .on_header_value_complete = on_value_complete,
     .on_headers_complete = on_headers_complete,
-    .on_body = on_body,
+    .on_body = on_body_bytes,
     .on_message_complete = on_complete,
 };
 
 void raw_http_init(struct raw_http *http, enum raw_http_kind kind, bool keep_headers,
-                   void (*take_body)(void *user, struct str data), void *user)
+                   void (*on_body)(void *user, struct str data), void *user)
 {
-    *http = (struct raw_http){.keep_headers = keep_headers, .on_body = take_body, .user = user};
+    *http = (struct raw_http){.keep_headers = keep_headers, .on_body = on_body, .user = user};
     llhttp_init(&http->parser, kind == RAW_HTTP_REQUESTS ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
     http->parser.data = http;
     if (keep_headers)
