@@ -73,7 +73,7 @@ static void on_close(void *user, enum err code, const char *detail)
     fail(client, detail);
 }
 
-static const struct stream_events events = {NULL, on_data, on_end, NULL, on_close};
+static const struct stream_events transport_events = {NULL, on_data, on_end, NULL, on_close};
 
 static void on_body(void *user, struct str data)
 {
@@ -107,7 +107,7 @@ void load_client_send(struct load_client *client, struct str request)
         raw_http_init(&client->http, RAW_HTTP_RESPONSES, false, on_body, client);
         client->stream = stream_connect(client->loop, (const void *)&client->target->address,
                                         sizeof client->target->address, client->target->tls,
-                                        client->target->server_name, &events, client, &error);
+                                        client->target->server_name, &transport_events, client, &error);
         if (!client->stream) {
             fail(client, error_message(&error));
             return;
