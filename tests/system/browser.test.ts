@@ -32,7 +32,7 @@ let pages: Pages;
 before(async () => {
   pages = await Pages.launch();
 });
-after(() => pages.close());
+after(() => pages?.close());
 
 /** After every test: nothing was fetched from elsewhere, nothing was refused by the page's own
  *  policy, nothing was reported on the console but what the test knows of. */
@@ -497,6 +497,29 @@ describe("with a provider whose models say anything", () => {
     await page.getByRole("heading", { name: "A rather large picture" }).waitFor();
   });
 
+  test("the first load is small, and the second is nothing but the page", async (test) => {
+    const fresh = await pages.context(parley.origin);
+    await fresh.addCookies(await context.cookies());
+    const first = await fresh.newPage();
+    const load = async () => {
+      await first.goto("/");
+      await composer(first).waitFor();
+      return first.evaluate(() => {
+        const entries = performance.getEntries().filter((entry) => entry instanceof PerformanceResourceTiming);
+        const files = entries.filter((entry) => !entry.name.includes("/api/"));
+        const bytes = files.reduce((sum, entry) => sum + entry.transferSize, 0);
+        return { bytes, milliseconds: Math.round(performance.now()) };
+      });
+    };
+    const cold = await load();
+    const warm = await load();
+    test.diagnostic(`first load ${cold.bytes} bytes, usable after ${cold.milliseconds} ms`);
+    test.diagnostic(`second load ${warm.bytes} bytes, usable after ${warm.milliseconds} ms`);
+    assert.ok(cold.bytes > 10_000 && cold.bytes < 150_000);
+    assert.ok(warm.bytes < 2_000);
+    await fresh.close();
+  });
+
   test("settings: sources are shown, what is decided elsewhere cannot be changed", async () => {
     await button(page, "Settings").click();
     await page.getByText(/^Decided when Parley starts/).click();
@@ -526,7 +549,7 @@ describe("with a provider whose models say anything", () => {
   test("an administrator adds a provider, and removes it", async () => {
     await button(page, "Add a provider").click();
     const form = page.getByRole("form", { name: "New provider" });
-    await form.getByLabel("Kind").selectOption("Another that speaks OpenAI's protocol");
+    await form.getByLabel("Kind").selectOption("OpenAI-compatible");
     await form.getByLabel("Address").fill(provider.address);
     await form.getByLabel("Name here").fill("second");
     await picture(page, "new-provider");
@@ -536,6 +559,7 @@ describe("with a provider whose models say anything", () => {
     await row.getByText("5 models").waitFor();
     await button(page, "Remove second").click();
     await row.waitFor({ state: "hidden" });
+    assert.equal(await page.locator('[data-testid^="setting-providers.second"]').count(), 0, "nothing of it is left");
   });
 
   test("a key made in the settings works with curl, and not after it was revoked", async () => {

@@ -23,7 +23,7 @@ export const PROVIDER_KINDS: readonly ProviderKind[] = [
   { kind: "azure", label: "Azure OpenAI", needsKey: true, address: "" },
   { kind: "ollama", label: "Ollama", needsKey: false, address: "http://127.0.0.1:11434" },
   { kind: "vllm", label: "vLLM", needsKey: false, address: "http://127.0.0.1:8000/v1" },
-  { kind: "openai-compatible", label: "Another that speaks OpenAI's protocol", needsKey: false, address: "" },
+  { kind: "openai-compatible", label: "OpenAI-compatible", needsKey: false, address: "" },
 ];
 
 export interface NewProvider {

@@ -54,6 +54,7 @@ function ProviderRow({ provider }: { provider: Provider }) {
     await loadModels();
   };
   const models = count === 1 ? "1 model" : `${count} models`;
+  const origin = address === "" ? "built in" : SOURCE[source] ?? source;
   return (
     <li class="row" data-testid={`provider-${name}`} data-status={status}>
       <div class="row-main">
@@ -62,7 +63,7 @@ function ProviderRow({ provider }: { provider: Provider }) {
           <span class={`badge is-${status}`}>{STATUS[status]}</span>
         </div>
         {message !== "" && <div class="row-message">{message}</div>}
-        <div class="row-detail">{[address, models, SOURCE[source] ?? source].filter(Boolean).join(" · ")}</div>
+        <div class="row-detail">{[address, models, origin].filter(Boolean).join(" · ")}</div>
       </div>
       <div class="button-pair">
         {isAdmin.value && source === "stored" && settings.value !== null && (
@@ -146,7 +147,7 @@ function NewProviderForm({ onDone }: { onDone: () => void }) {
         onInput={setApiKey}
         hint={needsKey ? "It is kept encrypted, and never shown again." : "Only if it wants one."}
       />
-      <Field label="Name here" required pattern="[a-z0-9_\-]+" value={name} onInput={setName} hint="Small letters, digits and dashes. Models are listed below it." />
+      <Field label="Name here" required pattern="[a-z0-9_\-]+" value={name} onInput={setName} hint="Small letters, digits, dashes. The names of its models begin with it." />
       {problem && <ProblemNote problem={problem} />}
       <div class="button-pair">
         <button type="button" class="button" onClick={onDone}>
