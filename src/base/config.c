@@ -334,14 +334,6 @@ bool config_get_bool(const struct config *config, const char *name)
     return truth;
 }
 
-bool config_next(const struct config *config, size_t *position, struct config_value *ret_value)
-{
-    if (*position >= config->count)
-        return false;
-    fill_value(&config->entries[(*position)++], ret_value);
-    return true;
-}
-
 /* The word in place of `*` when `entry` is below `group`, else STR_NONE. */
 static struct str member_of(const struct entry *entry, struct str group)
 {
@@ -358,6 +350,19 @@ static bool has_text(const struct entry *entry)
     for (int source = CONFIG_STORED; source < CONFIG_SOURCE_COUNT; source++)
         if (entry->text[source].data)
             return true;
+    return false;
+}
+
+bool config_next(const struct config *config, size_t *position, struct config_value *ret_value)
+{
+    for (; *position < config->count; (*position)++) {
+        const struct entry *entry = &config->entries[*position];
+        if (strchr(entry->key->name, '*') && !has_text(entry))
+            continue; /* it was set once: the name is not in use any more */
+        fill_value(entry, ret_value);
+        (*position)++;
+        return true;
+    }
     return false;
 }
 
