@@ -10,7 +10,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from "playwright-core";
 
-const BINARY = process.env["PARLEY"] ?? join(import.meta.dirname, "../../build/dev/src/app/parley");
+const BUILD = process.env["PARLEY_BUILD"] ?? join(import.meta.dirname, "../../build/dev");
+const BINARY = process.env["PARLEY_BINARY"] ?? join(BUILD, "src/app/parley");
 const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 const START_MS = 10_000;
 
