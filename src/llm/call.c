@@ -1,14 +1,14 @@
 /* Call: one attempt at one provider.
  *
- *   start_http --> WAITING --on_headers--> STREAMING (2xx, frames)  --decoder's END--> DRAINING
+ *   start_http --> WAITING --on_headers--> STREAMING (2xx, frames)  --decoder's END--> ended
  *                     |                \-> WHOLE (2xx, one body)     --on_done--------> ended
  *                     |                \-> FAILING (not 2xx)         --on_done--------> ended
- *                     \--on_error, timer_fired------------------------------------------> ended
+ *                     \--on_error, silence_fired----------------------------------------> ended
  *
- * STREAMING, WHOLE and FAILING end by on_done, on_error, or timer_fired. DRAINING belongs to
- * nobody: the caller has had END; what is left of the body is read (for a second at most) so that
- * the connection can be used again. An in-process call is driven by timers instead (call_eliza.c).
- */
+ * STREAMING, WHOLE and FAILING end by on_done, on_error, or silence_fired too. When the decoder
+ * says END before the body does, the rest is left to the HTTP client to drain (for a second at
+ * most), so that the connection can be used again. An in-process call is driven by timers instead
+ * (call_eliza.c). */
 #include "llm/call.h"
 
 #include <stdio.h>
@@ -29,7 +29,7 @@ enum {
     DRAIN_MS = 1000
 };
 
-enum state { STATE_WAITING, STATE_STREAMING, STATE_WHOLE, STATE_FAILING, STATE_DRAINING };
+enum state { STATE_WAITING, STATE_STREAMING, STATE_WHOLE, STATE_FAILING };
 
 struct http_attempt {
     struct llm_call call; /* first */
@@ -162,7 +162,7 @@ void llm_call_cancel(struct llm_call *call, struct llm_usage *ret_usage)
 void llm_call_pause(struct llm_call *call)
 {
     if (call->ended)
-        return; /* what is left is drained at full speed */
+        return;
     call->paused = true;
     call->ops->pause(call, true);
 }
@@ -195,25 +195,15 @@ static void attempt_free(struct http_attempt *attempt)
     arena_free(attempt->arena); /* the attempt itself is in it */
 }
 
-static void drain_fired(void *user)
-{
-    attempt_free(user);
-}
-
 /* The caller has heard END, or has cancelled. */
 static void attempt_finish(struct llm_call *call)
 {
     struct http_attempt *attempt = (struct http_attempt *)call;
-    bool may_drain =
-        attempt->http && !call->cancelled && !call->failed && attempt->state == STATE_STREAMING;
-    if (!may_drain) {
-        attempt_free(attempt);
-        return;
+    if (attempt->http && !call->cancelled && !call->failed) {
+        http_call_drain(attempt->http, DRAIN_MS);
+        attempt->http = NULL;
     }
-    attempt->state = STATE_DRAINING;
-    if (call->paused)
-        http_call_resume(attempt->http);
-    loop_timer_set(call->loop, &call->silence, DRAIN_MS, drain_fired, attempt);
+    attempt_free(attempt);
 }
 
 static void attempt_pause(struct llm_call *call, bool paused)
@@ -331,8 +321,6 @@ static void on_body(void *user, struct str data)
 {
     struct http_attempt *attempt = user;
     struct llm_call *call = &attempt->call;
-    if (attempt->state == STATE_DRAINING)
-        return;
     call->emitting++;
     if (attempt->raw && call->events.on_raw)
         call->events.on_raw(call->user, attempt->content_type, data);
@@ -383,10 +371,6 @@ static void on_done(void *user)
 {
     struct http_attempt *attempt = user;
     attempt->http = NULL;
-    if (attempt->state == STATE_DRAINING) {
-        attempt_free(attempt);
-        return;
-    }
     attempt->call.emitting++;
     if (attempt->state == STATE_STREAMING)
         end_streaming(attempt);
@@ -402,10 +386,6 @@ static void on_error(void *user, const struct error *error)
 {
     struct http_attempt *attempt = user;
     attempt->http = NULL;
-    if (attempt->state == STATE_DRAINING) {
-        attempt_free(attempt);
-        return;
-    }
     fail_with(attempt, error->code == ERR_TOO_BIG ? ERR_SERVER : error->code, error_message(error));
 }
 

@@ -35,6 +35,7 @@ enum {
 enum call_state { CALL_CONNECTING, CALL_WAITING, CALL_BODY, CALL_ENDED };
 
 struct http_call {
+    struct list link; /* among those that drain */
     struct http_client *client;
     struct http_origin *origin;
     struct http_call_events events;
@@ -108,6 +109,7 @@ static void end(struct http_call *call, enum connection_end connection_end)
 {
     struct loop *loop = call->client->loop;
     call->state = CALL_ENDED;
+    list_remove(&call->link);
     loop_timer_cancel(loop, &call->headers_timer);
     loop_timer_cancel(loop, &call->total_timer);
     loop_task_cancel(&call->sent_task);
@@ -465,6 +467,57 @@ static void begin_connect(struct http_call *call)
 }
 
 /* ---- Starting ------------------------------------------------------------------------------- */
+
+/* ---- Draining: the owner is gone, the answer has not ended ---------------------------------- */
+
+static void ignore_headers(void *user, int status, const struct http_headers *headers)
+{
+    (void)user, (void)status, (void)headers;
+}
+
+static void ignore_body(void *user, struct str data)
+{
+    (void)user, (void)data;
+}
+
+static void ignore_done(void *user)
+{
+    (void)user;
+}
+
+static void ignore_error(void *user, const struct error *error)
+{
+    (void)user, (void)error;
+}
+
+static void on_drain_late(void *user)
+{
+    http_call_cancel(user);
+}
+
+void http_call_drain(struct http_call *call, uint64_t limit_ms)
+{
+    static const struct http_call_events ignore = {ignore_headers, ignore_body, ignore_done,
+                                                   ignore_error};
+    if (call->state == CALL_ENDED)
+        return;
+    note_sent(call);
+    if (!call->answered || !call->timing.request_sent) {
+        http_call_cancel(call); /* the body of the request would still be needed */
+        return;
+    }
+    call->events = ignore;
+    call->user = NULL;
+    list_append(&call->client->draining, &call->link);
+    loop_timer_set(call->client->loop, &call->total_timer, limit_ms, on_drain_late, call);
+    http_call_resume(call);
+}
+
+void http_call_end_draining(struct http_client *client)
+{
+    LIST_EACH(&client->draining, link)
+    http_call_cancel(LIST_ENTRY(link, struct http_call, link));
+}
 
 /* A call with its head written; the origin becomes the call's. */
 static struct http_call *call_make(struct http_client *client, struct http_origin *origin,

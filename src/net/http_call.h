@@ -18,6 +18,7 @@ struct http_client {
     char *ca_path;           /* or NULL */
     struct buf head;         /* scratch: the head being written */
     size_t call_count;
+    struct list draining; /* struct http_call: nobody's any more */
 };
 
 /* Makes a call and begins it. The origin's reference becomes the call's; the rest as in
@@ -26,3 +27,5 @@ struct http_call *http_call_new(struct http_client *client, struct http_origin *
                                 const struct http_call_request *request,
                                 const struct http_call_target *target,
                                 const struct http_call_events *events, void *user);
+/* Cancels what drains. */
+void http_call_end_draining(struct http_client *client);

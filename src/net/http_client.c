@@ -59,6 +59,7 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
     struct http_client *client = calloc(1, sizeof *client);
     ASSERT(client);
     client->loop = loop;
+    list_init(&client->draining);
     client->resolver = resolver_new(loop, NAMES_LIFETIME_MS);
     client->pool = http_pool_new(
         loop, options->idle_per_origin_max ? options->idle_per_origin_max : IDLE_PER_ORIGIN_DEFAULT,
@@ -75,6 +76,7 @@ void http_client_free(struct http_client *client)
 {
     if (!client)
         return;
+    http_call_end_draining(client);
     ASSERT(client->call_count == 0);
     http_pool_free(client->pool);
     resolver_free(client->resolver);

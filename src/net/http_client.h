@@ -23,7 +23,8 @@ struct http_client_options {
     const char *ca_path;        /* PEM of trusted roots; NULL: the system's */
 };
 
-/* A client on `loop`; options are copied. Free after all its calls have ended. A proxy setting that
+/* A client on `loop`; options are copied. Free after all its calls have ended (those that drain are
+ * ended by it). A proxy setting that
  * is wrong (check with http_proxy_parse) fails the calls it applies to: it is never passed by. */
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options);
 void http_client_free(struct http_client *client);
@@ -76,6 +77,10 @@ MUST_USE enum err http_call_start(struct http_client *client,
 /* Ends it now; nothing is heard after it returns. The connection is closed (that is how a provider
  * learns of it) unless the answer was complete. From inside a callback too. */
 void http_call_cancel(struct http_call *call);
+/* Gives up a call whose owner has heard enough: as a cancel, but what is left of the answer is read
+ * for `limit_ms` at most, so that the connection can be used again. The body of the request is not
+ * borrowed any longer. From inside a callback too. */
+void http_call_drain(struct http_call *call, uint64_t limit_ms);
 /* Back-pressure: stops and restarts on_body, and what comes after it. Headers still come. */
 void http_call_pause(struct http_call *call);
 void http_call_resume(struct http_call *call);
