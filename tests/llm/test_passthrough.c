@@ -1,0 +1,184 @@
+/* Pass-through: the model changes, every other byte stays. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "base/random.h"
+#include "llm/passthrough.h"
+
+static void expect(const char *body, const char *model, const char *wanted)
+{
+    struct buf out;
+    buf_init(&out, 1024 * 1024);
+    passthrough_with_model(str_from_cstr(body), str_from_cstr(model), &out);
+    buf_append_char(&out, '\0');
+    assert_string_equal(out.data, wanted);
+    buf_done(&out);
+}
+
+static void test_the_model_is_replaced(void **state)
+{
+    (void)state;
+    expect("{\"model\":\"a\"}", "b", "{\"model\":\"b\"}");
+    expect("{\"model\":\"a\",\"n\":1}", "b", "{\"model\":\"b\",\"n\":1}");
+    expect("{\"n\":[1,{\"x\":2}],\"model\":\"a\",\"m\":{}}", "b",
+           "{\"n\":[1,{\"x\":2}],\"model\":\"b\",\"m\":{}}");
+    expect("{\"n\":1,\"model\":\"a\"}", "b", "{\"n\":1,\"model\":\"b\"}");
+    expect(" \n{ \"model\" :\t\"a\" , \"n\" : 1 } ", "b", " \n{ \"model\" :\t\"b\" , \"n\" : 1 } ");
+    expect("{\"model\":null }", "b", "{\"model\":\"b\" }");
+    expect("{\"model\":{\"model\":\"x\"},\"n\":0}", "b", "{\"model\":\"b\",\"n\":0}");
+    expect("{\"model\":[\"}\",\"]\"]}", "b", "{\"model\":\"b\"}");
+    expect("{\"model\":12.5e3\n,\"n\":0}", "b", "{\"model\":\"b\"\n,\"n\":0}");
+}
+
+static void test_the_model_is_added(void **state)
+{
+    (void)state;
+    expect("{}", "b", "{\"model\":\"b\"}");
+    expect("{ }", "b", "{\"model\":\"b\" }");
+    expect("{\"n\":1}", "b", "{\"model\":\"b\",\"n\":1}");
+    expect("\t{\n\"n\":1}", "b", "\t{\"model\":\"b\",\n\"n\":1}");
+}
+
+static void test_nested_and_similar_names_stay(void **state)
+{
+    (void)state;
+    expect("{\"a\":{\"model\":\"x\"},\"model\":\"y\",\"l\":[{\"model\":\"z\"}]}", "b",
+           "{\"a\":{\"model\":\"x\"},\"model\":\"b\",\"l\":[{\"model\":\"z\"}]}");
+    expect("{\"models\":1,\"mode\":2,\"Model\":3,\"\":4,\"model \":5,\"model\":6}", "b",
+           "{\"models\":1,\"mode\":2,\"Model\":3,\"\":4,\"model \":5,\"model\":\"b\"}");
+    expect("{\"x\":\"\\\"model\\\":\\\"no\\\"\",\"model\":\"y\"}", "b",
+           "{\"x\":\"\\\"model\\\":\\\"no\\\"\",\"model\":\"b\"}");
+    expect("{\"x\":\"\\\\\",\"model\":\"y\\\\\"}", "b", "{\"x\":\"\\\\\",\"model\":\"b\"}");
+    expect("{\"\\\"model\":1,\"mod\\\\el\":2,\"\\u006dodels\":3}", "b",
+           "{\"model\":\"b\",\"\\\"model\":1,\"mod\\\\el\":2,\"\\u006dodels\":3}");
+}
+
+static void test_nobody_hides_a_second_model(void **state)
+{
+    (void)state;
+    expect("{\"model\":\"a\",\"n\":1,\"model\":\"c\"}", "b",
+           "{\"model\":\"b\",\"n\":1,\"model\":\"b\"}");
+    expect("{\"mod\\u0065l\":\"a\"}", "b", "{\"mod\\u0065l\":\"b\"}");
+    expect("{\"\\u006D\\u006f\\u0064\\u0065\\u006C\":\"a\"}", "b",
+           "{\"\\u006D\\u006f\\u0064\\u0065\\u006C\":\"b\"}");
+    expect("{\"model\":\"a\",\"\\u006dodel\":\"c\"}", "b",
+           "{\"model\":\"b\",\"\\u006dodel\":\"b\"}");
+}
+
+static void test_the_name_is_escaped(void **state)
+{
+    (void)state;
+    expect("{\"model\":\"a\"}", "q\"\\\n", "{\"model\":\"q\\\"\\\\\\n\"}");
+}
+
+/* ---- Property: any object, the model anywhere, any white space
+ * ------------------------------------------------------------------------------- */
+
+static void put_space(struct random *random, struct buf *out)
+{
+    static const char spaces[] = " \t\n\r";
+    while (random_below(random, 3) == 0)
+        buf_append_char(out, spaces[random_below(random, 4)]);
+}
+
+static void put_value(struct random *random, struct buf *out, int depth)
+{
+    static const char *const simple[] = {"1",
+                                         "-2.5e+7",
+                                         "true",
+                                         "null",
+                                         "\"\"",
+                                         "\"a,b}]\"",
+                                         "\"\\\"model\\\":1\"",
+                                         "\"\\\\\"",
+                                         "\"\\u0022,{\"",
+                                         "\"model\"",
+                                         "\"\xc3\xa9\""};
+    uint64_t kind = random_below(random, depth > 3 ? 1 : 3);
+    if (kind == 0) {
+        buf_append(out, str_from_cstr(simple[random_below(random, 11)]));
+        return;
+    }
+    uint64_t count = random_below(random, 4);
+    buf_append_char(out, kind == 1 ? '[' : '{');
+    for (uint64_t i = 0; i < count; i++) {
+        put_space(random, out);
+        if (kind == 2)
+            buf_append(out, i % 2 ? STR("\"k\":") : STR("\"model\" :"));
+        put_value(random, out, depth + 1);
+        put_space(random, out);
+        if (i + 1 < count)
+            buf_append_char(out, ',');
+    }
+    put_space(random, out);
+    buf_append_char(out, kind == 1 ? ']' : '}');
+}
+
+/* An object whose member `at` is the model; the spans around its value are what must stay. */
+static void make_body(struct random *random, struct buf *before, struct buf *value,
+                      struct buf *after)
+{
+    static const char *const keys[] = {"\"a\"", "\"models\"", "\"\\\"model\"", "\"\"", "\"x\\\\\""};
+    uint64_t count = 1 + random_below(random, 5), at = random_below(random, count);
+    put_space(random, before);
+    buf_append_char(before, '{');
+    for (uint64_t i = 0; i < count; i++) {
+        struct buf *out = i <= at ? before : after;
+        put_space(random, out);
+        buf_append(out, i == at ? STR("\"model\"") : str_from_cstr(keys[i]));
+        put_space(random, out);
+        buf_append_char(out, ':');
+        put_space(random, out);
+        put_value(random, i == at ? value : out, 0);
+        out = i < at ? before : after;
+        put_space(random, out);
+        buf_append_char(out, i + 1 < count ? ',' : '}');
+    }
+    put_space(random, after);
+}
+
+static void test_every_other_byte_stays(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3000; seed++) {
+        struct random random;
+        struct buf parts[3], body, wanted, got;
+        struct buf *all[] = {&parts[0], &parts[1], &parts[2], &body, &wanted, &got};
+        struct arena *arena = arena_new(1024 * 1024);
+        yyjson_val *root;
+        for (size_t i = 0; i < 6; i++)
+            buf_init(all[i], 1024 * 1024);
+        random_init(&random, seed);
+        make_body(&random, &parts[0], &parts[1], &parts[2]);
+        for (size_t i = 0; i < 3; i++) {
+            buf_append(&body, buf_str(&parts[i]));
+            buf_append(&wanted, i == 1 ? STR("\"the/model\"") : buf_str(&parts[i]));
+        }
+        assert_int_equal(json_read(arena, buf_str(&body), &root, NULL), ERR_OK);
+        passthrough_with_model(buf_str(&body), STR("the/model"), &got);
+        if (!str_eq(buf_str(&got), buf_str(&wanted)))
+            fail_msg("seed %llu: %.*s", (unsigned long long)seed, STR_ARG(buf_str(&body)));
+        for (size_t i = 0; i < 6; i++)
+            buf_done(all[i]);
+        arena_free(arena);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_model_is_replaced),
+        cmocka_unit_test(test_the_model_is_added),
+        cmocka_unit_test(test_nested_and_similar_names_stay),
+        cmocka_unit_test(test_nobody_hides_a_second_model),
+        cmocka_unit_test(test_the_name_is_escaped),
+        cmocka_unit_test(test_every_other_byte_stays),
+    };
+    return cmocka_run_group_tests_name("llm/passthrough", tests, NULL, NULL);
+}
