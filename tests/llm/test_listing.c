@@ -89,8 +89,6 @@ static void test_what_is_wrong_is_said(void **state)
         {"HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\noops", ERR_SERVER, "oops"},
         {"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", ERR_SERVER, "could not be read"},
         {"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", ERR_NETWORK, ""},
-        {"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n{", ERR_SERVER, ""},
-        {"nonsense\r\n\r\n", ERR_SERVER, ""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct heard_list heard;

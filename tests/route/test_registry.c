@@ -1,0 +1,268 @@
+/* Registry: snapshots, what stays over a new configuration, what asking providers changes, and
+ * readers on other threads meanwhile. */
+#include "../llm/helper_call.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "route/catalog.h"
+
+#define MODELS                                                                                     \
+    "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"data\":[{\"id\":\"a\"},{\"id\":\"b\"}]}"
+#define REFUSED "HTTP/1.1 401 No\r\nContent-Length: 27\r\n\r\n{\"error\":{\"message\":\"bad\"}}"
+
+static struct registry_entry entry_of(struct provider *provider)
+{
+    return (struct registry_entry){.provider = provider, .name = provider->name, .source = "file"};
+}
+
+static void configure(struct registry *registry, struct provider *provider, bool optional,
+                      const char *default_model)
+{
+    struct provider *parley = NULL;
+    assert_int_equal(provider_new(&(struct provider_options){.name = STR("parley")}, &parley, NULL),
+                     ERR_OK);
+    struct registry_entry entries[] = {
+        entry_of(provider),
+        {.name = STR("broken"), .error = STR("no key"), .source = "environment"},
+        entry_of(parley),
+    };
+    entries[0].optional = optional;
+    registry_configure(registry, entries, 3, str_from_cstr(default_model));
+    provider_unref(parley);
+}
+
+static void expect_models(struct registry *registry, const char *wanted)
+{
+    char names[512] = "";
+    const struct catalog *catalog = registry_acquire(registry);
+    for (size_t i = 0; i < catalog->model_count; i++) {
+        size_t at = strlen(names);
+        snprintf(names + at, sizeof names - at, "%.*s ", STR_ARG(catalog->models[i].id));
+    }
+    catalog_unref(catalog);
+    assert_string_equal(names, wanted);
+}
+
+static void expect_status(struct registry *registry, enum catalog_status status,
+                          const char *message)
+{
+    const struct catalog *catalog = registry_acquire(registry);
+    const struct catalog_provider *row = catalog_find_provider(catalog, STR("fake"));
+    assert_int_equal(row->status, status);
+    if (str_find(row->message, str_from_cstr(message)) == SIZE_MAX)
+        fail_msg("%.*s", STR_ARG(row->message));
+    catalog_unref(catalog);
+}
+
+static size_t model_count(struct registry *registry)
+{
+    const struct catalog *catalog = registry_acquire(registry);
+    size_t models = catalog->model_count;
+    catalog_unref(catalog);
+    return models;
+}
+
+static void count(void *user)
+{
+    ++*(int *)user;
+}
+
+static void answer(struct call_fixture *f, const char *text)
+{
+    int fd = call_accept(f);
+    call_send(f, fd, text);
+    close(fd);
+}
+
+static void refresh(struct call_fixture *f, struct registry *registry, const char *text)
+{
+    int done = 0;
+    registry_refresh(registry, f->loop, f->client, STR(""), count, &done);
+    assert_int_equal(done, 0);
+    answer(f, text);
+    TURN_UNTIL(f->loop, done);
+    assert_int_equal(done, 1);
+}
+
+static void test_configuring(void **state)
+{
+    struct call_fixture *f = *state;
+    struct registry *registry = registry_new(NULL);
+    const struct catalog *empty = registry_acquire(registry);
+    assert_int_equal(empty->provider_count + empty->model_count + empty->default_model.len, 0);
+    configure(registry, f->provider, false, "");
+    assert_int_equal(empty->provider_count, 0); /* a snapshot does not change */
+    catalog_unref(empty);
+    const struct catalog *catalog = registry_acquire(registry);
+    assert_int_equal(catalog->provider_count, 3);
+    assert_int_equal(catalog->providers[0].status, CATALOG_UNKNOWN);
+    assert_int_equal(catalog->providers[1].status, CATALOG_ERROR);
+    assert_true(str_eq(catalog->providers[1].message, STR("no key")));
+    assert_string_equal(catalog->providers[1].source, "environment");
+    assert_int_equal(catalog->providers[2].status, CATALOG_OK);
+    assert_int_equal(catalog->providers[2].model_count, 1);
+    assert_true(str_eq(catalog->default_model, STR("parley/eliza")));
+    catalog_unref(catalog);
+    catalog_unref(NULL);
+    registry_free(registry);
+    registry_free(NULL);
+}
+
+static void test_asking(void **state)
+{
+    struct call_fixture *f = *state;
+    struct registry *registry = registry_new(NULL);
+    configure(registry, f->provider, false, "fake/b");
+    refresh(f, registry, MODELS);
+    expect_status(registry, CATALOG_OK, "");
+    expect_models(registry, "fake/a fake/b parley/eliza ");
+    const struct catalog *catalog = registry_acquire(registry);
+    assert_true(str_eq(catalog->default_model, STR("fake/b")));
+    assert_int_equal(catalog->providers[0].model_count, 2);
+    catalog_unref(catalog);
+
+    refresh(f, registry, REFUSED); /* its former models stay */
+    expect_status(registry, CATALOG_ERROR, "bad");
+    expect_models(registry, "fake/a fake/b parley/eliza ");
+
+    configure(registry, f->provider, false, ""); /* and over a new configuration */
+    expect_models(registry, "fake/a fake/b parley/eliza ");
+    catalog = registry_acquire(registry);
+    assert_true(str_eq(catalog->default_model, STR("fake/a"))); /* a real one before eliza */
+    catalog_unref(catalog);
+
+    struct provider_options moved = {.name = STR("fake"),
+                                     .kind = STR("openai-compatible"),
+                                     .base_url = STR("http://127.0.0.1:1")};
+    struct provider *elsewhere;
+    assert_int_equal(provider_new(&moved, &elsewhere, NULL), ERR_OK);
+    configure(registry, elsewhere, false, ""); /* another address is another provider */
+    expect_status(registry, CATALOG_UNKNOWN, "");
+    expect_models(registry, "parley/eliza ");
+    provider_unref(elsewhere);
+    registry_free(registry);
+}
+
+static void test_absent(void **state)
+{
+    struct call_fixture *f = *state;
+    helper_close_fd(&f->server.fd);
+    for (int optional = 0; optional < 2; optional++) {
+        struct registry *registry = registry_new(NULL);
+        int done = 0;
+        configure(registry, f->provider, optional, "");
+        registry_refresh(registry, f->loop, f->client, STR(""), count, &done);
+        TURN_UNTIL(f->loop, done);
+        expect_status(registry, optional ? CATALOG_UNKNOWN : CATALOG_ERROR, "127.0.0.1");
+        registry_free(registry);
+    }
+}
+
+static void test_asking_one_or_nobody(void **state)
+{
+    struct call_fixture *f = *state;
+    struct registry *registry = registry_new(NULL);
+    int done = 0;
+    registry_refresh(registry, f->loop, f->client, STR(""), count, &done); /* nobody there */
+    assert_int_equal(done, 0);
+    TURN_UNTIL(f->loop, done == 1);
+    configure(registry, f->provider, false, "");
+    registry_refresh(registry, f->loop, f->client, STR("parley"), count, &done);
+    registry_refresh(registry, f->loop, f->client, STR("broken"), count, &done);
+    registry_refresh(registry, f->loop, f->client, STR("unknown"), count, &done);
+    TURN_UNTIL(f->loop, done == 4);
+    assert_int_equal(server_try_accept(&f->server), -1);
+    registry_refresh(registry, f->loop, f->client, STR("fake"), NULL, NULL);
+    answer(f, MODELS);
+    TURN_UNTIL(f->loop, model_count(registry) == 3);
+    registry_free(registry);
+}
+
+static void test_a_provider_that_comes_meanwhile_is_asked(void **state)
+{
+    struct call_fixture *f = *state;
+    struct registry *registry = registry_new(NULL);
+    int done[101] = {0};
+    configure(registry, f->provider, false, "");
+    registry_refresh(registry, f->loop, f->client, STR(""), count, &done[0]);
+    int slow = call_accept(f);
+    struct provider *before = provider_ref(f->provider);
+    call_provider(f, NULL, (struct provider_options){.models = STR("c")});
+    configure(registry, f->provider, false, "");
+    registry_refresh(registry, f->loop, f->client, STR(""), count, &done[1]);
+    answer(f, MODELS);
+    TURN_UNTIL(f->loop, done[1]);
+    expect_models(registry, "fake/a fake/b fake/c parley/eliza ");
+    call_send(f, slow, REFUSED); /* about a provider that is configured no more */
+    close(slow);
+    TURN_UNTIL(f->loop, done[0]);
+    expect_status(registry, CATALOG_OK, "");
+    provider_unref(before);
+    for (int i = 2; i < 101; i++) /* any number may wait; cancelled ones are not told */
+        registry_refresh(registry, f->loop, f->client, STR(""), count, &done[i]);
+    registry_cancel(registry);
+    for (int i = 0; i < 5; i++)
+        helper_turn(f->loop);
+    for (int i = 2; i < 101; i++)
+        assert_int_equal(done[i], 0);
+    registry_free(registry);
+}
+
+/* ---- Readers on other threads
+ * ------------------------------------------------------------------------ */
+
+struct readers {
+    struct registry *registry;
+    _Atomic bool stop;
+    _Atomic int reads;
+};
+
+static void *read_on(void *user)
+{
+    struct readers *readers = user;
+    while (!atomic_load(&readers->stop)) {
+        struct catalog_target target;
+        const struct catalog *catalog = registry_acquire(readers->registry);
+        if (catalog_resolve(catalog, STR("fake/x"), &target, NULL) == ERR_OK &&
+            !str_eq(target.provider->name, STR("fake")))
+            abort();
+        for (size_t i = 0; i < catalog->model_count; i++)
+            if (!catalog->models[i].provider)
+                abort();
+        catalog_unref(catalog);
+        atomic_fetch_add(&readers->reads, 1);
+    }
+    return NULL;
+}
+
+static void test_many_readers(void **state)
+{
+    struct call_fixture *f = *state;
+    struct readers readers = {.registry = registry_new(NULL)};
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_on, &readers), 0);
+    for (int i = 0; i < 200 || atomic_load(&readers.reads) < 1000; i++)
+        configure(readers.registry, f->provider, i % 2, i % 3 ? "fake/a" : "");
+    refresh(f, readers.registry, MODELS);
+    atomic_store(&readers.stop, true);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    registry_free(readers.registry);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, call_setup, call_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_configuring),
+        TEST(test_asking),
+        TEST(test_absent),
+        TEST(test_asking_one_or_nobody),
+        TEST(test_a_provider_that_comes_meanwhile_is_asked),
+        TEST(test_many_readers),
+    };
+    return cmocka_run_group_tests_name("route/registry", tests, NULL, NULL);
+}
