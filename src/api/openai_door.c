@@ -20,13 +20,14 @@ struct completion {
     struct route_call *call; /* dead once END was heard */
     struct dialect_encoder *encoder;
     struct llm_builder *builder; /* of a whole answer, when it is not passed through */
-    struct buf out;              /* frames of this turn; or the raw bytes of a whole answer */
-    size_t searched;             /* of `out`: no frame ends before */
-    struct str content_type;     /* of raw bytes */
-    bool passes_through;         /* as far as the answer allows it */
-    bool has_raw;                /* bytes came: events are not written */
-    bool begun;                  /* the response's head is out */
-    bool failed;                 /* ERROR was heard: error */
+    struct loop_task flush_task;
+    struct buf out;          /* frames of this turn; or the raw bytes of a whole answer */
+    size_t searched;         /* of `out`: no frame ends before */
+    struct str content_type; /* of raw bytes */
+    bool passes_through;     /* as far as the answer allows it */
+    bool has_raw;            /* bytes came: events are not written */
+    bool begun;              /* the response's head is out */
+    bool failed;             /* ERROR was heard: error */
     struct llm_error error;
 };
 
@@ -82,10 +83,16 @@ static void on_drain(void *user)
 
 static void flush(struct completion *completion)
 {
+    loop_task_cancel(&completion->flush_task);
     if (completion->out.len)
         http_respond_write(completion->request->exchange, buf_str(&completion->out));
-    buf_clear(&completion->out);
+    buf_release(&completion->out);
     heed_back_pressure(completion);
+}
+
+static void flush_later(void *user)
+{
+    flush(user);
 }
 
 /* How much of raw bytes is whole frames: up to behind the last blank line that ends behind `from`.
@@ -117,6 +124,7 @@ static void flush_frames(struct completion *completion)
 /* Ends the exchange, and with its arena the completion. */
 static void end_stream(struct completion *completion)
 {
+    loop_task_cancel(&completion->flush_task);
     buf_done(&completion->out);
     http_respond_end(completion->request->exchange);
 }
@@ -126,6 +134,7 @@ static void on_abort(void *user)
     struct completion *completion = user;
     struct http_exchange *exchange = completion->request->exchange;
     route_cancel(completion->call, NULL);
+    loop_task_cancel(&completion->flush_task);
     buf_done(&completion->out);
     http_respond_break(exchange); /* whether or not it has begun */
 }
@@ -141,7 +150,8 @@ static void on_failure(struct completion *completion, const struct llm_event *ev
     if (!completion->encoder)
         completion->encoder =
             dialect->encoder_new(completion->request->arena, clock_wall_ms(), false);
-    buf_clear(&completion->out);
+    if (completion->has_raw)
+        buf_clear(&completion->out); /* half a frame */
     dialect->encode_event(completion->encoder, event, &completion->out, NULL);
     flush(completion);
 }
@@ -207,7 +217,8 @@ static void on_event(void *user, const struct llm_event *event)
     if (completion->encoder && !completion->has_raw && !completion->failed) {
         begin_stream(completion, "text/event-stream");
         dialect->encode_event(completion->encoder, event, &completion->out, NULL);
-        flush(completion);
+        loop_defer(completion->request->api->options.loop, &completion->flush_task, flush_later,
+                   completion); /* what one turn brings leaves as one piece */
     }
     if (event->kind == LLM_EVENT_END)
         on_end(completion);
@@ -230,9 +241,11 @@ static enum err decode(struct api_request *request, struct completion *completio
                        struct error *error)
 {
     yyjson_val *root;
-    enum err code = json_read(request->arena, request->http->body, &root, error);
+    struct arena *values = arena_new(SIZE_MAX); /* not for the length of the stream */
+    enum err code = json_read_split(request->arena, values, request->http->body, &root, error);
     if (code == ERR_OK)
         code = dialect->decode_request(request->arena, root, &completion->llm, error);
+    arena_free(values);
     if (code == ERR_OK && completion->llm.message_count == 0)
         code = error_set(error, ERR_INVALID, "messages", "must not be empty");
     return code;

@@ -9,7 +9,7 @@
 
 #include "base/assert.h"
 
-enum { BLOCK_BYTES_MIN = 2048, BLOCK_BYTES_MAX = 65536, ALIGNMENT = alignof(max_align_t) };
+enum { BLOCK_BYTES_MIN = 2048, BLOCK_BYTES_MAX = 16384, ALIGNMENT = alignof(max_align_t) };
 
 struct block {
     struct block *next;
@@ -64,19 +64,34 @@ void arena_reset(struct arena *arena)
     arena->used = 0;
 }
 
-static void add_block(struct arena *arena, size_t size_min)
+static struct block *new_block(size_t size)
 {
-    size_t size = arena->newest ? arena->newest->size * 2 : BLOCK_BYTES_MIN;
-    if (size > BLOCK_BYTES_MAX)
-        size = BLOCK_BYTES_MAX;
-    if (size < size_min)
-        size = size_min;
     struct block *block = malloc(sizeof *block + size);
     ASSERT(block);
-    block->next = arena->newest;
     block->size = size;
     block->used = 0;
+    return block;
+}
+
+/* Blocks double up to a size that wastes little; a long-lived arena is one per stream. */
+static void add_block(struct arena *arena)
+{
+    size_t size = arena->newest ? arena->newest->size * 2 : BLOCK_BYTES_MIN;
+    struct block *block = new_block(size < BLOCK_BYTES_MAX ? size : BLOCK_BYTES_MAX);
+    block->next = arena->newest;
     arena->newest = block;
+}
+
+/* A large allocation gets a block of its own behind the newest, which goes on being filled. */
+static void *alloc_large(struct arena *arena, size_t size)
+{
+    struct block *block = new_block(size);
+    if (!arena->newest)
+        add_block(arena);
+    block->used = size;
+    block->next = arena->newest->next;
+    arena->newest->next = block;
+    return block->data;
 }
 
 void *arena_alloc(struct arena *arena, size_t size)
@@ -85,12 +100,17 @@ void *arena_alloc(struct arena *arena, size_t size)
     size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     if (size == 0)
         size = ALIGNMENT;
-    if (!arena->newest || arena->newest->size - arena->newest->used < size)
-        add_block(arena, size);
-    void *memory = arena->newest->data + arena->newest->used;
-    arena->newest->used += size;
     arena->used += size;
-    return memory;
+    if (arena->newest && arena->newest->size - arena->newest->used >= size) {
+        void *memory = arena->newest->data + arena->newest->used;
+        arena->newest->used += size;
+        return memory;
+    }
+    if (size > BLOCK_BYTES_MIN / 2)
+        return alloc_large(arena, size);
+    add_block(arena);
+    arena->newest->used = size;
+    return arena->newest->data;
 }
 
 void *arena_alloc_zero(struct arena *arena, size_t count, size_t size)

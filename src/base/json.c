@@ -53,12 +53,16 @@ static bool depth_ok(yyjson_doc *doc)
     return true;
 }
 
-enum err json_read(struct arena *arena, struct str text, yyjson_val **ret_root, struct error *error)
+enum err json_read_split(struct arena *strings, struct arena *values, struct str text,
+                         yyjson_val **ret_root, struct error *error)
 {
-    yyjson_alc allocator = arena_allocator(arena);
-    yyjson_read_err detail;
-    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)(text.data ? text.data : ""), text.len,
-                                       YYJSON_READ_NOFLAG, &allocator, &detail);
+    yyjson_alc allocator = arena_allocator(values);
+    yyjson_read_err detail = {.msg = ""};
+    char *copy = arena_alloc(strings, text.len + YYJSON_PADDING_SIZE);
+    if (text.len)
+        memcpy(copy, text.data, text.len);
+    memset(copy + text.len, 0, YYJSON_PADDING_SIZE);
+    yyjson_doc *doc = yyjson_read_opts(copy, text.len, YYJSON_READ_INSITU, &allocator, &detail);
     if (!doc)
         return error_set(error, ERR_INVALID, NULL, "not valid JSON: %s at byte %zu",
                          text.len ? detail.msg : "the body is empty", detail.pos);
@@ -67,6 +71,11 @@ enum err json_read(struct arena *arena, struct str text, yyjson_val **ret_root, 
                          JSON_DEPTH_MAX);
     *ret_root = yyjson_doc_get_root(doc);
     return ERR_OK;
+}
+
+enum err json_read(struct arena *arena, struct str text, yyjson_val **ret_root, struct error *error)
+{
+    return json_read_split(arena, arena, text, ret_root, error);
 }
 
 yyjson_val *json_get(yyjson_val *object, const char *key)

@@ -22,6 +22,11 @@ enum { JSON_DEPTH_MAX = 64 };
 MUST_USE enum err json_read(struct arena *arena, struct str text, yyjson_val **ret_root,
                             struct error *error);
 
+/* The same with the values in another arena than the strings: for decoders that keep views of
+ * strings and no values, so that the values, which are larger, can go at once. */
+MUST_USE enum err json_read_split(struct arena *strings, struct arena *values, struct str text,
+                                  yyjson_val **ret_root, struct error *error);
+
 /* Lookups that accept NULL and wrong types, so that they can be chained. `key` is a C literal. */
 yyjson_val *json_get(yyjson_val *object, const char *key);
 /* The string's bytes, or STR_NONE when absent or not a string. */

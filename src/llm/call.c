@@ -273,6 +273,8 @@ static void keep_headers(struct http_attempt *attempt, const struct http_headers
 static void on_headers(void *user, int status, const struct http_headers *headers)
 {
     struct http_attempt *attempt = user;
+    if (http_call_timing(attempt->http)->request_sent)
+        buf_release(&attempt->request_body); /* a stream may last for minutes */
     attempt->status = status;
     attempt->content_type = arena_str(attempt->arena, http_headers_get(headers, "content-type"));
     if (status < 200 || status > 299) {

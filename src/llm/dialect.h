@@ -58,9 +58,10 @@ struct dialect {
     enum err (*encode_request)(struct arena *arena, const struct llm_request *request,
                                const struct dialect_target *target, struct buf *out,
                                struct llm_losses *losses, struct error *error);
-    /* From a parsed body (root: borrowed, must live as long as the arena). Strict: wrong types are
-     * ERR_INVALID with the path of the field. For dialects whose body has no model or stream
-     * (Gemini: both are in the path) the caller sets them afterwards. */
+    /* From a parsed body (its values are only read during the call, its strings must live as long
+     * as the arena: json_read_split). Strict: wrong types are ERR_INVALID with the path of the
+     * field. For dialects whose body has no model or stream (Gemini: both are in the path) the
+     * caller sets them afterwards. */
     enum err (*decode_request)(struct arena *arena, yyjson_val *root,
                                struct llm_request *ret_request, struct error *error);
 
