@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "llm/call_internal.h"
+#include "llm/passthrough.h"
 #include "wire/ndjson.h"
 #include "wire/sse.h"
 
@@ -24,6 +25,7 @@ enum {
     ARENA_BYTES_MAX = 256 * 1024 * 1024,
     FRAME_BYTES_MAX = 64 * 1024 * 1024, /* images come back in one event */
     WHOLE_BYTES_MAX = 64 * 1024 * 1024,
+    RAW_BYTES_MAX = 256 * 1024 * 1024,
     ERROR_BYTES_MAX = 64 * 1024,
     SCRATCH_BYTES_MAX = 256 * 1024 * 1024,
     DRAIN_MS = 1000
@@ -393,22 +395,25 @@ static void on_error(void *user, const struct error *error)
 
 static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error};
 
+/* What encoding needs on the way goes back at once: a stream may last for minutes. */
 static enum err build_body(struct http_attempt *attempt, const struct llm_call_request *request,
-                           struct str *ret_body, struct error *error)
+                           struct error *error)
 {
     const struct provider_kind *kind = request->provider->kind;
     const struct dialect_target target = {.model = request->model, .quirks = kind->quirks};
-    *ret_body = request->raw_body;
-    if (attempt->raw)
-        return ERR_OK;
-    buf_init(&attempt->request_body, WHOLE_BYTES_MAX);
+    struct buf *body = &attempt->request_body;
+    enum err code = ERR_OK;
+    buf_init(body, attempt->raw ? RAW_BYTES_MAX : WHOLE_BYTES_MAX);
     if (request->body_bytes_hint < WHOLE_BYTES_MAX)
-        buf_reserve(&attempt->request_body, request->body_bytes_hint);
-    enum err code = kind->dialect->encode_request(attempt->arena, request->request, &target,
-                                                  &attempt->request_body, request->losses, error);
-    if (code == ERR_OK && !buf_ok(&attempt->request_body))
+        buf_reserve(body, request->body_bytes_hint);
+    if (attempt->raw)
+        passthrough_with_model(request->raw_body, request->model, body);
+    else
+        code = kind->dialect->encode_request(attempt->scratch, request->request, &target, body,
+                                             request->losses, error);
+    arena_reset(attempt->scratch);
+    if (code == ERR_OK && !buf_ok(body))
         code = error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
-    *ret_body = buf_str(&attempt->request_body);
     return code;
 }
 
@@ -417,10 +422,9 @@ static enum err build_request(struct http_attempt *attempt, const struct llm_cal
 {
     const struct provider *provider = request->provider;
     const struct provider_kind *kind = provider->kind;
-    struct str body;
     attempt->stream = request->request->stream;
     attempt->raw = request->raw_body.data != NULL;
-    enum err code = build_body(attempt, request, &body, error);
+    enum err code = build_body(attempt, request, error);
     if (code != ERR_OK)
         return code;
     attempt->http_request = (struct http_call_request){
@@ -428,7 +432,7 @@ static enum err build_request(struct http_attempt *attempt, const struct llm_cal
         .url =
             provider_url(attempt->arena, provider,
                          attempt->stream ? kind->path_stream : kind->path_complete, request->model),
-        .body = body,
+        .body = buf_str(&attempt->request_body),
         .connect_timeout_ms = provider->connect_timeout_ms,
         .headers_timeout_ms = provider->headers_timeout_ms,
         .total_timeout_ms = provider->total_timeout_ms,

@@ -12,8 +12,8 @@ struct llm_call_request {
     struct provider *provider;         /* a reference is taken */
     const struct llm_request *request; /* borrowed until the terminal event or cancel */
     struct str model;                  /* as the provider names it; borrowed likewise */
-    /* When not STR_NONE: the body to send instead of encoding `request` (same dialect in and out;
-     * the caller has put in the model). Borrowed likewise. */
+    /* When not STR_NONE: the body to send instead of encoding `request`, unchanged but for its
+     * model (same dialect in and out). Only read during llm_call_start. */
     struct str raw_body;
     struct llm_losses *losses; /* what encoding lost is noted here; may be NULL */
     size_t body_bytes_hint;    /* about how large the body will be; 0: unknown */

@@ -6,9 +6,8 @@
 
 #include "base/clock.h"
 #include "base/map.h"
-#include "llm/passthrough.h"
 
-enum { ARENA_BYTES_MAX = 1024 * 1024, RAW_BYTES_MAX = 256 * 1024 * 1024 };
+enum { ARENA_BYTES_MAX = 1024 * 1024 };
 
 static const double seconds_bounds[] = {0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300};
 #define BOUNDS seconds_bounds, (int)(sizeof seconds_bounds / sizeof seconds_bounds[0])
@@ -48,7 +47,6 @@ struct route_call {
     struct llm_call *call;
     struct route_events events;
     void *user;
-    struct buf raw;
     struct str request_id;
     uint64_t start_ns;
     uint64_t first_content_ns; /* 0: none yet */
@@ -77,7 +75,6 @@ void router_free(struct router *router)
 
 static void call_free(struct route_call *call)
 {
-    buf_done(&call->raw);
     catalog_unref(call->catalog);
     arena_free(call->arena); /* the call is in it */
 }
@@ -193,7 +190,6 @@ static struct route_call *call_new(struct router *router, const struct route_req
     call->usage = LLM_USAGE_UNKNOWN;
     call->start_ns = clock_monotonic_ns();
     llm_losses_init(&call->losses, arena);
-    buf_init(&call->raw, RAW_BYTES_MAX);
     return call;
 }
 
@@ -221,13 +217,8 @@ static enum err start_call(struct route_call *call, const struct route_request *
         .losses = &call->losses,
         .body_bytes_hint = request->raw_body.len + request->raw_body.len / 8 + 256,
     };
-    if (call->target.passes_through) {
-        buf_reserve(&call->raw, request->raw_body.len + call->resolved.model.len + 64);
-        passthrough_with_model(request->raw_body, call->resolved.model, &call->raw);
-        if (!buf_ok(&call->raw))
-            return error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
-        call_request.raw_body = buf_str(&call->raw);
-    }
+    if (call->target.passes_through)
+        call_request.raw_body = request->raw_body;
     static const struct llm_call_events call_events = {on_event, on_raw};
     return llm_call_start(router->options.client, router->options.loop, &call_request, &call_events,
                           call, &call->call, error);
