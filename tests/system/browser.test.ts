@@ -13,6 +13,7 @@ import {
   composer,
   eventually,
   FakeProvider,
+  flood,
   Pages,
   Parley,
   picture,
@@ -295,6 +296,15 @@ describe("with nothing but the built-in partner", () => {
     await picture(page, "sign-in-refused");
     await signIn(page, EMAIL, PASSWORD);
     await rows(page).first().waitFor();
+    const second = await context.newPage();
+    await second.goto("/");
+    await composer(second).fill("half a thought");
+    await button(page, "Sign out").click();
+    await button(second, "Sign in").waitFor();
+    await signIn(second, EMAIL, PASSWORD);
+    assert.equal(await composer(second).inputValue(), "half a thought");
+    await composer(page).waitFor();
+    await second.close();
     assertNothingWrong(/status of 401/);
   });
 });
@@ -374,6 +384,7 @@ describe("with a provider whose models say anything", () => {
       long: streamed(LONG_ANSWER, 12, 2),
       hostile: streamed(HOSTILE_ANSWER, 700),
       endless: streamed("Word after word. ".repeat(2000), 17, 15),
+      flood: flood(9000, 3000, "and that was all."),
       cut: streamed("This answer stops in the middle of", 5, 0, "length"),
       broken: refused(500, "The engine is on <b>fire</b>"),
     });
@@ -419,6 +430,21 @@ describe("with a provider whose models say anything", () => {
     await button(page, "Jump to end").waitFor({ state: "hidden" });
     await page.keyboard.press("Escape");
     await page.getByTestId("end-note").waitFor();
+  });
+
+  test("a page that comes late to a very long answer gets all of it, once", async () => {
+    await button(page, "New chat").click();
+    await chooseModel(page, "flood");
+    await say(page, "Count");
+    await answers(page).getByText("8999 9000").waitFor();
+    await page.reload();
+    await answers(page).getByText("8999 9000").waitFor();
+    await button(page, "Stop").waitFor();
+    await answers(page).getByText("9000 and that was all.").waitFor();
+    await answered(page);
+    const expected = Array.from({ length: 9000 }, (_, index) => index + 1).join(" ");
+    const shown = (await answers(page).locator(".markdown").innerText()).replace(/\s+/g, " ").trim();
+    assert.ok(shown === `${expected} and that was all.`, "every number once, in order");
   });
 
   test("a provider's error is told plainly, and trying again asks again", async () => {
@@ -556,7 +582,7 @@ describe("with a provider whose models say anything", () => {
     await form.getByRole("button", { name: "Add" }).click();
     const row = page.getByTestId("provider-second");
     await row.getByText("Works").waitFor();
-    await row.getByText("5 models").waitFor();
+    await row.getByText("6 models").waitFor();
     await button(page, "Remove second").click();
     await row.waitFor({ state: "hidden" });
     assert.equal(await page.locator('[data-testid^="setting-providers.second"]').count(), 0, "nothing of it is left");
@@ -600,6 +626,12 @@ describe("with a provider whose models say anything", () => {
     await other.goto(parley.origin);
     await signIn(other, "grace@example.org", PASSWORD);
     await other.getByText("Your conversations will be listed here.").waitFor();
+    await composer(other).fill("Grace's secret");
+    await button(other, "Sign out").click();
+    await signIn(other, EMAIL, PASSWORD);
+    assert.equal(await composer(other).inputValue(), "", "a draft is not for the next person");
+    await button(other, "Sign out").click();
+    await signIn(other, "grace@example.org", PASSWORD);
     await button(other, "Settings").click();
     await other.getByLabel("Name of the new key").waitFor();
     await sleep(300);

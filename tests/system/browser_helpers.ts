@@ -75,22 +75,25 @@ export class Parley {
   }
 
   /** As a crash or a power cut of the machine would end it. */
-  kill(): Promise<void> {
-    return this.#end("SIGKILL");
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
   }
 
+  /** Ends it as a service manager does. A server that has lost memory or its way says so here. */
   async remove(): Promise<void> {
-    await this.#end("SIGTERM");
+    const code = await this.#end("SIGTERM");
     await rm(this.directory, { recursive: true, force: true });
+    if (code !== 0) throw new Error(`parley ended with ${code}:\n${this.log}`);
   }
 
-  async #end(signal: NodeJS.Signals): Promise<void> {
+  async #end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#process;
     this.#process = null;
-    if (child === null || child.exitCode !== null) return;
+    if (child === null || child.exitCode !== null) return child?.exitCode ?? null;
     const ended = once(child, "exit");
     child.kill(signal);
     await ended;
+    return child.exitCode;
   }
 }
 
@@ -161,6 +164,25 @@ export function streamed(text: string, size = 40, pauseMs = 0, finish = "stop"):
       if (pauseMs > 0) await sleep(pauseMs);
     }
     say({}, finish);
+    response.end("data: [DONE]\n\n");
+  };
+}
+
+/** A reply of so many pieces that no server keeps them all for a late listener; then a pause, then
+ *  the last words. */
+export function flood(pieces: number, pauseMs: number, lastWords: string): Reply {
+  return async (response) => {
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    const say = (content: string) => {
+      const choices = [{ index: 0, delta: { content }, finish_reason: null }];
+      response.write(`data: ${JSON.stringify({ id: "1", object: "chat.completion.chunk", created: 1, model: "m", choices })}\n\n`);
+    };
+    for (let piece = 1; piece <= pieces && !response.destroyed; piece++) {
+      say(`${piece} `);
+      if (piece % 500 === 0) await sleep(5);
+    }
+    await sleep(pauseMs);
+    say(lastWords);
     response.end("data: [DONE]\n\n");
   };
 }

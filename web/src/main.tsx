@@ -3,15 +3,19 @@ import { effect } from "@preact/signals";
 import { render } from "preact";
 import { whenSignedOut } from "./net/api.ts";
 import { conversation, openConversation, openNew, watchChat } from "./state/chat.ts";
+import { claimComposers } from "./state/composer.ts";
 import { connect, disconnect, watchNetwork } from "./state/connection.ts";
 import { forgetConversations, refreshConversations, watchLeaving } from "./state/conversations.ts";
 import { loadModels } from "./state/models.ts";
 import { navigate, route, watchHistory } from "./state/route.ts";
 import { forgetRuns } from "./state/runs.ts";
-import { forgetUser, loadSession, session, user } from "./state/session.ts";
+import { forgetPending } from "./state/sending.ts";
+import { forgetUser, loadSession, session, user, watchOtherTabs } from "./state/session.ts";
+import { forgetSettings } from "./state/settings.ts";
 import { App } from "./view/app.tsx";
 
-function enter(): void {
+function enter(userId: string): void {
+  claimComposers(userId);
   connect();
   void refreshConversations();
   void loadModels();
@@ -23,7 +27,9 @@ function enter(): void {
 function leave(): void {
   disconnect();
   forgetRuns();
+  forgetPending();
   forgetConversations();
+  forgetSettings();
   openNew();
 }
 
@@ -40,9 +46,9 @@ effect(() => {
   if (session.value === null) return;
   const id = user.value?.id ?? null;
   if (id === enteredAs) return;
+  if (enteredAs !== null || id === null) leave();
   enteredAs = id;
-  if (id === null) leave();
-  else enter();
+  if (id !== null) enter(id);
 });
 effect(showRoute);
 effect(() => {
@@ -55,6 +61,7 @@ watchHistory();
 watchNetwork();
 watchLeaving();
 watchChat();
+watchOtherTabs();
 void loadSession();
 
 const root = document.getElementById("app");

@@ -9,6 +9,10 @@ function memory() {
     getItem: (key: string) => map.get(key) ?? null,
     setItem: (key: string, value: string) => void map.set(key, value),
     removeItem: (key: string) => void map.delete(key),
+    get length() {
+      return map.size;
+    },
+    key: (index: number) => [...map.keys()][index] ?? null,
   };
 }
 
@@ -43,7 +47,7 @@ test("a storage that refuses does not stop the typing", () => {
   const refuse = () => {
     throw new Error("full");
   };
-  const drafts = new Drafts({ getItem: refuse, setItem: refuse, removeItem: refuse });
+  const drafts = new Drafts({ getItem: refuse, setItem: refuse, removeItem: refuse, length: 0, key: refuse });
   drafts.write("c1", "text");
   assert.equal(drafts.read("c1"), "");
 });
@@ -52,4 +56,19 @@ test("joining leaves out what is blank", () => {
   assert.equal(joinTexts("", "b"), "b");
   assert.equal(joinTexts("a", " "), "a");
   assert.equal(joinTexts("a", "b"), "a\n\nb");
+});
+
+test("drafts are kept for their writer, and thrown away for the next person", () => {
+  const storage = memory();
+  storage.setItem("parley.theme", "dark");
+  const drafts = new Drafts(storage);
+  assert.equal(drafts.claim("ada"), false);
+  drafts.write("new", "a secret");
+  drafts.moveToPending("c1", "another");
+  assert.equal(new Drafts(storage).claim("ada"), false);
+  assert.equal(drafts.read("new"), "a secret");
+  assert.equal(drafts.claim("grace"), true);
+  assert.equal(drafts.read("new"), "");
+  assert.equal(drafts.takeUnconfirmed("c1"), "");
+  assert.equal(storage.getItem("parley.theme"), "dark");
 });

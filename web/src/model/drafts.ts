@@ -8,10 +8,13 @@ export interface DraftStorage {
   getItem(key: string): string | null;
   setItem(key: string, value: string): void;
   removeItem(key: string): void;
+  readonly length: number;
+  key(index: number): string | null;
 }
 
 const PREFIX = "parley.draft.";
 const PENDING_PREFIX = "parley.pending.";
+const OWNER_KEY = "parley.writer";
 
 export class Drafts {
   readonly #storage: DraftStorage;
@@ -43,6 +46,21 @@ export class Drafts {
     const text = this.#get(PENDING_PREFIX + key);
     this.confirm(key);
     return text;
+  }
+
+  /** Whose drafts these are from now on. Those of somebody else are thrown away, and true is given:
+   *  whoever signs in next in this browser must not read them. */
+  claim(owner: string): boolean {
+    const before = this.#get(OWNER_KEY);
+    this.#set(OWNER_KEY, owner);
+    if (before === "" || before === owner) return false;
+    for (const key of this.#keys()) this.#set(key, "");
+    return true;
+  }
+
+  #keys(): string[] {
+    const keys = Array.from({ length: this.#storage.length }, (_, index) => this.#storage.key(index) ?? "");
+    return keys.filter((key) => key.startsWith(PREFIX) || key.startsWith(PENDING_PREFIX));
   }
 
   // Storage may be full or forbidden; typing must go on all the same.

@@ -23,6 +23,11 @@ export function composerFor(key: string): ComposerState {
   return made;
 }
 
+/** Another person's composers are empty ones. */
+export function claimComposers(userId: string): void {
+  if (drafts.claim(userId)) composers.clear();
+}
+
 export function setText(key: string, text: string): void {
   composerFor(key).text.value = text;
   drafts.write(key, text);

@@ -53,6 +53,11 @@ function setPending(key: string, entry: Pending | null): void {
   pending.value = next;
 }
 
+/** At signing out: nothing may go out in the name of whoever comes next. The texts are in storage. */
+export function forgetPending(): void {
+  pending.value = new Map();
+}
+
 export async function send(outgoing: Outgoing): Promise<void> {
   drafts.moveToPending(outgoing.draftKey, outgoing.text);
   await attempt({ ...outgoing, status: "sending", problem: null });

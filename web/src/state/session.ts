@@ -19,18 +19,28 @@ export async function loadSession(): Promise<void> {
   }
 }
 
+/** The tabs of a browser have one cookie: who signs in or out in one does so in all. */
+const tabs = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("parley.session");
+
+export function watchOtherTabs(): void {
+  if (tabs) tabs.onmessage = () => void loadSession();
+}
+
 export async function signIn(email: string, password: string): Promise<void> {
   await api.signIn(email, password);
+  tabs?.postMessage("changed");
   await loadSession();
 }
 
 export async function setUp(form: Parameters<typeof api.setUp>[0]): Promise<void> {
   await api.setUp(form);
+  tabs?.postMessage("changed");
   await loadSession();
 }
 
 export async function signOut(): Promise<void> {
   await api.signOut();
+  tabs?.postMessage("changed");
   forgetUser();
 }
 

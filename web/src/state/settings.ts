@@ -6,6 +6,10 @@ import type { Problem, Setting } from "../protocol.ts";
 export const settings = signal<readonly Setting[] | null>(null);
 export const settingsProblem = signal<Problem | null>(null);
 
+export function forgetSettings(): void {
+  settings.value = null;
+}
+
 export async function loadSettings(): Promise<void> {
   settingsProblem.value = null;
   try {
