@@ -271,6 +271,10 @@ static void walking_is_in_the_order_of_the_schema(void **state)
     set(config, CONFIG_FILE, "providers.z.enabled", "false");
     set(config, CONFIG_FILE, "providers.z.kind", "k");
     set(config, CONFIG_FILE, "providers.y.kind", "k");
+    set(config, CONFIG_STORED, "providers.gone.kind", "k");
+    assert_int_equal(
+        config_set(config, CONFIG_STORED, STR("providers.gone.kind"), STR_NONE, STR_NONE, NULL),
+        ERR_OK); /* its name is not in use any more */
     static const char *const expected[] = {
         "server.host", "server.port",      "any.number",       "log.level",          "feature.on",
         "secret.key",  "providers.z.kind", "providers.y.kind", "providers.z.enabled"};

@@ -50,6 +50,44 @@ static void test_a_new_root(void **state)
     arena_free(stored.arena);
 }
 
+static enum err insert_empty(struct store_tx *tx, void *user, struct error *error)
+{
+    return store_conversation_insert(tx, user, error);
+}
+
+/* A conversation that was made before anything was said in it. */
+static struct id make_empty(struct chat_fixture *f, const char *title)
+{
+    struct store_conversation empty = {.owner = f->owner,
+                                       .id = id_new(clock_wall_ms()),
+                                       .title = str_from_cstr(title),
+                                       .model = STR(""),
+                                       .created_ms = 1,
+                                       .updated_ms = 1};
+    assert_int_equal(store_write_now(f->store, insert_empty, &empty, NULL), ERR_OK);
+    return empty.id;
+}
+
+static void test_the_first_message_names_an_empty_conversation(void **state)
+{
+    struct chat_fixture *f = *state;
+    struct asked asked;
+    struct id conversation = make_empty(f, CONTENT_TITLE_DEFAULT);
+    assert_int_equal(ask(f, &asked, (struct chat_ask){.conversation = conversation}, "Tea?"),
+                     ERR_OK);
+    assert_string_equal(asked.title, "Tea?");
+    wait_saved(f, &asked);
+    assert_int_equal(ask(f, &asked, (struct chat_ask){.conversation = conversation}, "Coffee?"),
+                     ERR_OK);
+    assert_string_equal(asked.title, "Tea?"); /* the second names nothing */
+    wait_saved(f, &asked);
+    conversation = make_empty(f, "Given by hand");
+    assert_int_equal(ask(f, &asked, (struct chat_ask){.conversation = conversation}, "Tea?"),
+                     ERR_OK);
+    assert_string_equal(asked.title, "Given by hand");
+    wait_saved(f, &asked);
+}
+
 static void test_refusals_store_nothing(void **state)
 {
     struct chat_fixture *f = *state;
@@ -253,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_send_and_answer),
         TEST(test_a_new_root),
+        TEST(test_the_first_message_names_an_empty_conversation),
         TEST(test_refusals_store_nothing),
         TEST(test_a_provider_that_is_away_fails_the_answer),
         TEST(test_continue),
