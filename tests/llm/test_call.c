@@ -509,8 +509,8 @@ static void test_cancel_in_every_state(void **state)
                                        STREAM CHUNK("a"),
                                        STREAM CHUNK("a") "data: {",
                                        "HTTP/1.1 500 Oh\r\nContent-Length: 99\r\n\r\nhalf",
-                                       "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                                       "Content-Length: 99\r\n\r\n{"};
+                                       ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                                        "Content-Length: 99\r\n\r\n{")};
     struct heard_llm at_once = {0};
     start(f, &at_once, true);
     llm_call_cancel(at_once.call, NULL);

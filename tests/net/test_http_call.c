@@ -601,6 +601,53 @@ static void test_tls_through_proxy(void **state)
     tls_server_done(&server);
 }
 
+/* ---- Draining: nothing is heard any more, the rest is read -----------------------------------
+ */
+
+static void test_drain_keeps_the_connection(void **state)
+{
+    struct client_fixture *fixture = *state;
+    int fd = client_get_accept(fixture);
+    server_send(&fixture->server, fd, STR("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc"));
+    TURN_UNTIL(fixture->loop, fixture->heard.bodies == 1);
+    http_call_pause(fixture->heard.call); /* also one that is held back */
+    http_call_drain(fixture->heard.call, 5000);
+    server_send(&fixture->server, fd, STR("def"));
+    for (int i = 0; i < 3; i++)
+        helper_turn(fixture->loop);
+    assert_int_equal(fixture->heard.bodies, 1);
+    assert_int_equal(fixture->heard.dones + fixture->heard.errors, 0);
+    client_get(fixture);
+    server_read_request(&fixture->server, fd, &fixture->request, 0); /* on the same one */
+    server_send(&fixture->server, fd, STR("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    TURN_UNTIL(fixture->loop, heard_call_over(&fixture->heard));
+    assert_true(fixture->heard.timing.reused);
+    close(fd);
+}
+
+static void test_drain_has_its_time(void **state)
+{
+    struct client_fixture *fixture = *state;
+    int fd = client_get_accept(fixture);
+    server_send(&fixture->server, fd, STR("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc"));
+    TURN_UNTIL(fixture->loop, fixture->heard.bodies == 1);
+    http_call_drain(fixture->heard.call, 10);
+    server_wait_end(&fixture->server, fd);
+    close(fd);
+    fd = client_get_accept(fixture); /* before any answer it is a cancel */
+    http_call_drain(fixture->heard.call, 5000);
+    server_wait_end(&fixture->server, fd);
+    close(fd);
+    fd = client_get_accept(fixture); /* and the client's end is its end */
+    server_send(&fixture->server, fd, STR("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc"));
+    TURN_UNTIL(fixture->loop, fixture->heard.bodies == 1);
+    http_call_drain(fixture->heard.call, 5000);
+    client_fixture_make(fixture, &(struct http_client_options){0});
+    server_wait_end(&fixture->server, fd);
+    assert_int_equal(fixture->heard.dones + fixture->heard.errors, 0);
+    close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, client_setup, client_teardown)
 
 int main(void)
@@ -628,6 +675,8 @@ int main(void)
         TEST(test_stalled_upload),
         TEST(test_answer_before_the_upload_ends),
         TEST(test_replay_of_a_large_upload),
+        TEST(test_drain_keeps_the_connection),
+        TEST(test_drain_has_its_time),
         TEST(test_tls),
         TEST(test_tls_wrong_name),
         TEST(test_tls_not_spoken),
