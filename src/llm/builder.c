@@ -1,8 +1,7 @@
 /* Builder: the events of an answer become a response. Used where an answer is needed whole: stored,
  * cached, sent to a door that does not stream; and by decoders of whole answers. */
-#include <string.h>
-
 #include "base/vec.h"
+#include "llm/encoder.h"
 #include "llm/response.h"
 
 /* ---- Cursor: which part an event belongs to -------------------------------------------------- */
@@ -119,37 +118,13 @@ static bool take_bytes(struct llm_builder *builder, size_t count)
     return true;
 }
 
-/* Appends to a text in the arena, doubling its room. */
-static void append(struct llm_builder *builder, struct str *text, size_t *capacity,
-                   struct str increment)
-{
-    size_t needed = text->len + increment.len;
-    if (needed > *capacity || !text->data) {
-        size_t larger = *capacity * 2 > needed ? *capacity * 2 : needed + 64;
-        text->data =
-            arena_realloc(builder->arena, (char *)(uintptr_t)text->data, *capacity, larger);
-        *capacity = larger;
-    }
-    if (increment.len)
-        memcpy((char *)(uintptr_t)text->data + text->len, increment.data, increment.len);
-    text->len = needed;
-}
-
-static const enum llm_part_kind kind_of_event[LLM_EVENT_END + 1] = {
-    [LLM_EVENT_TEXT] = LLM_PART_TEXT,
-    [LLM_EVENT_REASONING] = LLM_PART_REASONING,
-    [LLM_EVENT_REFUSAL] = LLM_PART_REFUSAL,
-    [LLM_EVENT_OPAQUE] = LLM_PART_REASONING,
-    [LLM_EVENT_TOOL_START] = LLM_PART_TOOL_CALL,
-};
-
 static void new_part(struct llm_builder *builder, const struct llm_event *event)
 {
     struct llm_response *response = &builder->response;
     struct llm_part *part =
         VEC_PUSH(builder->arena, response->parts, response->part_count, builder->part_capacity);
     VEC_PUSH(builder->arena, builder->growth, builder->growth_count, builder->growth_capacity);
-    part->kind = kind_of_event[event->kind];
+    part->kind = builder->cursor.kind;
     part->text = part->arguments = STR("");
     if (event->kind == LLM_EVENT_TOOL_START) {
         part->call_id = arena_str(builder->arena, event->id);
@@ -186,9 +161,9 @@ static enum err add_to_part(struct llm_builder *builder, const struct llm_event 
     if (event->kind == LLM_EVENT_OPAQUE)
         append_opaque(builder, index, opaque);
     else if (event->kind == LLM_EVENT_TOOL_ARGUMENTS)
-        append(builder, &part->arguments, capacity, event->text);
+        llm_text_append(builder->arena, &part->arguments, capacity, event->text);
     else if (event->kind != LLM_EVENT_TOOL_START && event->kind != LLM_EVENT_TOOL_END)
-        append(builder, &part->text, capacity, event->text);
+        llm_text_append(builder->arena, &part->text, capacity, event->text);
     return ERR_OK;
 }
 

@@ -6,10 +6,9 @@
  *
  * Two neighbouring text parts, or reasoning without signature, read back as one: they share a
  * block. A refusal has no block: it is the explanation in stop_details. */
-#include <string.h>
-
 #include "base/vec.h"
 #include "llm/dialect_anthropic.h"
+#include "llm/encoder.h"
 #include "wire/sse.h"
 
 /* A call that has begun; by its index. */
@@ -25,7 +24,6 @@ struct dialect_encoder {
     struct json_writer w;
     struct llm_losses *losses; /* of the call at hand */
     bool is_whole;
-    bool is_ended;
     struct str model;
     int part; /* the newest one */
     enum llm_part_kind part_kind;
@@ -42,9 +40,7 @@ struct dialect_encoder {
     size_t tool_capacity;
     struct str refusal; /* gathered for stop_details */
     size_t refusal_capacity;
-    struct llm_usage usage;
-    enum llm_finish finish;
-    struct str finish_raw;
+    struct llm_ending ending;
 };
 
 struct dialect_encoder *anthropic_encoder_new(struct arena *arena, int64_t created_ms,
@@ -56,7 +52,7 @@ struct dialect_encoder *anthropic_encoder_new(struct arena *arena, int64_t creat
     encoder->arena = arena;
     encoder->part = -1;
     encoder->last_kind = LLM_PART_TOOL_CALL;
-    encoder->usage = LLM_USAGE_UNKNOWN;
+    encoder->ending.usage = LLM_USAGE_UNKNOWN;
     llm_cursor_init(&encoder->cursor, arena);
     return encoder;
 }
@@ -175,19 +171,6 @@ static void write_increment(struct dialect_encoder *encoder, enum llm_part_kind 
 
 /* ---- The refusal ---------------------------------------------------------------------------- */
 
-static void keep_refusal(struct dialect_encoder *encoder, struct str text)
-{
-    struct str *refusal = &encoder->refusal;
-    size_t needed = refusal->len + text.len;
-    if (needed > encoder->refusal_capacity) {
-        refusal->data = arena_realloc(encoder->arena, (char *)(uintptr_t)refusal->data,
-                                      encoder->refusal_capacity, needed * 2);
-        encoder->refusal_capacity = needed * 2;
-    }
-    memcpy((char *)(uintptr_t)refusal->data + refusal->len, text.data, text.len);
-    refusal->len = needed;
-}
-
 static void write_stop_details(struct dialect_encoder *encoder)
 {
     struct json_writer *w = &encoder->w;
@@ -280,7 +263,7 @@ static void add_refusal(struct dialect_encoder *encoder, struct str text)
     if (!encoder->is_written && encoder->is_whole && encoder->has_call)
         lose(encoder, LLM_FIELD_PART_MOVED);
     encoder->is_written = true;
-    keep_refusal(encoder, text);
+    llm_text_append(encoder->arena, &encoder->refusal, &encoder->refusal_capacity, text);
 }
 
 static bool is_ours(const struct dialect_encoder *encoder, const struct llm_opaque *opaque,
@@ -412,12 +395,13 @@ static void write_end(struct dialect_encoder *encoder)
             end_tool(encoder, &encoder->tools[i], encoder->cursor.calls[i]);
     begin_frame(encoder, "message_delta");
     json_key_object(w, "delta");
-    json_key_str(w, "stop_reason",
-                 anthropic_stop_reason(encoder->finish, encoder->finish_raw, encoder->losses));
+    json_key_str(
+        w, "stop_reason",
+        anthropic_stop_reason(encoder->ending.finish, encoder->ending.finish_raw, encoder->losses));
     json_key_null(w, "stop_sequence");
     write_stop_details(encoder);
     json_end_object(w);
-    anthropic_usage_write(w, &encoder->usage, encoder->losses);
+    anthropic_usage_write(w, &encoder->ending.usage, encoder->losses);
     end_frame(encoder);
     begin_frame(encoder, "message_stop");
     end_frame(encoder);
@@ -428,27 +412,19 @@ static void write_failure(struct dialect_encoder *encoder, const struct llm_erro
     buf_append(encoder->w.out, STR("event: error\ndata: "));
     anthropic_encode_error(error, encoder->w.out);
     buf_append(encoder->w.out, STR("\n\n"));
-    encoder->is_ended = true;
 }
 
 static void encode_part(struct dialect_encoder *encoder, const struct llm_event *event)
 {
-    static const enum llm_part_kind kinds[LLM_EVENT_END + 1] = {
-        [LLM_EVENT_TEXT] = LLM_PART_TEXT,
-        [LLM_EVENT_REASONING] = LLM_PART_REASONING,
-        [LLM_EVENT_REFUSAL] = LLM_PART_REFUSAL,
-        [LLM_EVENT_OPAQUE] = LLM_PART_REASONING,
-        [LLM_EVENT_TOOL_START] = LLM_PART_TOOL_CALL,
-    };
     bool begins;
     int part = llm_cursor_add(&encoder->cursor, event, &begins);
     if (part < 0)
         return;
     if (begins)
-        begin_part(encoder, part, kinds[event->kind]);
+        begin_part(encoder, part, encoder->cursor.kind);
     struct tool *tool = open_tool(encoder, event->index);
     if (event->kind == LLM_EVENT_TEXT || event->kind == LLM_EVENT_REASONING)
-        add_text(encoder, event->text, kinds[event->kind]);
+        add_text(encoder, event->text, encoder->cursor.kind);
     else if (event->kind == LLM_EVENT_REFUSAL)
         add_refusal(encoder, event->text);
     else if (event->kind == LLM_EVENT_OPAQUE && part != encoder->part)
@@ -466,31 +442,13 @@ static void encode_part(struct dialect_encoder *encoder, const struct llm_event 
 void anthropic_encode_event(struct dialect_encoder *encoder, const struct llm_event *event,
                             struct buf *out, struct llm_losses *losses)
 {
-    if (encoder->is_ended)
+    static const struct llm_encoder_table table = {write_start, encode_part, write_failure,
+                                                   write_end};
+    if (encoder->ending.is_ended)
         return;
     json_writer_init(&encoder->w, out);
     encoder->losses = losses;
-    switch (event->kind) {
-    case LLM_EVENT_START:
-        write_start(encoder, event);
-        break;
-    case LLM_EVENT_USAGE:
-        encoder->usage = event->usage;
-        break;
-    case LLM_EVENT_FINISH:
-        encoder->finish = event->finish;
-        encoder->finish_raw = arena_str(encoder->arena, event->finish_raw);
-        break;
-    case LLM_EVENT_ERROR:
-        write_failure(encoder, event->error);
-        break;
-    case LLM_EVENT_END:
-        write_end(encoder);
-        encoder->is_ended = true;
-        break;
-    default:
-        encode_part(encoder, event);
-    }
+    llm_encode_event(encoder, &encoder->ending, encoder->arena, &table, event);
 }
 
 /* ---- Whole answers -------------------------------------------------------------------------- */

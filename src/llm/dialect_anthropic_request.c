@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "llm/dialect_anthropic.h"
+#include "llm/encoder.h"
 
 enum { MAX_TOKENS_DEFAULT = 8192, BUDGET_MIN = 1024 };
 
@@ -271,10 +272,7 @@ static void write_tools(struct encoding *encoding)
 {
     const struct llm_request *request = encoding->request;
     if (!request->tool_count) { /* a choice without tools is refused */
-        if (request->tool_choice != LLM_TOOL_CHOICE_UNSET)
-            lose(encoding, LLM_FIELD_TOOL_CHOICE);
-        if (request->parallel_tool_calls != LLM_UNSET)
-            lose(encoding, LLM_FIELD_PARALLEL_TOOL_CALLS);
+        llm_lose_tool_choice(encoding->losses, request);
         return;
     }
     json_key_array(&encoding->w, "tools");
@@ -296,12 +294,7 @@ static bool format_fits(struct encoding *encoding)
         lose(encoding, LLM_FIELD_FORMAT);
         return false;
     }
-    if (request->format_name.len)
-        lose(encoding, LLM_FIELD_FORMAT_NAME);
-    if (request->format_description.len)
-        lose(encoding, LLM_FIELD_FORMAT_DESCRIPTION);
-    if (request->format_strict != LLM_UNSET)
-        lose(encoding, LLM_FIELD_FORMAT_STRICT);
+    llm_lose_format_words(encoding->losses, request);
     return true;
 }
 

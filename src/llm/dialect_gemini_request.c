@@ -1,6 +1,7 @@
 /* Requests in the Gemini dialect, writing: tools, generationConfig, and how hard each family of
  * models can be told to think. The conversation is in dialect_gemini_turns.c. */
 #include "llm/dialect_gemini.h"
+#include "llm/encoder.h"
 
 #include <math.h>
 
@@ -172,12 +173,7 @@ static void put_schema_format(struct arena *arena, struct json_writer *w,
     }
     json_key_str(w, "responseMimeType", STR("application/json"));
     json_key_raw(w, "responseJsonSchema", schema);
-    if (request->format_name.len)
-        lose(losses, LLM_FIELD_FORMAT_NAME);
-    if (request->format_description.len)
-        lose(losses, LLM_FIELD_FORMAT_DESCRIPTION);
-    if (request->format_strict != LLM_UNSET)
-        lose(losses, LLM_FIELD_FORMAT_STRICT);
+    llm_lose_format_words(losses, request);
 }
 
 static void put_format(struct arena *arena, struct json_writer *w,

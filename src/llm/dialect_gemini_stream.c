@@ -8,6 +8,7 @@
  *              +--end-----------+--error, 16 bad frames, end: fail -------------------+
  */
 #include "llm/dialect_gemini.h"
+#include "llm/encoder.h"
 
 #include <string.h>
 
@@ -369,21 +370,6 @@ static void put_text_frame(struct frame *frame, struct str text, enum llm_part_k
     end_frame(frame, NULL);
 }
 
-static void append_text(struct arena *arena, struct str *text, size_t *capacity,
-                        struct str increment)
-{
-    size_t needed = text->len + increment.len;
-    char *data = (char *)(uintptr_t)text->data;
-    if (needed > *capacity) {
-        size_t larger = needed + needed / 2 + 64;
-        data = arena_realloc(arena, data, *capacity, larger);
-        *capacity = larger;
-    }
-    if (increment.len)
-        memcpy(data + text->len, increment.data, increment.len);
-    *text = STR_FROM(data, needed);
-}
-
 static struct call *find_call(const struct dialect_encoder *encoder, int index)
 {
     bool known = index >= 0 && (size_t)index < encoder->call_count;
@@ -488,7 +474,7 @@ static void encode_tool_more(struct frame *frame, const struct llm_event *event,
     if (event->kind == LLM_EVENT_TOOL_END)
         call->is_closed = true;
     else
-        append_text(frame->encoder->arena, &call->part.arguments, &call->capacity, event->text);
+        llm_text_append(frame->encoder->arena, &call->part.arguments, &call->capacity, event->text);
 }
 
 static void encode_finish(struct frame *frame, const struct llm_event *event, int part)

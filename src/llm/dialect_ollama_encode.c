@@ -3,10 +3,9 @@
  *
  *   text --push--> [ call (open) | text | call (done) ] --flush--> lines, from the front, up to the
  *                                                                  first call that is open */
-#include <string.h>
-
 #include "base/vec.h"
 #include "llm/dialect_ollama.h"
+#include "llm/encoder.h"
 
 /* Something that waits behind an open call, or is one. */
 struct item {
@@ -35,10 +34,7 @@ struct dialect_encoder {
     size_t item_capacity;
     size_t flushed_count;
     int call_count; /* written */
-    struct llm_usage usage;
-    enum llm_finish finish;
-    struct str finish_raw;
-    bool is_ended;
+    struct llm_ending ending;
 };
 
 struct dialect_encoder *ollama_encoder_new(struct arena *arena, int64_t created_ms,
@@ -50,7 +46,7 @@ struct dialect_encoder *ollama_encoder_new(struct arena *arena, int64_t created_
     encoder->created_ms = created_ms;
     encoder->part = -1;
     encoder->last_kind = LLM_PART_TOOL_CALL;
-    encoder->usage = LLM_USAGE_UNKNOWN;
+    encoder->ending.usage = LLM_USAGE_UNKNOWN;
     llm_cursor_init(&encoder->cursor, arena);
     return encoder;
 }
@@ -151,16 +147,7 @@ static void flush(struct dialect_encoder *encoder, bool even_open)
 
 static void append(struct dialect_encoder *encoder, struct item *item, struct str text)
 {
-    size_t needed = item->text.len + text.len;
-    if (!text.len)
-        return;
-    if (needed > item->capacity) {
-        item->text.data = arena_realloc(encoder->arena, (char *)(uintptr_t)item->text.data,
-                                        item->capacity, needed * 2);
-        item->capacity = needed * 2;
-    }
-    memcpy((char *)(uintptr_t)item->text.data + item->text.len, text.data, text.len);
-    item->text.len = needed;
+    llm_text_append(encoder->arena, &item->text, &item->capacity, text);
 }
 
 static struct item *open_call(struct dialect_encoder *encoder, int index)
@@ -263,44 +250,25 @@ static void write_end(struct dialect_encoder *encoder)
     begin_line(encoder, &w);
     begin_message(&w, STR(""));
     json_end_object(&w);
-    ollama_write_done(&w, encoder->finish, encoder->finish_raw, encoder->call_count > 0,
-                      &encoder->usage, encoder->losses);
+    ollama_write_done(&w, encoder->ending.finish, encoder->ending.finish_raw,
+                      encoder->call_count > 0, &encoder->ending.usage, encoder->losses);
     end_line(encoder, &w);
-    encoder->is_ended = true;
 }
 
 static void write_failure(struct dialect_encoder *encoder, const struct llm_error *error)
 {
     dialect_ollama.encode_error(error, encoder->out);
     buf_append_char(encoder->out, '\n');
-    encoder->is_ended = true;
 }
 
 void ollama_encode_event(struct dialect_encoder *encoder, const struct llm_event *event,
                          struct buf *out, struct llm_losses *losses)
 {
-    if (encoder->is_ended)
+    static const struct llm_encoder_table table = {take_start, encode_part, write_failure,
+                                                   write_end};
+    if (encoder->ending.is_ended)
         return;
     encoder->out = out;
     encoder->losses = losses;
-    switch (event->kind) {
-    case LLM_EVENT_START:
-        take_start(encoder, event);
-        break;
-    case LLM_EVENT_USAGE:
-        encoder->usage = event->usage;
-        break;
-    case LLM_EVENT_FINISH:
-        encoder->finish = event->finish;
-        encoder->finish_raw = arena_str(encoder->arena, event->finish_raw);
-        break;
-    case LLM_EVENT_ERROR:
-        write_failure(encoder, event->error);
-        break;
-    case LLM_EVENT_END:
-        write_end(encoder);
-        break;
-    default:
-        encode_part(encoder, event);
-    }
+    llm_encode_event(encoder, &encoder->ending, encoder->arena, &table, event);
 }

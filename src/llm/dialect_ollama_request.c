@@ -1,6 +1,7 @@
 /* Ollama: the canonical request as the body of POST /api/chat. */
 #include "base/map.h"
 #include "llm/dialect_ollama.h"
+#include "llm/encoder.h"
 
 /* Everything that one encoding needs. */
 struct encoding {
@@ -150,10 +151,7 @@ static void write_tools(struct encoding *encoding)
 {
     const struct llm_request *request = encoding->request;
     bool is_none = request->tool_choice == LLM_TOOL_CHOICE_NONE;
-    if (request->tool_choice != LLM_TOOL_CHOICE_UNSET)
-        lose(encoding, LLM_FIELD_TOOL_CHOICE);
-    if (request->parallel_tool_calls != LLM_UNSET)
-        lose(encoding, LLM_FIELD_PARALLEL_TOOL_CALLS);
+    llm_lose_tool_choice(encoding->losses, request);
     if (!request->tool_count)
         return;
     if (is_none) {
@@ -176,12 +174,7 @@ static void write_format(struct encoding *encoding)
     } else if (request->format == LLM_FORMAT_SCHEMA &&
                ollama_is_object(encoding->arena, request->format_schema)) {
         json_key_raw(&encoding->w, "format", request->format_schema);
-        if (request->format_name.len)
-            lose(encoding, LLM_FIELD_FORMAT_NAME);
-        if (request->format_description.len)
-            lose(encoding, LLM_FIELD_FORMAT_DESCRIPTION);
-        if (request->format_strict != LLM_UNSET)
-            lose(encoding, LLM_FIELD_FORMAT_STRICT);
+        llm_lose_format_words(encoding->losses, request);
     } else if (request->format != LLM_FORMAT_UNSET) {
         lose(encoding, LLM_FIELD_FORMAT);
     }

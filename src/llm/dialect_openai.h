@@ -1,7 +1,9 @@
 /* What OpenAI's two dialects share. For their files only. */
 #pragma once
 
+#include "base/map.h"
 #include "llm/dialect.h"
+#include "llm/encoder.h"
 #include "llm/reader.h"
 
 /* ---- Words ---------------------------------------------------------------------------------- */
@@ -75,6 +77,91 @@ void openai_book_text(struct openai_book *book, size_t bytes, struct llm_losses 
 void openai_book_opaque(struct openai_book *book, int part, bool carried,
                         struct llm_losses *losses);
 void openai_book_end(struct openai_book *book, struct llm_losses *losses);
+
+/* ---- Bodies of requests, written (dialect_openai_body.c) --------------------------------------
+ */
+/* One request on its way to a body. */
+struct openai_encoder {
+    struct arena *arena;
+    struct json_writer w;
+    const struct llm_request *request;
+    const struct dialect_target *target;
+    struct llm_losses *losses;
+    struct map *names; /* of tool calls, by id */
+};
+/* What encode_request does around the members: put_members writes all but the model. */
+enum err openai_put_body(struct openai_encoder *e, struct buf *out,
+                         void (*put_members)(struct openai_encoder *e), struct error *error);
+/* Whether the target has any of them. */
+bool openai_has_quirk(const struct openai_encoder *e, unsigned quirks);
+/* Notes a loss of the request as a whole; of a part. */
+void openai_lose(struct openai_encoder *e, enum llm_field field);
+void openai_lose_part(struct openai_encoder *e, enum llm_field field, int message, int part);
+/* "" for an absent text. */
+struct str openai_some(struct str text);
+/* {"type":type,key:text} */
+void openai_put_text_part(struct openai_encoder *e, const char *type, const char *key,
+                          struct str text);
+/* Notes the calls of a message, for the results that follow. */
+void openai_note_calls(struct openai_encoder *e, const struct llm_message *message);
+/* What a tool result loses in either API: a name that is not its call's, the mark of an error. */
+void openai_note_result(struct openai_encoder *e, const struct llm_part *result, int message,
+                        int part);
+/* tools, tool_choice, parallel_tool_calls; the last two are refused where there are no tools. */
+void openai_put_tools(struct openai_encoder *e,
+                      void (*put_tool)(struct openai_encoder *e, const struct llm_tool *tool,
+                                       int index),
+                      void (*put_choice)(struct openai_encoder *e));
+/* The word for a tool choice; NULL for UNSET and NAMED. */
+const char *openai_choice_word(enum llm_tool_choice choice);
+/* Of an object of type json_schema: name, description, schema, strict. */
+void openai_put_schema(struct openai_encoder *e);
+
+/* ---- Bodies of requests, read (dialect_openai_body.c) -----------------------------------------
+ */
+/* What is being read; what one API has beside it follows in a larger struct. */
+struct openai_body {
+    struct llm_request request; /* first: offsets of its members are those of the body */
+    struct openai_messages messages;
+    size_t tool_capacity;
+    struct str legacy_user;
+};
+/* The members of a body; ERR_INVALID when there is no model. */
+enum err openai_read_body(struct llm_reader *reader, yyjson_val *root,
+                          const struct llm_member *members, size_t count, struct openai_body *body);
+/* Hands the request over, once everything was read. */
+void openai_body_done(struct openai_body *body, struct llm_request *ret_request);
+
+/* A kind of part, by its type. */
+struct openai_part_type {
+    const char *type;
+    enum err (*read)(struct llm_reader *reader, yyjson_val *value, struct openai_parts *parts);
+};
+/* A part through the row of its type; others are noted as unmapped. */
+enum err openai_read_part(struct llm_reader *reader, yyjson_val *value, struct openai_parts *parts,
+                          const struct openai_part_type *types, size_t count);
+/* A part whose text is the member `key`, which the table reads into a struct llm_part. */
+enum err openai_read_text_part(struct llm_reader *reader, yyjson_val *value,
+                               struct openai_parts *parts, enum llm_part_kind kind,
+                               const struct llm_member *members, size_t count, const char *key);
+enum err openai_read_refusal_part(struct llm_reader *reader, yyjson_val *value,
+                                  struct openai_parts *parts);
+/* A data: URL (field: struct llm_media). */
+enum err openai_read_file_data(struct llm_reader *reader, yyjson_val *value, void *field);
+/* Whether a tool or a call is a function, as it is without type; others are noted as unmapped. */
+bool openai_is_function(struct llm_reader *reader, yyjson_val *value);
+struct llm_tool *openai_tool_add(struct llm_reader *reader, struct openai_body *body);
+/* A word, or a function's name: in the object, or in its member "function". */
+enum err openai_read_tool_choice(struct llm_reader *reader, yyjson_val *value,
+                                 struct llm_request *request, bool is_nested);
+/* Rows for the members that openai_put_schema writes; of a struct llm_request. */
+#define OPENAI_SCHEMA_MEMBERS                                                                      \
+    {"name", llm_read_str, offsetof(struct llm_request, format_name)},                             \
+        {"description", llm_read_str, offsetof(struct llm_request, format_description)},           \
+        {"schema", llm_read_json, offsetof(struct llm_request, format_schema)},                    \
+    {                                                                                              \
+        "strict", llm_read_tristate, offsetof(struct llm_request, format_strict)                   \
+    }
 
 /* ---- Usage ---------------------------------------------------------------------------------- */
 /* The members of one API's usage object. */

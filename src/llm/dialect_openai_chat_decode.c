@@ -1,55 +1,30 @@
 /* OpenAI Chat Completions: body to canonical request. Strict, it is our door: a wrong type is an
  * error that names its place. */
 #include <stddef.h>
-#include <string.h>
 
 #include "base/vec.h"
 #include "llm/dialect_openai_chat.h"
 
 /* What is being read; the request's growing arrays beside it. */
 struct body {
-    struct llm_request request; /* first: members' offsets are those of the request */
-    struct openai_messages messages;
-    size_t result_capacity; /* of the tool message at the end */
-    size_t tool_capacity;
+    struct openai_body common; /* first: members' offsets are those of the request */
+    size_t result_capacity;    /* of the tool message at the end */
     size_t stop_capacity;
-    struct str legacy_user;
     struct llm_int legacy_max_tokens;
     struct llm_int legacy_seed;
 };
 
 #define AT(member)      offsetof(struct body, member)
-#define REQUEST(member) offsetof(struct body, request.member)
+#define REQUEST(member) offsetof(struct body, common.request.member)
 
 /* ---- Content -------------------------------------------------------------------------------- */
-
-static enum err read_text_into(struct llm_reader *reader, yyjson_val *object, const char *key,
-                               enum llm_part_kind kind, struct openai_parts *parts)
-{
-    struct str text;
-    size_t mark = llm_reader_enter(reader, key);
-    enum err code = llm_read_str(reader, json_get(object, key), &text);
-    llm_reader_leave(reader, mark);
-    if (code)
-        return code;
-    openai_part_add(reader, parts, kind)->text = text;
-    return ERR_OK;
-}
 
 static enum err read_text_part(struct llm_reader *reader, yyjson_val *value,
                                struct openai_parts *parts)
 {
-    static const struct llm_member members[] = {{"type", NULL, 0}, {"text", NULL, 0}};
-    enum err code = LLM_READ_OBJECT(reader, value, members, NULL);
-    return code ? code : read_text_into(reader, value, "text", LLM_PART_TEXT, parts);
-}
-
-static enum err read_refusal_part(struct llm_reader *reader, yyjson_val *value,
-                                  struct openai_parts *parts)
-{
-    static const struct llm_member members[] = {{"type", NULL, 0}, {"refusal", NULL, 0}};
-    enum err code = LLM_READ_OBJECT(reader, value, members, NULL);
-    return code ? code : read_text_into(reader, value, "refusal", LLM_PART_REFUSAL, parts);
+    static const struct llm_member members[] = {
+        {"type", NULL, 0}, {"text", llm_read_str, offsetof(struct llm_part, text)}};
+    return openai_read_text_part(reader, value, parts, LLM_PART_TEXT, members, 2, "text");
 }
 
 static enum err read_image_url_object(struct llm_reader *reader, yyjson_val *value, void *field)
@@ -115,18 +90,11 @@ static enum err read_audio_part(struct llm_reader *reader, yyjson_val *value,
     return LLM_READ_OBJECT(reader, value, members, &part->media);
 }
 
-static enum err read_file_data(struct llm_reader *reader, yyjson_val *value, void *field)
-{
-    struct str url;
-    enum err code = llm_read_str(reader, value, &url);
-    return code ? code : openai_read_data_url(reader, url, field);
-}
-
 static enum err read_file_object(struct llm_reader *reader, yyjson_val *value, void *field)
 {
     static const struct llm_member members[] = {
         {"file_id", llm_read_str, offsetof(struct llm_media, file_id)},
-        {"file_data", read_file_data, 0},
+        {"file_data", openai_read_file_data, 0},
         {"filename", llm_read_str, offsetof(struct llm_media, filename)},
     };
     enum err code = LLM_READ_OBJECT(reader, value, members, field);
@@ -148,23 +116,14 @@ static enum err read_file_part(struct llm_reader *reader, yyjson_val *value,
 
 static enum err read_part(struct llm_reader *reader, yyjson_val *value, void *target)
 {
-    static const struct {
-        const char *type;
-        enum err (*read)(struct llm_reader *reader, yyjson_val *value, struct openai_parts *parts);
-    } types[] = {
-        {"text", read_text_part}, {"image_url", read_image_part}, {"input_audio", read_audio_part},
-        {"file", read_file_part}, {"refusal", read_refusal_part},
+    static const struct openai_part_type types[] = {
+        {"text", read_text_part},
+        {"image_url", read_image_part},
+        {"input_audio", read_audio_part},
+        {"file", read_file_part},
+        {"refusal", openai_read_refusal_part},
     };
-    if (!yyjson_is_obj(value))
-        return llm_reader_fail(reader, "must be an object");
-    struct str type = json_get_str(value, "type");
-    if (!type.data)
-        return llm_reader_fail_member(reader, "type", "must be a string");
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (str_eq(type, str_from_cstr(types[i].type)))
-            return types[i].read(reader, value, target);
-    llm_reader_unmapped(reader);
-    return ERR_OK;
+    return openai_read_part(reader, value, target, types, sizeof types / sizeof types[0]);
 }
 
 static enum err read_content(struct llm_reader *reader, yyjson_val *value,
@@ -207,11 +166,8 @@ static enum err read_call(struct llm_reader *reader, yyjson_val *value, void *ta
         {"index", NULL, 0}, /* some clients send back what they streamed */
         {"function", read_call_function, 0},
     };
-    struct str type = json_get_str(value, "type");
-    if (type.data && !str_eq(type, STR("function"))) {
-        llm_reader_unmapped(reader);
+    if (!openai_is_function(reader, value))
         return ERR_OK;
-    }
     struct llm_part *part = openai_part_add(reader, target, LLM_PART_TOOL_CALL);
     enum err code = LLM_READ_OBJECT(reader, value, members, part);
     if (code)
@@ -239,7 +195,7 @@ static enum err read_tool_message(struct llm_reader *reader, struct body *body,
     enum err code = read_content(reader, members->content, &parts);
     if (code)
         return code;
-    struct llm_part *result = openai_tail_part(reader, &body->messages, LLM_TOOL,
+    struct llm_part *result = openai_tail_part(reader, &body->common.messages, LLM_TOOL,
                                                LLM_PART_TOOL_RESULT, &body->result_capacity);
     result->call_id = members->tool_call_id;
     result->name = members->name;
@@ -268,7 +224,7 @@ static enum err read_assistant_message(struct llm_reader *reader, struct body *b
             return code;
         llm_reader_leave(reader, mark);
     }
-    openai_message_add(reader, &body->messages, LLM_ASSISTANT, members->name, &parts);
+    openai_message_add(reader, &body->common.messages, LLM_ASSISTANT, members->name, &parts);
     return ERR_OK;
 }
 
@@ -280,7 +236,7 @@ static enum err read_plain_message(struct llm_reader *reader, struct body *body,
         return llm_reader_fail_member(reader, "content", "must be a string or an array of parts");
     enum err code = read_content(reader, members->content, &parts);
     if (!code)
-        openai_message_add(reader, &body->messages, role, members->name, &parts);
+        openai_message_add(reader, &body->common.messages, role, members->name, &parts);
     return code;
 }
 
@@ -339,15 +295,9 @@ static enum err read_tool(struct llm_reader *reader, yyjson_val *value, void *ta
 {
     static const struct llm_member members[] = {{"type", NULL, 0},
                                                 {"function", read_tool_function, 0}};
-    struct body *body = target;
-    struct llm_request *request = &body->request;
-    struct str type = json_get_str(value, "type");
-    if (type.data && !str_eq(type, STR("function"))) {
-        llm_reader_unmapped(reader);
+    if (!openai_is_function(reader, value))
         return ERR_OK;
-    }
-    struct llm_tool *tool =
-        VEC_PUSH(reader->arena, request->tools, request->tool_count, body->tool_capacity);
+    struct llm_tool *tool = openai_tool_add(reader, target);
     enum err code = LLM_READ_OBJECT(reader, value, members, tool);
     if (code || tool->name.data)
         return code;
@@ -361,33 +311,14 @@ static enum err read_tools(struct llm_reader *reader, yyjson_val *value, void *t
 
 static enum err read_tool_choice(struct llm_reader *reader, yyjson_val *value, void *target)
 {
-    struct llm_request *request = target;
-    if (yyjson_is_str(value))
-        return openai_read_choice_word(reader, json_str(value), request);
-    if (!yyjson_is_obj(value))
-        return llm_reader_fail(reader, "must be auto, none, required or an object");
-    if (!str_eq(json_get_str(value, "type"), STR("function"))) {
-        llm_reader_unmapped(reader);
-        return ERR_OK;
-    }
-    struct str name = json_get_str(json_get(value, "function"), "name");
-    if (!name.data)
-        return llm_reader_fail_member(reader, "function.name", "must be a string");
-    request->tool_choice = LLM_TOOL_CHOICE_NAMED;
-    request->tool_choice_name = name;
-    return ERR_OK;
+    return openai_read_tool_choice(reader, value, target, true);
 }
 
 /* ---- Parameters ----------------------------------------------------------------------------- */
 
 static enum err read_json_schema(struct llm_reader *reader, yyjson_val *value, void *target)
 {
-    static const struct llm_member members[] = {
-        {"name", llm_read_str, offsetof(struct llm_request, format_name)},
-        {"description", llm_read_str, offsetof(struct llm_request, format_description)},
-        {"schema", llm_read_json, offsetof(struct llm_request, format_schema)},
-        {"strict", llm_read_tristate, offsetof(struct llm_request, format_strict)},
-    };
+    static const struct llm_member members[] = {OPENAI_SCHEMA_MEMBERS};
     return LLM_READ_OBJECT(reader, value, members, target);
 }
 
@@ -407,7 +338,7 @@ static enum err read_format(struct llm_reader *reader, yyjson_val *value, void *
 static enum err read_stop(struct llm_reader *reader, yyjson_val *value, void *target)
 {
     struct body *body = target;
-    struct llm_request *request = &body->request;
+    struct llm_request *request = &body->common.request;
     struct str stop;
     enum err code = llm_read_str(reader, value, &stop);
     if (!code)
@@ -463,20 +394,19 @@ static const struct llm_member body_members[] = {
     {"random_seed", llm_read_int, AT(legacy_seed)},
     {"stop", read_stops, 0},
     {"safety_identifier", llm_read_str, REQUEST(user)},
-    {"user", llm_read_str, AT(legacy_user)},
+    {"user", llm_read_str, AT(common.legacy_user)},
     {"stream", llm_read_bool, REQUEST(stream)},
     {"stream_options", read_stream_options, 0},
     {"n", read_n, 0},
 };
 
-static void take_legacy(struct llm_request *request, const struct body *body)
+static void take_legacy(struct body *body)
 {
+    struct llm_request *request = &body->common.request;
     if (!request->max_output_tokens.is_set)
         request->max_output_tokens = body->legacy_max_tokens;
     if (!request->seed.is_set)
         request->seed = body->legacy_seed;
-    if (!request->user.len)
-        request->user = body->legacy_user;
 }
 
 enum err openai_chat_decode_request(struct arena *arena, yyjson_val *root,
@@ -484,18 +414,14 @@ enum err openai_chat_decode_request(struct arena *arena, yyjson_val *root,
 {
     struct body body = {0};
     struct llm_reader reader;
-    llm_reader_init(&reader, arena, &body.request, error);
-    enum err code = LLM_READ_OBJECT(&reader, root, body_members, &body);
+    llm_reader_init(&reader, arena, &body.common.request, error);
+    enum err code = openai_read_body(&reader, root, body_members,
+                                     sizeof body_members / sizeof body_members[0], &body.common);
     if (code)
         return code;
-    if (!body.request.model.len)
-        return llm_reader_fail_member(&reader, "model", "must be a string");
     if (!json_get(root, "messages"))
         return llm_reader_fail_member(&reader, "messages", "must be an array");
-    body.request.messages = body.messages.items;
-    body.request.message_count = body.messages.count;
-    take_legacy(&body.request, &body);
-    llm_request_name_results(&body.request);
-    *ret_request = body.request;
+    take_legacy(&body);
+    openai_body_done(&body.common, ret_request);
     return ERR_OK;
 }

@@ -1,35 +1,8 @@
 /* OpenAI Chat Completions: canonical request to body. Losses are reported where a member is left
  * out or changed, so each function reads as: may it go, write it, else note it. */
-#include <string.h>
-
-#include "base/map.h"
 #include "llm/dialect_openai_chat.h"
 
 enum { STOPS_MAX = 4, USER_BYTES_MAX = 64, MISTRAL_ID_LENGTH = 9 };
-
-struct encoder {
-    struct arena *arena;
-    struct json_writer w;
-    const struct llm_request *request;
-    unsigned quirks;
-    struct llm_losses *losses;
-    struct map *names; /* of tool calls, by id */
-};
-
-static bool has_quirk(const struct encoder *e, unsigned quirks)
-{
-    return (e->quirks & quirks) != 0;
-}
-
-static void lose(struct encoder *e, enum llm_field field)
-{
-    llm_losses_add(e->losses, field, -1, -1);
-}
-
-static void lose_part(struct encoder *e, enum llm_field field, int m, int p)
-{
-    llm_losses_add(e->losses, field, m, p);
-}
 
 /* ---- Call ids ------------------------------------------------------------------------------- */
 
@@ -47,11 +20,11 @@ static bool is_mistral_id(struct str id)
 
 /* Mistral takes ids of exactly nine letters and digits: others are mapped by a hash, so that call
  * and result still agree. */
-static void put_call_id(struct encoder *e, const char *key, struct str id, int m, int p)
+static void put_call_id(struct openai_encoder *e, const char *key, struct str id, int m, int p)
 {
     static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    if (!has_quirk(e, LLM_QUIRK_MISTRAL) || is_mistral_id(id)) {
-        json_key_str(&e->w, key, id.data ? id : STR(""));
+    if (!openai_has_quirk(e, LLM_QUIRK_MISTRAL) || is_mistral_id(id)) {
+        json_key_str(&e->w, key, openai_some(id));
         return;
     }
     char mapped[MISTRAL_ID_LENGTH];
@@ -59,20 +32,12 @@ static void put_call_id(struct encoder *e, const char *key, struct str id, int m
     for (size_t i = 0; i < sizeof mapped; i++, hash /= 62)
         mapped[i] = letters[hash % 62];
     json_key_str(&e->w, key, STR_FROM(mapped, sizeof mapped));
-    lose_part(e, LLM_FIELD_PART_CALL_ID, m, p);
+    openai_lose_part(e, LLM_FIELD_PART_CALL_ID, m, p);
 }
 
 /* ---- Content parts -------------------------------------------------------------------------- */
 
-static void put_text_part(struct encoder *e, const char *type, const char *key, struct str text)
-{
-    json_begin_object(&e->w);
-    json_key_str(&e->w, "type", str_from_cstr(type));
-    json_key_str(&e->w, key, text.data ? text : STR(""));
-    json_end_object(&e->w);
-}
-
-static void put_image(struct encoder *e, const struct llm_media *media, int m, int p)
+static void put_image(struct openai_encoder *e, const struct llm_media *media, int m, int p)
 {
     json_key_str(&e->w, "type", STR("image_url"));
     json_key_object(&e->w, "image_url");
@@ -84,11 +49,11 @@ static void put_image(struct encoder *e, const struct llm_media *media, int m, i
     if (openai_detail_ok(media->detail, false))
         json_key_str(&e->w, "detail", media->detail);
     else if (media->detail.len)
-        lose_part(e, LLM_FIELD_PART_DETAIL, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_DETAIL, m, p);
     if (media->mime.len && !media->data.len)
-        lose_part(e, LLM_FIELD_PART_MIME, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_MIME, m, p);
     if (media->filename.len)
-        lose_part(e, LLM_FIELD_PART_FILENAME, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_FILENAME, m, p);
     json_end_object(&e->w);
 }
 
@@ -111,7 +76,7 @@ static const char *audio_format(struct str mime, bool *ret_exact)
     return NULL;
 }
 
-static void put_audio(struct encoder *e, const struct llm_media *media, int m, int p)
+static void put_audio(struct openai_encoder *e, const struct llm_media *media, int m, int p)
 {
     bool exact = true;
     json_key_str(&e->w, "type", STR("input_audio"));
@@ -120,12 +85,12 @@ static void put_audio(struct encoder *e, const struct llm_media *media, int m, i
     json_key_str(&e->w, "format", str_from_cstr(audio_format(media->mime, &exact)));
     json_end_object(&e->w);
     if (!exact)
-        lose_part(e, LLM_FIELD_PART_MIME, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_MIME, m, p);
     if (media->filename.len)
-        lose_part(e, LLM_FIELD_PART_FILENAME, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_FILENAME, m, p);
 }
 
-static void put_document(struct encoder *e, const struct llm_media *media, int m, int p)
+static void put_document(struct openai_encoder *e, const struct llm_media *media, int m, int p)
 {
     json_key_str(&e->w, "type", STR("file"));
     json_key_object(&e->w, "file");
@@ -137,9 +102,9 @@ static void put_document(struct encoder *e, const struct llm_media *media, int m
     } else {
         json_key_str(&e->w, "file_id", media->file_id);
         if (media->mime.len)
-            lose_part(e, LLM_FIELD_PART_MIME, m, p);
+            openai_lose_part(e, LLM_FIELD_PART_MIME, m, p);
         if (media->filename.len)
-            lose_part(e, LLM_FIELD_PART_FILENAME, m, p);
+            openai_lose_part(e, LLM_FIELD_PART_FILENAME, m, p);
     }
     json_end_object(&e->w);
 }
@@ -168,14 +133,14 @@ static bool can_carry(const struct llm_part *part, enum llm_role role)
     return false;
 }
 
-static void put_part(struct encoder *e, const struct llm_part *part, int m, int p)
+static void put_part(struct openai_encoder *e, const struct llm_part *part, int m, int p)
 {
     if (part->kind == LLM_PART_TEXT) {
-        put_text_part(e, "text", "text", part->text);
+        openai_put_text_part(e, "text", "text", part->text);
         return;
     }
     if (part->kind == LLM_PART_REFUSAL) {
-        put_text_part(e, "refusal", "refusal", part->text);
+        openai_put_text_part(e, "refusal", "refusal", part->text);
         return;
     }
     json_begin_object(&e->w);
@@ -197,8 +162,8 @@ static bool is_content(const struct llm_part *part)
 
 /* The parts that stand in the array, texts and media before refusals; one text alone is a plain
  * string, which every server takes. */
-static void put_content(struct encoder *e, const struct llm_message *message, const bool *kept,
-                        int m)
+static void put_content(struct openai_encoder *e, const struct llm_message *message,
+                        const bool *kept, int m)
 {
     const struct llm_part *only = NULL;
     size_t count = 0;
@@ -213,7 +178,7 @@ static void put_content(struct encoder *e, const struct llm_message *message, co
         return;
     }
     if (count == 1 && only->kind == LLM_PART_TEXT) {
-        json_put_str(&e->w, only->text.data ? only->text : STR(""));
+        json_put_str(&e->w, openai_some(only->text));
         return;
     }
     json_begin_array(&e->w);
@@ -226,7 +191,7 @@ static void put_content(struct encoder *e, const struct llm_message *message, co
     json_end_array(&e->w);
 }
 
-static void put_calls(struct encoder *e, const struct llm_message *message, int m)
+static void put_calls(struct openai_encoder *e, const struct llm_message *message, int m)
 {
     bool open = false;
     for (size_t p = 0; p < message->part_count; p++) {
@@ -240,8 +205,8 @@ static void put_calls(struct encoder *e, const struct llm_message *message, int 
         put_call_id(e, "id", part->call_id, m, (int)p);
         json_key_str(&e->w, "type", STR("function"));
         json_key_object(&e->w, "function");
-        json_key_str(&e->w, "name", part->name.data ? part->name : STR(""));
-        json_key_str(&e->w, "arguments", part->arguments.data ? part->arguments : STR(""));
+        json_key_str(&e->w, "name", openai_some(part->name));
+        json_key_str(&e->w, "arguments", openai_some(part->arguments));
         json_end_object(&e->w);
         json_end_object(&e->w);
     }
@@ -258,10 +223,10 @@ static bool has_calls(const struct llm_message *message)
 }
 
 /* DeepSeek wants the reasoning of turns with calls back, even if it is empty. */
-static void put_reasoning(struct encoder *e, const struct llm_message *message, const bool *kept,
-                          int m)
+static void put_reasoning(struct openai_encoder *e, const struct llm_message *message,
+                          const bool *kept, int m)
 {
-    if (!has_quirk(e, LLM_QUIRK_REASONING_BACK) || !has_calls(message))
+    if (!openai_has_quirk(e, LLM_QUIRK_REASONING_BACK) || !has_calls(message))
         return;
     bool is_first = true;
     json_key(&e->w, STR("reasoning_content"));
@@ -271,45 +236,46 @@ static void put_reasoning(struct encoder *e, const struct llm_message *message, 
             continue;
         json_str_part(&e->w, message->parts[p].text);
         if (!is_first)
-            lose_part(e, LLM_FIELD_PART_BOUNDARY, m, (int)p);
+            openai_lose_part(e, LLM_FIELD_PART_BOUNDARY, m, (int)p);
         is_first = false;
     }
     json_end_str(&e->w);
 }
 
-static void put_name(struct encoder *e, const struct llm_message *message, int m)
+static void put_name(struct openai_encoder *e, const struct llm_message *message, int m)
 {
     if (!message->name.len)
         return;
-    if (has_quirk(e, LLM_QUIRK_NO_NAME | LLM_QUIRK_MISTRAL))
+    if (openai_has_quirk(e, LLM_QUIRK_NO_NAME | LLM_QUIRK_MISTRAL))
         llm_losses_add(e->losses, LLM_FIELD_MESSAGE_NAME, m, -1);
     else
         json_key_str(&e->w, "name", message->name);
 }
 
 /* Which parts go along; the others are noted. False when none does. */
-static bool choose_parts(struct encoder *e, const struct llm_message *message, bool *kept, int m)
+static bool choose_parts(struct openai_encoder *e, const struct llm_message *message, bool *kept,
+                         int m)
 {
     bool any = false;
-    bool reasoning = message->role == LLM_ASSISTANT && has_quirk(e, LLM_QUIRK_REASONING_BACK) &&
-                     has_calls(message);
+    bool reasoning = message->role == LLM_ASSISTANT &&
+                     openai_has_quirk(e, LLM_QUIRK_REASONING_BACK) && has_calls(message);
     for (size_t p = 0; p < message->part_count; p++) {
         const struct llm_part *part = &message->parts[p];
         kept[p] = can_carry(part, message->role) ||
                   (reasoning && part->kind == LLM_PART_REASONING && part->text.len);
         any |= kept[p];
         if (!kept[p])
-            lose_part(e, LLM_FIELD_PART, m, (int)p);
+            openai_lose_part(e, LLM_FIELD_PART, m, (int)p);
         else if (part->opaque_count)
-            lose_part(e, LLM_FIELD_PART_OPAQUE, m, (int)p);
+            openai_lose_part(e, LLM_FIELD_PART_OPAQUE, m, (int)p);
     }
     return any;
 }
 
-static void put_message(struct encoder *e, const struct llm_message *message, const bool *kept,
-                        int m)
+static void put_message(struct openai_encoder *e, const struct llm_message *message,
+                        const bool *kept, int m)
 {
-    bool developer = !has_quirk(e, LLM_QUIRK_NO_DEVELOPER_ROLE | LLM_QUIRK_MISTRAL);
+    bool developer = !openai_has_quirk(e, LLM_QUIRK_NO_DEVELOPER_ROLE | LLM_QUIRK_MISTRAL);
     struct str role = message->role == LLM_USER        ? STR("user")
                       : message->role == LLM_ASSISTANT ? STR("assistant")
                       : developer                      ? STR("developer")
@@ -328,13 +294,14 @@ static void put_message(struct encoder *e, const struct llm_message *message, co
 
 /* ---- Tool results --------------------------------------------------------------------------- */
 
-static void put_result_content(struct encoder *e, const struct llm_part *result, int m, int p)
+static void put_result_content(struct openai_encoder *e, const struct llm_part *result, int m,
+                               int p)
 {
     size_t texts = 0;
     for (size_t i = 0; i < result->content_count; i++)
         texts += result->content[i].kind == LLM_PART_TEXT;
     if (texts != result->content_count || texts == 0)
-        lose_part(e, LLM_FIELD_PART_CONTENT, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_CONTENT, m, p);
     json_key(&e->w, STR("content"));
     if (texts != 1)
         texts ? json_begin_array(&e->w) : json_put_str(&e->w, STR(""));
@@ -343,31 +310,28 @@ static void put_result_content(struct encoder *e, const struct llm_part *result,
         if (result->content[i].kind != LLM_PART_TEXT)
             continue;
         if (texts == 1)
-            json_put_str(&e->w, text.data ? text : STR(""));
+            json_put_str(&e->w, openai_some(text));
         else
-            put_text_part(e, "text", "text", text);
+            openai_put_text_part(e, "text", "text", text);
     }
     if (texts > 1)
         json_end_array(&e->w);
 }
 
-static void put_result(struct encoder *e, const struct llm_part *result, int m, int p)
+static void put_result(struct openai_encoder *e, const struct llm_part *result, int m, int p)
 {
     json_begin_object(&e->w);
     json_key_str(&e->w, "role", STR("tool"));
     put_call_id(e, "tool_call_id", result->call_id, m, p);
     put_result_content(e, result, m, p);
     json_end_object(&e->w);
-    if (!str_eq(result->name, llm_call_names_find(e->names, result->call_id)))
-        lose_part(e, LLM_FIELD_PART_NAME, m, p);
-    if (result->is_error)
-        lose_part(e, LLM_FIELD_PART_IS_ERROR, m, p);
+    openai_note_result(e, result, m, p);
 }
 
 /* Each result is a message on the wire; neighbours read back as one. *after_results: whether the
  * message before was such. */
-static void put_tool_message(struct encoder *e, const struct llm_message *message, const bool *kept,
-                             int m, bool after_results)
+static void put_tool_message(struct openai_encoder *e, const struct llm_message *message,
+                             const bool *kept, int m, bool after_results)
 {
     for (size_t p = 0; p < message->part_count; p++)
         if (kept[p])
@@ -378,15 +342,14 @@ static void put_tool_message(struct encoder *e, const struct llm_message *messag
         llm_losses_add(e->losses, LLM_FIELD_MESSAGE_BOUNDARY, m, -1);
 }
 
-static void put_messages(struct encoder *e)
+static void put_messages(struct openai_encoder *e)
 {
     bool after_results = false;
     json_key_array(&e->w, "messages");
     for (size_t i = 0; i < e->request->message_count; i++) {
         const struct llm_message *message = &e->request->messages[i];
         bool *kept = ARENA_NEW_ARRAY(e->arena, message->part_count, bool);
-        for (size_t p = 0; p < message->part_count; p++)
-            llm_call_names_note(e->names, &message->parts[p]);
+        openai_note_calls(e, message);
         if (!choose_parts(e, message, kept, (int)i)) {
             llm_losses_add(e->losses, LLM_FIELD_MESSAGE, (int)i, -1);
             continue;
@@ -402,12 +365,12 @@ static void put_messages(struct encoder *e)
 
 /* ---- Tools ---------------------------------------------------------------------------------- */
 
-static void put_tool(struct encoder *e, const struct llm_tool *tool, int index)
+static void put_tool(struct openai_encoder *e, const struct llm_tool *tool, int index)
 {
     json_begin_object(&e->w);
     json_key_str(&e->w, "type", STR("function"));
     json_key_object(&e->w, "function");
-    json_key_str(&e->w, "name", tool->name.data ? tool->name : STR(""));
+    json_key_str(&e->w, "name", openai_some(tool->name));
     if (tool->description.len)
         json_key_str(&e->w, "description", tool->description);
     if (tool->schema.len && openai_is_json_object(e->arena, tool->schema))
@@ -419,66 +382,27 @@ static void put_tool(struct encoder *e, const struct llm_tool *tool, int index)
     json_end_object(&e->w);
 }
 
-static void put_tool_choice(struct encoder *e)
+static void put_tool_choice(struct openai_encoder *e)
 {
     const struct llm_request *request = e->request;
-    bool mistral = has_quirk(e, LLM_QUIRK_MISTRAL);
-    json_key(&e->w, STR("tool_choice"));
-    if (request->tool_choice == LLM_TOOL_CHOICE_AUTO) {
-        json_put_str(&e->w, STR("auto"));
-    } else if (request->tool_choice == LLM_TOOL_CHOICE_NONE) {
-        json_put_str(&e->w, STR("none"));
-    } else if (request->tool_choice == LLM_TOOL_CHOICE_REQUIRED) {
-        json_put_str(&e->w, mistral ? STR("any") : STR("required"));
-    } else {
-        json_begin_object(&e->w);
-        json_key_str(&e->w, "type", STR("function"));
-        json_key_object(&e->w, "function");
-        json_key_str(&e->w, "name", request->tool_choice_name);
-        json_end_object(&e->w);
-        json_end_object(&e->w);
-    }
-}
-
-/* Choice and parallelism are refused where there are no tools. */
-static void put_tools(struct encoder *e)
-{
-    const struct llm_request *request = e->request;
-    if (request->tool_count == 0) {
-        if (request->tool_choice != LLM_TOOL_CHOICE_UNSET)
-            lose(e, LLM_FIELD_TOOL_CHOICE);
-        if (request->parallel_tool_calls != LLM_UNSET)
-            lose(e, LLM_FIELD_PARALLEL_TOOL_CALLS);
+    const char *word = openai_choice_word(request->tool_choice);
+    if (request->tool_choice == LLM_TOOL_CHOICE_REQUIRED && openai_has_quirk(e, LLM_QUIRK_MISTRAL))
+        word = "any";
+    if (word) {
+        json_key_str(&e->w, "tool_choice", str_from_cstr(word));
         return;
     }
-    json_key_array(&e->w, "tools");
-    for (size_t i = 0; i < request->tool_count; i++)
-        put_tool(e, &request->tools[i], (int)i);
-    json_end_array(&e->w);
-    if (request->tool_choice != LLM_TOOL_CHOICE_UNSET)
-        put_tool_choice(e);
-    openai_key_tristate(&e->w, "parallel_tool_calls", request->parallel_tool_calls);
+    json_key_object(&e->w, "tool_choice");
+    json_key_str(&e->w, "type", STR("function"));
+    json_key_object(&e->w, "function");
+    json_key_str(&e->w, "name", request->tool_choice_name);
+    json_end_object(&e->w);
+    json_end_object(&e->w);
 }
 
 /* ---- Parameters ----------------------------------------------------------------------------- */
 
-static void put_schema_format(struct encoder *e)
-{
-    const struct llm_request *request = e->request;
-    json_key_str(&e->w, "type", STR("json_schema"));
-    json_key_object(&e->w, "json_schema");
-    json_key_str(&e->w, "name", request->format_name.len ? request->format_name : STR("answer"));
-    if (!request->format_name.len)
-        lose(e, LLM_FIELD_FORMAT_NAME);
-    if (request->format_description.len)
-        json_key_str(&e->w, "description", request->format_description);
-    if (request->format_schema.len)
-        json_key_raw(&e->w, "schema", request->format_schema);
-    openai_key_tristate(&e->w, "strict", request->format_strict);
-    json_end_object(&e->w);
-}
-
-static void put_format(struct encoder *e)
+static void put_format(struct openai_encoder *e)
 {
     const struct llm_request *request = e->request;
     bool is_schema = request->format == LLM_FORMAT_SCHEMA;
@@ -487,39 +411,43 @@ static void put_format(struct encoder *e)
     if (request->format == LLM_FORMAT_UNSET)
         return;
     json_key_object(&e->w, "response_format");
-    if (is_schema && !broken)
-        put_schema_format(e);
-    else if (request->format == LLM_FORMAT_TEXT)
+    if (is_schema && !broken) {
+        json_key_str(&e->w, "type", STR("json_schema"));
+        json_key_object(&e->w, "json_schema");
+        openai_put_schema(e);
+        json_end_object(&e->w);
+    } else if (request->format == LLM_FORMAT_TEXT) {
         json_key_str(&e->w, "type", STR("text"));
-    else
+    } else {
         json_key_str(&e->w, "type", STR("json_object"));
+    }
     json_end_object(&e->w);
     if (broken)
-        lose(e, LLM_FIELD_FORMAT);
+        openai_lose(e, LLM_FIELD_FORMAT);
 }
 
-static void put_sampling(struct encoder *e)
+static void put_sampling(struct openai_encoder *e)
 {
     const struct llm_request *request = e->request;
-    bool refused = has_quirk(e, LLM_QUIRK_NO_SAMPLING);
+    bool refused = openai_has_quirk(e, LLM_QUIRK_NO_SAMPLING);
     if (refused && request->temperature.is_set)
-        lose(e, LLM_FIELD_TEMPERATURE);
+        openai_lose(e, LLM_FIELD_TEMPERATURE);
     else
         openai_key_double(&e->w, "temperature", request->temperature);
     if (refused && request->top_p.is_set)
-        lose(e, LLM_FIELD_TOP_P);
+        openai_lose(e, LLM_FIELD_TOP_P);
     else
         openai_key_double(&e->w, "top_p", request->top_p);
     openai_key_double(&e->w, "frequency_penalty", request->frequency_penalty);
     openai_key_double(&e->w, "presence_penalty", request->presence_penalty);
     if (request->top_k.is_set)
-        lose(e, LLM_FIELD_TOP_K);
+        openai_lose(e, LLM_FIELD_TOP_K);
     if (request->seed.is_set)
-        json_key_int(&e->w, has_quirk(e, LLM_QUIRK_MISTRAL) ? "random_seed" : "seed",
+        json_key_int(&e->w, openai_has_quirk(e, LLM_QUIRK_MISTRAL) ? "random_seed" : "seed",
                      request->seed.value);
 }
 
-static void put_stops(struct encoder *e)
+static void put_stops(struct openai_encoder *e)
 {
     const struct llm_request *request = e->request;
     if (request->stop_count == 0)
@@ -529,36 +457,36 @@ static void put_stops(struct encoder *e)
         json_put_str(&e->w, request->stops[i]);
     json_end_array(&e->w);
     if (request->stop_count > STOPS_MAX)
-        lose(e, LLM_FIELD_STOPS);
+        openai_lose(e, LLM_FIELD_STOPS);
 }
 
 /* api.openai.com wants safety_identifier by now, the others know user. */
-static void put_user(struct encoder *e)
+static void put_user(struct openai_encoder *e)
 {
     struct str user = e->request->user;
-    bool is_openai = !has_quirk(e, LLM_QUIRK_NO_DEVELOPER_ROLE);
+    bool is_openai = !openai_has_quirk(e, LLM_QUIRK_NO_DEVELOPER_ROLE);
     if (!user.len)
         return;
-    if (has_quirk(e, LLM_QUIRK_MISTRAL) || (is_openai && user.len > USER_BYTES_MAX))
-        lose(e, LLM_FIELD_USER);
+    if (openai_has_quirk(e, LLM_QUIRK_MISTRAL) || (is_openai && user.len > USER_BYTES_MAX))
+        openai_lose(e, LLM_FIELD_USER);
     else
         json_key_str(&e->w, is_openai ? "safety_identifier" : "user", user);
 }
 
-static void put_effort(struct encoder *e)
+static void put_effort(struct openai_encoder *e)
 {
     if (e->request->effort == LLM_EFFORT_UNSET)
         return;
-    if (has_quirk(e, LLM_QUIRK_MISTRAL))
-        lose(e, LLM_FIELD_EFFORT);
+    if (openai_has_quirk(e, LLM_QUIRK_MISTRAL))
+        openai_lose(e, LLM_FIELD_EFFORT);
     else
         json_key_str(&e->w, "reasoning_effort",
                      str_from_cstr(openai_effort_name(e->request->effort)));
 }
 
-static void put_stream(struct encoder *e)
+static void put_stream(struct openai_encoder *e)
 {
-    bool refused = has_quirk(e, LLM_QUIRK_NO_STREAM_OPTIONS | LLM_QUIRK_MISTRAL);
+    bool refused = openai_has_quirk(e, LLM_QUIRK_NO_STREAM_OPTIONS | LLM_QUIRK_MISTRAL);
     bool usage = e->request->stream_usage && e->request->stream && !refused;
     if (e->request->stream)
         json_key_bool(&e->w, "stream", true);
@@ -568,35 +496,30 @@ static void put_stream(struct encoder *e)
         json_end_object(&e->w);
     }
     if (e->request->stream_usage && !usage)
-        lose(e, LLM_FIELD_STREAM_USAGE);
+        openai_lose(e, LLM_FIELD_STREAM_USAGE);
+}
+
+static void put_members(struct openai_encoder *e)
+{
+    bool old_name = openai_has_quirk(e, LLM_QUIRK_MAX_TOKENS | LLM_QUIRK_MISTRAL);
+    put_messages(e);
+    openai_put_tools(e, put_tool, put_tool_choice);
+    put_format(e);
+    put_effort(e);
+    if (e->request->max_output_tokens.is_set)
+        json_key_int(&e->w, old_name ? "max_tokens" : "max_completion_tokens",
+                     e->request->max_output_tokens.value);
+    put_sampling(e);
+    put_stops(e);
+    put_user(e);
+    put_stream(e);
 }
 
 enum err openai_chat_encode_request(struct arena *arena, const struct llm_request *request,
                                     const struct dialect_target *target, struct buf *out,
                                     struct llm_losses *losses, struct error *error)
 {
-    struct encoder e = {.arena = arena,
-                        .request = request,
-                        .quirks = target->quirks,
-                        .losses = losses,
-                        .names = map_new()};
-    bool old_name = has_quirk(&e, LLM_QUIRK_MAX_TOKENS | LLM_QUIRK_MISTRAL);
-    json_writer_init(&e.w, out);
-    json_begin_object(&e.w);
-    json_key_str(&e.w, "model", target->model);
-    put_messages(&e);
-    put_tools(&e);
-    put_format(&e);
-    put_effort(&e);
-    if (request->max_output_tokens.is_set)
-        json_key_int(&e.w, old_name ? "max_tokens" : "max_completion_tokens",
-                     request->max_output_tokens.value);
-    put_sampling(&e);
-    put_stops(&e);
-    put_user(&e);
-    put_stream(&e);
-    json_end_object(&e.w);
-    map_free(e.names);
-    return buf_ok(out) ? ERR_OK
-                       : error_set(error, ERR_TOO_BIG, NULL, "the request is too large to send");
+    struct openai_encoder e = {
+        .arena = arena, .request = request, .target = target, .losses = losses};
+    return openai_put_body(&e, out, put_members, error);
 }

@@ -9,16 +9,13 @@
 #include "llm/dialect_openai_responses.h"
 
 struct body {
-    struct llm_request request; /* first */
-    struct openai_messages messages;
-    size_t tail_capacity; /* of the last message's parts */
-    size_t tool_capacity;
+    struct openai_body common; /* first */
+    size_t tail_capacity;      /* of the last message's parts */
     struct str instructions;
-    struct str legacy_user;
 };
 
 #define AT(member)      offsetof(struct body, member)
-#define REQUEST(member) offsetof(struct body, request.member)
+#define REQUEST(member) offsetof(struct body, common.request.member)
 #define MEDIA(member)   offsetof(struct llm_media, member)
 
 /* ---- Content parts -------------------------------------------------------------------------- */
@@ -32,23 +29,8 @@ static enum err read_text_part(struct llm_reader *reader, yyjson_val *value,
         {"annotations", NULL, 0}, /* sent back from an answer */
         {"logprobs", NULL, 0},
     };
-    struct llm_part *part = openai_part_add(reader, parts, LLM_PART_TEXT);
-    enum err code = LLM_READ_OBJECT(reader, value, members, part);
-    if (code || part->text.data)
-        return code;
-    return llm_reader_fail_member(reader, "text", "must be a string");
-}
-
-static enum err read_refusal_part(struct llm_reader *reader, yyjson_val *value,
-                                  struct openai_parts *parts)
-{
-    static const struct llm_member members[] = {
-        {"type", NULL, 0}, {"refusal", llm_read_str, offsetof(struct llm_part, text)}};
-    struct llm_part *part = openai_part_add(reader, parts, LLM_PART_REFUSAL);
-    enum err code = LLM_READ_OBJECT(reader, value, members, part);
-    if (code || part->text.data)
-        return code;
-    return llm_reader_fail_member(reader, "refusal", "must be a string");
+    return openai_read_text_part(reader, value, parts, LLM_PART_TEXT, members,
+                                 sizeof members / sizeof members[0], "text");
 }
 
 static enum err read_image_part(struct llm_reader *reader, yyjson_val *value,
@@ -68,13 +50,6 @@ static enum err read_image_part(struct llm_reader *reader, yyjson_val *value,
     return llm_reader_fail(reader, "must have either image_url or file_id");
 }
 
-static enum err read_file_data(struct llm_reader *reader, yyjson_val *value, void *field)
-{
-    struct str url;
-    enum err code = llm_read_str(reader, value, &url);
-    return code ? code : openai_read_data_url(reader, url, field);
-}
-
 static enum err read_file_part(struct llm_reader *reader, yyjson_val *value,
                                struct openai_parts *parts)
 {
@@ -82,7 +57,7 @@ static enum err read_file_part(struct llm_reader *reader, yyjson_val *value,
         {"type", NULL, 0},
         {"file_id", llm_read_str, MEDIA(file_id)},
         {"file_url", llm_read_str, MEDIA(url)},
-        {"file_data", read_file_data, 0},
+        {"file_data", openai_read_file_data, 0},
         {"filename", llm_read_str, MEDIA(filename)},
     };
     struct llm_media *media = &openai_part_add(reader, parts, LLM_PART_DOCUMENT)->media;
@@ -95,24 +70,12 @@ static enum err read_file_part(struct llm_reader *reader, yyjson_val *value,
 
 static enum err read_part(struct llm_reader *reader, yyjson_val *value, void *target)
 {
-    static const struct {
-        const char *type;
-        enum err (*read)(struct llm_reader *reader, yyjson_val *value, struct openai_parts *parts);
-    } types[] = {
+    static const struct openai_part_type types[] = {
         {"input_text", read_text_part},   {"output_text", read_text_part},
-        {"text", read_text_part},         {"refusal", read_refusal_part},
+        {"text", read_text_part},         {"refusal", openai_read_refusal_part},
         {"input_image", read_image_part}, {"input_file", read_file_part},
     };
-    if (!yyjson_is_obj(value))
-        return llm_reader_fail(reader, "must be an object");
-    struct str type = json_get_str(value, "type");
-    if (!type.data)
-        return llm_reader_fail_member(reader, "type", "must be a string");
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (str_eq(type, str_from_cstr(types[i].type)))
-            return types[i].read(reader, value, target);
-    llm_reader_unmapped(reader);
-    return ERR_OK;
+    return openai_read_part(reader, value, target, types, sizeof types / sizeof types[0]);
 }
 
 /* A string, or a list of parts. */
@@ -151,7 +114,7 @@ static enum err read_message_item(struct llm_reader *reader, yyjson_val *value, 
         return llm_reader_fail_member(reader, "content", "must be a string or an array of parts");
     if (str_eq(item.role, STR("assistant"))) {
         for (size_t i = 0; i < item.parts.count; i++)
-            *openai_tail_part(reader, &body->messages, LLM_ASSISTANT, LLM_PART_TEXT,
+            *openai_tail_part(reader, &body->common.messages, LLM_ASSISTANT, LLM_PART_TEXT,
                               &body->tail_capacity) = item.parts.items[i];
         return ERR_OK;
     }
@@ -159,7 +122,7 @@ static enum err read_message_item(struct llm_reader *reader, yyjson_val *value, 
     if (!is_user && !str_eq(item.role, STR("system")) && !str_eq(item.role, STR("developer")))
         return llm_reader_fail_member(reader, "role",
                                       "must be user, assistant, system or developer");
-    openai_message_add(reader, &body->messages, is_user ? LLM_USER : LLM_SYSTEM, STR_NONE,
+    openai_message_add(reader, &body->common.messages, is_user ? LLM_USER : LLM_SYSTEM, STR_NONE,
                        &item.parts);
     return ERR_OK;
 }
@@ -174,7 +137,7 @@ static enum err read_call_item(struct llm_reader *reader, yyjson_val *value, str
         {"name", llm_read_str, offsetof(struct llm_part, name)},
         {"arguments", llm_read_str, offsetof(struct llm_part, arguments)},
     };
-    struct llm_part *part = openai_tail_part(reader, &body->messages, LLM_ASSISTANT,
+    struct llm_part *part = openai_tail_part(reader, &body->common.messages, LLM_ASSISTANT,
                                              LLM_PART_TOOL_CALL, &body->tail_capacity);
     enum err code = LLM_READ_OBJECT(reader, value, members, part);
     if (code)
@@ -204,7 +167,7 @@ static enum err read_output_item(struct llm_reader *reader, yyjson_val *value, s
         return code;
     if (!item.call_id.data)
         return llm_reader_fail_member(reader, "call_id", "must be a string");
-    struct llm_part *result = openai_tail_part(reader, &body->messages, LLM_TOOL,
+    struct llm_part *result = openai_tail_part(reader, &body->common.messages, LLM_TOOL,
                                                LLM_PART_TOOL_RESULT, &body->tail_capacity);
     result->call_id = item.call_id;
     result->content = item.parts.items;
@@ -265,7 +228,7 @@ static enum err read_reasoning_item(struct llm_reader *reader, yyjson_val *value
     enum err code = LLM_READ_OBJECT(reader, value, members, &item);
     if (code)
         return code;
-    struct llm_part *part = openai_tail_part(reader, &body->messages, LLM_ASSISTANT,
+    struct llm_part *part = openai_tail_part(reader, &body->common.messages, LLM_ASSISTANT,
                                              LLM_PART_REASONING, &body->tail_capacity);
     part->text = join_texts(reader->arena, item.summary.count ? &item.summary : &item.content);
     if (!item.encrypted.len)
@@ -311,7 +274,7 @@ static enum err read_input(struct llm_reader *reader, yyjson_val *value, void *t
     if (!yyjson_is_str(value))
         return llm_reader_fail(reader, "must be a string or an array of items");
     openai_part_add(reader, &parts, LLM_PART_TEXT)->text = json_str(value);
-    openai_message_add(reader, &body->messages, LLM_USER, STR_NONE, &parts);
+    openai_message_add(reader, &body->common.messages, LLM_USER, STR_NONE, &parts);
     return ERR_OK;
 }
 
@@ -326,15 +289,9 @@ static enum err read_tool(struct llm_reader *reader, yyjson_val *value, void *ta
         {"parameters", llm_read_json, offsetof(struct llm_tool, schema)},
         {"strict", llm_read_tristate, offsetof(struct llm_tool, strict)},
     };
-    struct body *body = target;
-    struct llm_request *request = &body->request;
-    struct str type = json_get_str(value, "type");
-    if (type.data && !str_eq(type, STR("function"))) {
-        llm_reader_unmapped(reader);
+    if (!openai_is_function(reader, value))
         return ERR_OK;
-    }
-    struct llm_tool *tool =
-        VEC_PUSH(reader->arena, request->tools, request->tool_count, body->tool_capacity);
+    struct llm_tool *tool = openai_tool_add(reader, target);
     enum err code = LLM_READ_OBJECT(reader, value, members, tool);
     if (code || tool->name.data)
         return code;
@@ -348,21 +305,7 @@ static enum err read_tools(struct llm_reader *reader, yyjson_val *value, void *t
 
 static enum err read_tool_choice(struct llm_reader *reader, yyjson_val *value, void *target)
 {
-    struct llm_request *request = target;
-    if (yyjson_is_str(value))
-        return openai_read_choice_word(reader, json_str(value), request);
-    if (!yyjson_is_obj(value))
-        return llm_reader_fail(reader, "must be auto, none, required or an object");
-    if (!str_eq(json_get_str(value, "type"), STR("function"))) {
-        llm_reader_unmapped(reader);
-        return ERR_OK;
-    }
-    struct str name = json_get_str(value, "name");
-    if (!name.data)
-        return llm_reader_fail_member(reader, "name", "must be a string");
-    request->tool_choice = LLM_TOOL_CHOICE_NAMED;
-    request->tool_choice_name = name;
-    return ERR_OK;
+    return openai_read_tool_choice(reader, value, target, false);
 }
 
 /* ---- Parameters ----------------------------------------------------------------------------- */
@@ -371,10 +314,7 @@ static enum err read_format(struct llm_reader *reader, yyjson_val *value, void *
 {
     static const struct llm_member members[] = {
         {"type", openai_read_format_type, 0},
-        {"name", llm_read_str, offsetof(struct llm_request, format_name)},
-        {"description", llm_read_str, offsetof(struct llm_request, format_description)},
-        {"schema", llm_read_json, offsetof(struct llm_request, format_schema)},
-        {"strict", llm_read_tristate, offsetof(struct llm_request, format_strict)},
+        OPENAI_SCHEMA_MEMBERS,
     };
     struct llm_request *request = target;
     enum err code = LLM_READ_OBJECT(reader, value, members, target);
@@ -413,7 +353,7 @@ static const struct llm_member body_members[] = {
     {"temperature", llm_read_double, REQUEST(temperature)},
     {"top_p", llm_read_double, REQUEST(top_p)},
     {"safety_identifier", llm_read_str, REQUEST(user)},
-    {"user", llm_read_str, AT(legacy_user)},
+    {"user", llm_read_str, AT(common.legacy_user)},
     {"stream", llm_read_bool, REQUEST(stream)},
     {"stream_options", NULL, 0}, /* nothing but obfuscation */
     {"store", NULL, 0},
@@ -429,9 +369,10 @@ static void put_instructions(struct llm_reader *reader, struct body *body)
         return;
     openai_part_add(reader, &parts, LLM_PART_TEXT)->text = body->instructions;
     openai_message_add(reader, &all, LLM_SYSTEM, STR_NONE, &parts);
-    for (size_t i = 0; i < body->messages.count; i++)
-        *VEC_PUSH(reader->arena, all.items, all.count, all.capacity) = body->messages.items[i];
-    body->messages = all;
+    for (size_t i = 0; i < body->common.messages.count; i++)
+        *VEC_PUSH(reader->arena, all.items, all.count, all.capacity) =
+            body->common.messages.items[i];
+    body->common.messages = all;
 }
 
 enum err openai_responses_decode_request(struct arena *arena, yyjson_val *root,
@@ -439,18 +380,12 @@ enum err openai_responses_decode_request(struct arena *arena, yyjson_val *root,
 {
     struct body body = {0};
     struct llm_reader reader;
-    llm_reader_init(&reader, arena, &body.request, error);
-    enum err code = LLM_READ_OBJECT(&reader, root, body_members, &body);
+    llm_reader_init(&reader, arena, &body.common.request, error);
+    enum err code = openai_read_body(&reader, root, body_members,
+                                     sizeof body_members / sizeof body_members[0], &body.common);
     if (code)
         return code;
-    if (!body.request.model.len)
-        return llm_reader_fail_member(&reader, "model", "must be a string");
     put_instructions(&reader, &body);
-    body.request.messages = body.messages.items;
-    body.request.message_count = body.messages.count;
-    if (!body.request.user.len)
-        body.request.user = body.legacy_user;
-    llm_request_name_results(&body.request);
-    *ret_request = body.request;
+    openai_body_done(&body.common, ret_request);
     return ERR_OK;
 }

@@ -1,47 +1,12 @@
 /* OpenAI Responses: canonical request to body. A message of the assistant becomes items in the
  * order of its parts: reasoning, message, function_call. */
-#include <string.h>
-
-#include "base/map.h"
 #include "llm/dialect_openai_responses.h"
 
 enum { USER_BYTES_MAX = 64 };
 
-struct encoder {
-    struct arena *arena;
-    struct json_writer w;
-    const struct llm_request *request;
-    const struct dialect_target *target;
-    struct llm_losses *losses;
-    struct map *names;
-};
-
-static bool has_quirk(const struct encoder *e, unsigned quirk)
-{
-    return (e->target->quirks & quirk) != 0;
-}
-
-static void lose(struct encoder *e, enum llm_field field)
-{
-    llm_losses_add(e->losses, field, -1, -1);
-}
-
-static struct str some(struct str text)
-{
-    return text.data ? text : STR("");
-}
-
 /* ---- Content -------------------------------------------------------------------------------- */
 
-static void put_text_part(struct encoder *e, const char *type, const char *key, struct str text)
-{
-    json_begin_object(&e->w);
-    json_key_str(&e->w, "type", str_from_cstr(type));
-    json_key_str(&e->w, key, some(text));
-    json_end_object(&e->w);
-}
-
-static void put_image(struct encoder *e, const struct llm_media *media)
+static void put_image(struct openai_encoder *e, const struct llm_media *media)
 {
     json_begin_object(&e->w);
     json_key_str(&e->w, "type", STR("input_image"));
@@ -59,7 +24,7 @@ static void put_image(struct encoder *e, const struct llm_media *media)
     json_end_object(&e->w);
 }
 
-static void put_document(struct encoder *e, const struct llm_media *media)
+static void put_document(struct openai_encoder *e, const struct llm_media *media)
 {
     json_begin_object(&e->w);
     json_key_str(&e->w, "type", STR("input_file"));
@@ -86,16 +51,16 @@ static bool media_is_whole(const struct llm_part *part)
            (!media->detail.len || openai_detail_ok(media->detail, true));
 }
 
-static void note_media(struct encoder *e, const struct llm_part *part, int m, int p)
+static void note_media(struct openai_encoder *e, const struct llm_part *part, int m, int p)
 {
     const struct llm_media *media = &part->media;
     bool keeps_name = part->kind == LLM_PART_DOCUMENT && media->data.len;
     if (media->mime.len && !media->data.len)
-        llm_losses_add(e->losses, LLM_FIELD_PART_MIME, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_MIME, m, p);
     if (media->filename.len && !keeps_name)
-        llm_losses_add(e->losses, LLM_FIELD_PART_FILENAME, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_FILENAME, m, p);
     if (media->detail.len && !openai_detail_ok(media->detail, true))
-        llm_losses_add(e->losses, LLM_FIELD_PART_DETAIL, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_DETAIL, m, p);
 }
 
 static bool is_input(const struct llm_part *part)
@@ -104,10 +69,10 @@ static bool is_input(const struct llm_part *part)
            part->kind == LLM_PART_DOCUMENT;
 }
 
-static void put_input(struct encoder *e, const struct llm_part *part)
+static void put_input(struct openai_encoder *e, const struct llm_part *part)
 {
     if (part->kind == LLM_PART_TEXT)
-        put_text_part(e, "input_text", "text", part->text);
+        openai_put_text_part(e, "input_text", "text", part->text);
     else if (part->kind == LLM_PART_IMAGE)
         put_image(e, &part->media);
     else
@@ -125,14 +90,14 @@ static size_t count_inputs(const struct llm_part *parts, size_t count)
 }
 
 /* One text alone is a plain string. */
-static void put_inputs(struct encoder *e, const char *key, const struct llm_part *parts,
+static void put_inputs(struct openai_encoder *e, const char *key, const struct llm_part *parts,
                        size_t count)
 {
     json_key(&e->w, str_from_cstr(key));
     if (count_inputs(parts, count) == 1)
         for (size_t i = 0; i < count; i++)
             if (parts[i].kind == LLM_PART_TEXT) {
-                json_put_str(&e->w, some(parts[i].text));
+                json_put_str(&e->w, openai_some(parts[i].text));
                 return;
             }
     json_begin_array(&e->w);
@@ -142,22 +107,22 @@ static void put_inputs(struct encoder *e, const char *key, const struct llm_part
     json_end_array(&e->w);
 }
 
-static void note_inputs(struct encoder *e, const struct llm_message *message, int m)
+static void note_inputs(struct openai_encoder *e, const struct llm_message *message, int m)
 {
     for (size_t p = 0; p < message->part_count; p++) {
         const struct llm_part *part = &message->parts[p];
         if (!is_input(part))
-            llm_losses_add(e->losses, LLM_FIELD_PART, m, (int)p);
+            openai_lose_part(e, LLM_FIELD_PART, m, (int)p);
         else if (part->kind != LLM_PART_TEXT)
             note_media(e, part, m, (int)p);
         if (part->opaque_count)
-            llm_losses_add(e->losses, LLM_FIELD_PART_OPAQUE, m, (int)p);
+            openai_lose_part(e, LLM_FIELD_PART_OPAQUE, m, (int)p);
     }
 }
 
-static bool put_plain_message(struct encoder *e, const struct llm_message *message, int m)
+static bool put_plain_message(struct openai_encoder *e, const struct llm_message *message, int m)
 {
-    bool developer = !has_quirk(e, LLM_QUIRK_NO_DEVELOPER_ROLE);
+    bool developer = !openai_has_quirk(e, LLM_QUIRK_NO_DEVELOPER_ROLE);
     if (!count_inputs(message->parts, message->part_count))
         return false;
     json_begin_object(&e->w);
@@ -174,26 +139,26 @@ static bool put_plain_message(struct encoder *e, const struct llm_message *messa
 
 /* ---- Messages of the assistant -------------------------------------------------------------- */
 
-static void put_reasoning(struct encoder *e, const struct llm_part *part,
+static void put_reasoning(struct openai_encoder *e, const struct llm_part *part,
                           const struct llm_opaque *encrypted)
 {
     json_begin_object(&e->w);
     json_key_str(&e->w, "type", STR("reasoning"));
     json_key_array(&e->w, "summary");
     if (part->text.len)
-        put_text_part(e, "summary_text", "text", part->text);
+        openai_put_text_part(e, "summary_text", "text", part->text);
     json_end_array(&e->w);
     json_key_str(&e->w, "encrypted_content", encrypted->data);
     json_end_object(&e->w);
 }
 
-static void put_call(struct encoder *e, const struct llm_part *part)
+static void put_call(struct openai_encoder *e, const struct llm_part *part)
 {
     json_begin_object(&e->w);
     json_key_str(&e->w, "type", STR("function_call"));
-    json_key_str(&e->w, "call_id", some(part->call_id));
-    json_key_str(&e->w, "name", some(part->name));
-    json_key_str(&e->w, "arguments", some(part->arguments));
+    json_key_str(&e->w, "call_id", openai_some(part->call_id));
+    json_key_str(&e->w, "name", openai_some(part->name));
+    json_key_str(&e->w, "arguments", openai_some(part->arguments));
     json_end_object(&e->w);
 }
 
@@ -203,7 +168,7 @@ static bool is_spoken(const struct llm_part *part)
 }
 
 /* A run of texts and refusals as one message item; returns where it ends. */
-static size_t put_spoken(struct encoder *e, const struct llm_message *message, size_t from)
+static size_t put_spoken(struct openai_encoder *e, const struct llm_message *message, size_t from)
 {
     json_begin_object(&e->w);
     json_key_str(&e->w, "type", STR("message"));
@@ -212,9 +177,9 @@ static size_t put_spoken(struct encoder *e, const struct llm_message *message, s
     for (; from < message->part_count && is_spoken(&message->parts[from]); from++) {
         const struct llm_part *part = &message->parts[from];
         if (part->kind == LLM_PART_TEXT)
-            put_text_part(e, "output_text", "text", part->text);
+            openai_put_text_part(e, "output_text", "text", part->text);
         else
-            put_text_part(e, "refusal", "refusal", part->text);
+            openai_put_text_part(e, "refusal", "refusal", part->text);
     }
     json_end_array(&e->w);
     json_end_object(&e->w);
@@ -222,18 +187,19 @@ static size_t put_spoken(struct encoder *e, const struct llm_message *message, s
 }
 
 /* What the part loses: all of it, or opaque that is not its encrypted content. */
-static bool note_assistant_part(struct encoder *e, const struct llm_part *part, int m, int p)
+static bool note_assistant_part(struct openai_encoder *e, const struct llm_part *part, int m, int p)
 {
     const struct llm_opaque *encrypted = openai_responses_encrypted(part, e->target->model);
     bool kept = is_spoken(part) || part->kind == LLM_PART_TOOL_CALL || encrypted;
     if (!kept)
-        llm_losses_add(e->losses, LLM_FIELD_PART, m, p);
+        openai_lose_part(e, LLM_FIELD_PART, m, p);
     else if (part->opaque_count > (encrypted ? 1 : 0))
-        llm_losses_add(e->losses, LLM_FIELD_PART_OPAQUE, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_OPAQUE, m, p);
     return kept;
 }
 
-static bool put_assistant_message(struct encoder *e, const struct llm_message *message, int m)
+static bool put_assistant_message(struct openai_encoder *e, const struct llm_message *message,
+                                  int m)
 {
     bool any = false;
     for (size_t p = 0; p < message->part_count; p++)
@@ -256,13 +222,13 @@ static bool put_assistant_message(struct encoder *e, const struct llm_message *m
 
 /* ---- Tool results --------------------------------------------------------------------------- */
 
-static void put_result(struct encoder *e, const struct llm_part *result, int m, int p)
+static void put_result(struct openai_encoder *e, const struct llm_part *result, int m, int p)
 {
     size_t inputs = count_inputs(result->content, result->content_count);
     bool whole = inputs == result->content_count && inputs;
     json_begin_object(&e->w);
     json_key_str(&e->w, "type", STR("function_call_output"));
-    json_key_str(&e->w, "call_id", some(result->call_id));
+    json_key_str(&e->w, "call_id", openai_some(result->call_id));
     if (inputs)
         put_inputs(e, "output", result->content, result->content_count);
     else
@@ -271,16 +237,13 @@ static void put_result(struct encoder *e, const struct llm_part *result, int m, 
     for (size_t i = 0; i < result->content_count; i++)
         whole &= result->content[i].kind == LLM_PART_TEXT || media_is_whole(&result->content[i]);
     if (!whole)
-        llm_losses_add(e->losses, LLM_FIELD_PART_CONTENT, m, p);
-    if (!str_eq(result->name, llm_call_names_find(e->names, result->call_id)))
-        llm_losses_add(e->losses, LLM_FIELD_PART_NAME, m, p);
-    if (result->is_error)
-        llm_losses_add(e->losses, LLM_FIELD_PART_IS_ERROR, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_CONTENT, m, p);
+    openai_note_result(e, result, m, p);
     if (result->opaque_count)
-        llm_losses_add(e->losses, LLM_FIELD_PART_OPAQUE, m, p);
+        openai_lose_part(e, LLM_FIELD_PART_OPAQUE, m, p);
 }
 
-static bool put_tool_message(struct encoder *e, const struct llm_message *message, int m)
+static bool put_tool_message(struct openai_encoder *e, const struct llm_message *message, int m)
 {
     bool any = false;
     for (size_t p = 0; p < message->part_count; p++) {
@@ -288,7 +251,7 @@ static bool put_tool_message(struct encoder *e, const struct llm_message *messag
         if (is_result)
             put_result(e, &message->parts[p], m, (int)p);
         else
-            llm_losses_add(e->losses, LLM_FIELD_PART, m, (int)p);
+            openai_lose_part(e, LLM_FIELD_PART, m, (int)p);
         any |= is_result;
     }
     return any;
@@ -296,7 +259,7 @@ static bool put_tool_message(struct encoder *e, const struct llm_message *messag
 
 /* ---- Input ---------------------------------------------------------------------------------- */
 
-static bool put_message(struct encoder *e, const struct llm_message *message, int m)
+static bool put_message(struct openai_encoder *e, const struct llm_message *message, int m)
 {
     if (message->role == LLM_ASSISTANT)
         return put_assistant_message(e, message, m);
@@ -306,15 +269,14 @@ static bool put_message(struct encoder *e, const struct llm_message *message, in
 }
 
 /* Items have no message around them: neighbours of the assistant, or results, read back as one. */
-static void put_input_items(struct encoder *e)
+static void put_input_items(struct openai_encoder *e)
 {
     bool any = false;
     enum llm_role before = LLM_USER;
     json_key_array(&e->w, "input");
     for (size_t i = 0; i < e->request->message_count; i++) {
         const struct llm_message *message = &e->request->messages[i];
-        for (size_t p = 0; p < message->part_count; p++)
-            llm_call_names_note(e->names, &message->parts[p]);
+        openai_note_calls(e, message);
         if (!put_message(e, message, (int)i)) {
             llm_losses_add(e->losses, LLM_FIELD_MESSAGE, (int)i, -1);
             continue;
@@ -332,12 +294,12 @@ static void put_input_items(struct encoder *e)
 
 /* ---- Tools ---------------------------------------------------------------------------------- */
 
-static void put_tool(struct encoder *e, const struct llm_tool *tool, int index)
+static void put_tool(struct openai_encoder *e, const struct llm_tool *tool, int index)
 {
     bool ok = tool->schema.len && openai_is_json_object(e->arena, tool->schema);
     json_begin_object(&e->w);
     json_key_str(&e->w, "type", STR("function"));
-    json_key_str(&e->w, "name", some(tool->name));
+    json_key_str(&e->w, "name", openai_some(tool->name));
     if (tool->description.len)
         json_key_str(&e->w, "description", tool->description);
     json_key_raw(&e->w, "parameters", ok ? tool->schema : STR("null"));
@@ -349,63 +311,34 @@ static void put_tool(struct encoder *e, const struct llm_tool *tool, int index)
     json_end_object(&e->w);
 }
 
-static void put_tool_choice(struct encoder *e)
+static void put_tool_choice(struct openai_encoder *e)
 {
-    static const char *const words[] = {[LLM_TOOL_CHOICE_AUTO] = "auto",
-                                        [LLM_TOOL_CHOICE_NONE] = "none",
-                                        [LLM_TOOL_CHOICE_REQUIRED] = "required"};
-    if (e->request->tool_choice == LLM_TOOL_CHOICE_UNSET)
-        return;
-    if (e->request->tool_choice != LLM_TOOL_CHOICE_NAMED) {
-        json_key_str(&e->w, "tool_choice", str_from_cstr(words[e->request->tool_choice]));
+    const char *word = openai_choice_word(e->request->tool_choice);
+    if (word) {
+        json_key_str(&e->w, "tool_choice", str_from_cstr(word));
         return;
     }
     json_key_object(&e->w, "tool_choice");
     json_key_str(&e->w, "type", STR("function"));
-    json_key_str(&e->w, "name", some(e->request->tool_choice_name));
+    json_key_str(&e->w, "name", openai_some(e->request->tool_choice_name));
     json_end_object(&e->w);
-}
-
-static void put_tools(struct encoder *e)
-{
-    const struct llm_request *request = e->request;
-    if (request->tool_count == 0) {
-        if (request->tool_choice != LLM_TOOL_CHOICE_UNSET)
-            lose(e, LLM_FIELD_TOOL_CHOICE);
-        if (request->parallel_tool_calls != LLM_UNSET)
-            lose(e, LLM_FIELD_PARALLEL_TOOL_CALLS);
-        return;
-    }
-    json_key_array(&e->w, "tools");
-    for (size_t i = 0; i < request->tool_count; i++)
-        put_tool(e, &request->tools[i], (int)i);
-    json_end_array(&e->w);
-    put_tool_choice(e);
-    openai_key_tristate(&e->w, "parallel_tool_calls", request->parallel_tool_calls);
 }
 
 /* ---- Parameters ----------------------------------------------------------------------------- */
 
 /* Here the schema is required: without a usable one plain JSON is asked for. */
-static void put_schema(struct encoder *e)
+static void put_schema(struct openai_encoder *e)
 {
-    const struct llm_request *request = e->request;
-    if (!openai_is_json_object(e->arena, request->format_schema)) {
+    if (!openai_is_json_object(e->arena, e->request->format_schema)) {
         json_key_str(&e->w, "type", STR("json_object"));
-        lose(e, LLM_FIELD_FORMAT);
+        openai_lose(e, LLM_FIELD_FORMAT);
         return;
     }
     json_key_str(&e->w, "type", STR("json_schema"));
-    json_key_str(&e->w, "name", request->format_name.len ? request->format_name : STR("answer"));
-    if (!request->format_name.len)
-        lose(e, LLM_FIELD_FORMAT_NAME);
-    if (request->format_description.len)
-        json_key_str(&e->w, "description", request->format_description);
-    json_key_raw(&e->w, "schema", request->format_schema);
-    openai_key_tristate(&e->w, "strict", request->format_strict);
+    openai_put_schema(e);
 }
 
-static void put_format(struct encoder *e)
+static void put_format(struct openai_encoder *e)
 {
     if (e->request->format == LLM_FORMAT_UNSET)
         return;
@@ -420,7 +353,7 @@ static void put_format(struct encoder *e)
     json_end_object(&e->w);
 }
 
-static void note_parameters(struct encoder *e)
+static void note_parameters(struct openai_encoder *e)
 {
     const struct llm_request *request = e->request;
     const struct {
@@ -434,15 +367,16 @@ static void note_parameters(struct encoder *e)
         {request->stop_count > 0, LLM_FIELD_STOPS},
         {request->user.len > USER_BYTES_MAX, LLM_FIELD_USER},
         {request->stream_usage, LLM_FIELD_STREAM_USAGE}, /* it comes unasked */
-        {request->temperature.is_set && has_quirk(e, LLM_QUIRK_NO_SAMPLING), LLM_FIELD_TEMPERATURE},
-        {request->top_p.is_set && has_quirk(e, LLM_QUIRK_NO_SAMPLING), LLM_FIELD_TOP_P},
+        {request->temperature.is_set && openai_has_quirk(e, LLM_QUIRK_NO_SAMPLING),
+         LLM_FIELD_TEMPERATURE},
+        {request->top_p.is_set && openai_has_quirk(e, LLM_QUIRK_NO_SAMPLING), LLM_FIELD_TOP_P},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (table[i].is_set)
-            lose(e, table[i].field);
+            openai_lose(e, table[i].field);
 }
 
-static void put_parameters(struct encoder *e)
+static void put_parameters(struct openai_encoder *e)
 {
     const struct llm_request *request = e->request;
     if (request->effort != LLM_EFFORT_UNSET) {
@@ -452,7 +386,7 @@ static void put_parameters(struct encoder *e)
     }
     if (request->max_output_tokens.is_set)
         json_key_int(&e->w, "max_output_tokens", request->max_output_tokens.value);
-    if (!has_quirk(e, LLM_QUIRK_NO_SAMPLING)) {
+    if (!openai_has_quirk(e, LLM_QUIRK_NO_SAMPLING)) {
         openai_key_double(&e->w, "temperature", request->temperature);
         openai_key_double(&e->w, "top_p", request->top_p);
     }
@@ -460,7 +394,7 @@ static void put_parameters(struct encoder *e)
         json_key_str(&e->w, "safety_identifier", request->user);
     if (request->stream)
         json_key_bool(&e->w, "stream", true);
-    if (!has_quirk(e, LLM_QUIRK_STORE_FALSE))
+    if (!openai_has_quirk(e, LLM_QUIRK_STORE_FALSE))
         return;
     json_key_bool(&e->w, "store", false);
     json_key_array(&e->w, "include");
@@ -468,22 +402,20 @@ static void put_parameters(struct encoder *e)
     json_end_array(&e->w);
 }
 
+static void put_members(struct openai_encoder *e)
+{
+    put_input_items(e);
+    openai_put_tools(e, put_tool, put_tool_choice);
+    put_format(e);
+    put_parameters(e);
+    note_parameters(e);
+}
+
 enum err openai_responses_encode_request(struct arena *arena, const struct llm_request *request,
                                          const struct dialect_target *target, struct buf *out,
                                          struct llm_losses *losses, struct error *error)
 {
-    struct encoder e = {
-        .arena = arena, .request = request, .target = target, .losses = losses, .names = map_new()};
-    json_writer_init(&e.w, out);
-    json_begin_object(&e.w);
-    json_key_str(&e.w, "model", target->model);
-    put_input_items(&e);
-    put_tools(&e);
-    put_format(&e);
-    put_parameters(&e);
-    note_parameters(&e);
-    json_end_object(&e.w);
-    map_free(e.names);
-    return buf_ok(out) ? ERR_OK
-                       : error_set(error, ERR_TOO_BIG, NULL, "the request is too large to send");
+    struct openai_encoder e = {
+        .arena = arena, .request = request, .target = target, .losses = losses};
+    return openai_put_body(&e, out, put_members, error);
 }
