@@ -334,22 +334,17 @@ void law_stream_roundtrip(const struct dialect *dialect, uint64_t seed)
 
 /* ---- Recorded streams ----------------------------------------------------------------------- */
 
-struct writing {
-    struct str known;
-    struct buf *out;
-};
-
-static void write_event(void *user, const struct llm_event *event)
+void law_write_event(void *user, const struct llm_event *event)
 {
-    struct writing *writing = user;
+    struct law_writing *writing = user;
     law_event_text(event, writing->known, writing->out);
 }
 
 void law_decode_stream(const struct dialect *dialect, struct str bytes, size_t cut, size_t step,
                        struct buf *out)
 {
-    struct writing writing = {bytes, out};
-    read_stream(dialect, bytes, cut, step, write_event, &writing);
+    struct law_writing writing = {bytes, out};
+    read_stream(dialect, bytes, cut, step, law_write_event, &writing);
 }
 
 static void assert_same_events(const struct dialect *dialect, struct str bytes, size_t cut,

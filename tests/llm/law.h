@@ -44,6 +44,12 @@ bool law_response_matches(struct arena *arena, const struct llm_response *x,
 /* One line for an event, as golden files have it; `known` (may be empty): bytes in which a call id
  * that we did not make up would stand, others are written as "(made)". */
 void law_event_text(const struct llm_event *event, struct str known, struct buf *out);
+/* An llm_emit_fn that writes each event as such a line; user: the writing. */
+struct law_writing {
+    struct str known;
+    struct buf *out;
+};
+void law_write_event(void *user, const struct llm_event *event);
 void law_request_text(const struct llm_request *request, struct buf *out);
 void law_response_text(const struct llm_response *response, struct buf *out);
 /* Decodes a stream cut at the given offset (and again every `step` bytes when step > 0) and

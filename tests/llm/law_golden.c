@@ -41,17 +41,6 @@ static bool next_section(struct str *text, struct str *ret_kind, struct str *ret
     return true;
 }
 
-struct writing {
-    struct str known;
-    struct buf *out;
-};
-
-static void write_event(void *user, const struct llm_event *event)
-{
-    struct writing *writing = user;
-    law_event_text(event, writing->known, writing->out);
-}
-
 static void write_error(const struct llm_error *error, struct buf *out)
 {
     struct llm_event event = {.kind = LLM_EVENT_ERROR, .error = error};
@@ -67,7 +56,7 @@ static void run_response(const struct dialect *dialect, struct str body, struct 
     if (code)
         write_error(&error, out);
     else
-        llm_response_replay(&response, write_event, &(struct writing){body, out});
+        llm_response_replay(&response, law_write_event, &(struct law_writing){body, out});
     assert_int_equal(code, code ? error.class : ERR_OK);
     arena_free(arena);
 }

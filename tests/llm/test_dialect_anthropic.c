@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "law.h"
+#include "dialect_case.h"
 
-enum { SEEDS = 2500, BYTES_MAX = 1 << 20 };
+enum { SEEDS = 2500 };
 
 /* ---- The laws ------------------------------------------------------------------------------- */
 
@@ -29,15 +29,13 @@ static void test_request_law(void **state)
 static void test_response_law(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_response_roundtrip(&dialect_anthropic, seed);
+    case_responses_come_back(&dialect_anthropic, SEEDS);
 }
 
 static void test_stream_law(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_stream_roundtrip(&dialect_anthropic, seed);
+    case_streams_come_back(&dialect_anthropic, SEEDS);
 }
 
 static void test_golden(void **state)
@@ -48,53 +46,15 @@ static void test_golden(void **state)
 
 /* ---- Through both directions: a body of our door as a body for the API ----------------------- */
 
-struct trip {
-    struct arena *arena;
-    struct llm_request request;
-    struct error error;
-    enum err status;
-    struct buf out;
-    struct llm_losses losses;
-};
-
-static void trip_begin(struct trip *trip, const char *body)
-{
-    yyjson_val *root;
-    *trip = (struct trip){.arena = arena_new(BYTES_MAX)};
-    buf_init(&trip->out, BYTES_MAX);
-    llm_losses_init(&trip->losses, trip->arena);
-    assert_int_equal(json_read(trip->arena, str_from_cstr(body), &root, &trip->error), ERR_OK);
-    trip->status =
-        dialect_anthropic.decode_request(trip->arena, root, &trip->request, &trip->error);
-}
-
-static void trip_end(struct trip *trip)
-{
-    buf_done(&trip->out);
-    arena_free(trip->arena);
-}
-
-static void expect_text(struct buf *out, const char *expected)
-{
-    buf_append_char(out, '\0');
-    assert_string_equal(out->data, expected);
-}
-
 /* Decodes `body`, encodes it for `target`, and compares bytes and losses. */
 static void expect_trip(const char *body, const struct dialect_target *target, const char *expected,
                         const char *losses)
 {
-    struct trip trip;
-    trip_begin(&trip, body);
+    struct case_trip trip;
+    case_trip_begin(&trip, &dialect_anthropic, body);
     assert_string_equal(trip.error.message, "");
-    assert_int_equal(dialect_anthropic.encode_request(trip.arena, &trip.request, target, &trip.out,
-                                                      &trip.losses, &trip.error),
-                     ERR_OK);
-    expect_text(&trip.out, expected);
-    buf_clear(&trip.out);
-    llm_losses_write(&trip.losses, &trip.out, 4096);
-    expect_text(&trip.out, losses);
-    trip_end(&trip);
+    case_expect_encoded(&trip, target, expected, losses);
+    case_trip_end(&trip);
 }
 
 #define HEAD(model)  "{\"model\":\"" model "\",\"max_tokens\":9000,"
@@ -304,10 +264,10 @@ static void test_foreign_signatures(void **state)
             {.kind = LLM_PART_TEXT, .text = STR("x")}};
         struct llm_message message = {LLM_ASSISTANT, STR(""), parts, 2};
         struct llm_request request = {.messages = &message, .message_count = 1};
-        struct arena *arena = arena_new(BYTES_MAX);
+        struct arena *arena = arena_new(CASE_BYTES_MAX);
         struct buf out;
         struct llm_losses losses;
-        buf_init(&out, BYTES_MAX);
+        buf_init(&out, CASE_BYTES_MAX);
         llm_losses_init(&losses, arena);
         assert_int_equal(dialect_anthropic.encode_request(
                              arena, &request, TARGET("claude-opus-5-5"), &out, &losses, NULL),
@@ -323,15 +283,15 @@ static void test_foreign_signatures(void **state)
 static void test_too_big(void **state)
 {
     (void)state;
-    struct trip trip;
-    trip_begin(&trip, HEAD("m") MESSAGES(USER_HI) "}");
+    struct case_trip trip;
+    case_trip_begin(&trip, &dialect_anthropic, HEAD("m") MESSAGES(USER_HI) "}");
     struct buf small;
     buf_init(&small, 40);
     assert_int_equal(dialect_anthropic.encode_request(trip.arena, &trip.request, TARGET("m"),
                                                       &small, NULL, &trip.error),
                      ERR_TOO_BIG);
     buf_done(&small);
-    trip_end(&trip);
+    case_trip_end(&trip);
 }
 
 /* ---- The door ------------------------------------------------------------------------------- */
@@ -339,10 +299,7 @@ static void test_too_big(void **state)
 static void test_refused_bodies(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body;
-        const char *field;
-    } cases[] = {
+    static const struct case_refused cases[] = {
         {"[]", ""},
         {"{\"max_tokens\":1,\"messages\":[]}", "model"},
         {"{\"model\":\"m\",\"messages\":[]}", "max_tokens"},
@@ -386,14 +343,7 @@ static void test_refused_bodies(void **state)
         {"{\"output_config\":{\"format\":{\"type\":\"json_schema\"}}}",
          "output_config.format.schema"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct trip trip;
-        trip_begin(&trip, cases[i].body);
-        assert_int_equal(trip.status, ERR_INVALID);
-        assert_string_equal(trip.error.field, cases[i].field);
-        assert_true(trip.error.message[0]);
-        trip_end(&trip);
-    }
+    case_expect_refused(&dialect_anthropic, cases, sizeof cases / sizeof *cases);
 }
 
 static void test_unmapped(void **state)
@@ -410,9 +360,9 @@ static void test_unmapped(void **state)
         "thinking.display",
         "output_config.effort",
     };
-    struct trip trip;
-    trip_begin(
-        &trip,
+    struct case_trip trip;
+    case_trip_begin(
+        &trip, &dialect_anthropic,
         HEAD("m") "\"service_tier\":\"auto\",\"container\":null,\"system\":[{\"type\":"
                   "\"text\",\"text\":\"s\",\"cache_control\":{\"type\":\"ephemeral\"}}],"
                   "\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":"
@@ -423,21 +373,19 @@ static void test_unmapped(void **state)
                   "\"input_examples\":[]}],\"thinking\":{\"type\":\"disabled\",\"display\":"
                   "\"omitted\"},\"output_config\":{\"effort\":\"low\"}}");
     assert_int_equal(trip.status, ERR_OK);
-    assert_int_equal(trip.request.unmapped_count, sizeof paths / sizeof *paths);
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-        assert_true(str_eq(trip.request.unmapped[i], str_from_cstr(paths[i])));
+    case_expect_unmapped(&trip.request, paths, sizeof paths / sizeof *paths);
     assert_int_equal(trip.request.tool_count, 1);
     assert_int_equal(trip.request.effort, LLM_EFFORT_NONE);
-    trip_end(&trip);
+    case_trip_end(&trip);
 }
 
 /* A user's turn with results becomes two messages; results get the names of their calls. */
 static void test_results_are_split(void **state)
 {
     (void)state;
-    struct trip trip;
-    trip_begin(
-        &trip,
+    struct case_trip trip;
+    case_trip_begin(
+        &trip, &dialect_anthropic,
         HEAD("m") "\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\","
                   "\"id\":\"a\",\"name\":\"f\",\"input\":{\"x\":1.50}}]},{\"role\":\"user\","
                   "\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"a\",\"content\":"
@@ -453,19 +401,10 @@ static void test_results_are_split(void **state)
     assert_int_equal(messages[2].parts[0].content[0].origin, LLM_ORIGIN_TOOL);
     assert_int_equal(messages[3].role, LLM_USER);
     assert_int_equal(messages[3].parts[0].origin, LLM_ORIGIN_TYPED);
-    trip_end(&trip);
+    case_trip_end(&trip);
 }
 
 /* ---- Answers to our callers ----------------------------------------------------------------- */
-
-static void encode_all(const struct llm_event *events, size_t count, struct buf *out)
-{
-    struct arena *arena = arena_new(BYTES_MAX);
-    struct dialect_encoder *encoder = dialect_anthropic.encoder_new(arena, 0, true);
-    for (size_t i = 0; i < count; i++)
-        dialect_anthropic.encode_event(encoder, &events[i], out, NULL);
-    arena_free(arena);
-}
 
 #define FRAME(type, rest) "event: " type "\ndata: {\"type\":\"" type "\"" rest "}\n\n"
 
@@ -485,9 +424,9 @@ static void test_stream_bytes(void **state)
         {.kind = LLM_EVENT_TEXT, .text = STR("late")},
     };
     struct buf out;
-    buf_init(&out, BYTES_MAX);
-    encode_all(events, sizeof events / sizeof *events, &out);
-    expect_text(
+    buf_init(&out, CASE_BYTES_MAX);
+    case_encode_all(&dialect_anthropic, 0, events, sizeof events / sizeof *events, &out, NULL);
+    case_expect_text(
         &out,
         FRAME("message_start",
               ",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\","
@@ -527,10 +466,10 @@ static void test_stream_failure(void **state)
         {.kind = LLM_EVENT_END},
     };
     struct buf out;
-    buf_init(&out, BYTES_MAX);
-    encode_all(events, 2, &out);
-    expect_text(&out, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":"
-                      "\"overloaded_error\",\"message\":\"full\"}}\n\n");
+    buf_init(&out, CASE_BYTES_MAX);
+    case_encode_all(&dialect_anthropic, 0, events, 2, &out, NULL);
+    case_expect_text(&out, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":"
+                           "\"overloaded_error\",\"message\":\"full\"}}\n\n");
     buf_done(&out);
 }
 
@@ -559,11 +498,11 @@ static void test_error_shapes(void **state)
         {ERR_INTERNAL, 500, ERR_SERVER},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct arena *arena = arena_new(BYTES_MAX);
+        struct arena *arena = arena_new(CASE_BYTES_MAX);
         struct llm_error error = {.class = cases[i].class, .message = "why"};
         struct llm_error back;
         struct buf out;
-        buf_init(&out, BYTES_MAX);
+        buf_init(&out, CASE_BYTES_MAX);
         str_copy(STR("req_1"), error.request_id, sizeof error.request_id);
         int status = dialect_anthropic.encode_error(&error, &out);
         assert_int_equal(status, cases[i].status);
@@ -582,10 +521,11 @@ static void test_error_code_is_kept(void **state)
     struct llm_error error = {
         .class = ERR_QUOTA_EXHAUSTED, .message = "m", .code = "enforced_spend_limit_reached"};
     struct buf out;
-    buf_init(&out, BYTES_MAX);
+    buf_init(&out, CASE_BYTES_MAX);
     dialect_anthropic.encode_error(&error, &out);
-    expect_text(&out, "{\"type\":\"error\",\"error\":{\"type\":\"billing_error\",\"message\":\"m\","
-                      "\"details\":{\"error_code\":\"enforced_spend_limit_reached\"}}}");
+    case_expect_text(&out,
+                     "{\"type\":\"error\",\"error\":{\"type\":\"billing_error\",\"message\":\"m\","
+                     "\"details\":{\"error_code\":\"enforced_spend_limit_reached\"}}}");
     buf_done(&out);
 }
 
@@ -594,7 +534,7 @@ static void test_error_code_is_kept(void **state)
 static void test_models(void **state)
 {
     (void)state;
-    struct arena *arena = arena_new(BYTES_MAX);
+    struct arena *arena = arena_new(CASE_BYTES_MAX);
     struct llm_model_info *models;
     size_t count = 0;
     assert_int_equal(
@@ -617,35 +557,14 @@ static void test_models(void **state)
     arena_free(arena);
 }
 
-static void count_texts(void *user, const struct llm_event *event)
-{
-    *(int *)user += event->kind == LLM_EVENT_TEXT;
-}
-
-/* The path of every increment takes nothing from the arena that lives as long as the answer. */
 static void test_increments_are_free(void **state)
 {
     (void)state;
-    struct arena *arena = arena_new(BYTES_MAX), *scratch = arena_new(BYTES_MAX);
-    struct dialect_decoder *decoder = dialect_anthropic.decoder_new(arena);
-    int texts = 0;
-    dialect_anthropic.decode_frame(decoder, scratch, STR_NONE,
-                                   STR("{\"type\":\"content_block_start\",\"index\":0,"
-                                       "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}"),
-                                   count_texts, &texts);
-    size_t used = arena_used(arena);
-    for (int i = 0; i < 1000; i++) {
-        arena_reset(scratch);
-        dialect_anthropic.decode_frame(
-            decoder, scratch, STR("content_block_delta"),
-            STR("{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":"
-                "\"text_delta\",\"text\":\"x\"}}"),
-            count_texts, &texts);
-    }
-    assert_int_equal(texts, 1000);
-    assert_int_equal(arena_used(arena), used);
-    arena_free(scratch);
-    arena_free(arena);
+    case_increments_are_free(&dialect_anthropic,
+                             "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{"
+                             "\"type\":\"text\",\"text\":\"\"}}",
+                             "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":"
+                             "\"text_delta\",\"text\":\"x\"}}");
 }
 
 int main(void)

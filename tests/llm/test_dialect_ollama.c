@@ -7,32 +7,30 @@
 
 #include <cmocka.h>
 
-#include "law.h"
+#include "dialect_case.h"
 
-enum { SEEDS = 2500, BYTES_MAX = 1 << 20 };
+enum { SEEDS = 2500 };
 
 /* ---- The laws ------------------------------------------------------------------------------- */
 
 static void test_request_law(void **state)
 {
     (void)state;
-    const struct dialect_target target = {.model = STR("qwen3:8b")};
+    const struct dialect_target qwen = {.model = STR("qwen3:8b")};
     for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_request_roundtrip(&dialect_ollama, &target, seed);
+        law_request_roundtrip(&dialect_ollama, &qwen, seed);
 }
 
 static void test_response_law(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_response_roundtrip(&dialect_ollama, seed);
+    case_responses_come_back(&dialect_ollama, SEEDS);
 }
 
 static void test_stream_law(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_stream_roundtrip(&dialect_ollama, seed);
+    case_streams_come_back(&dialect_ollama, SEEDS);
 }
 
 static void test_golden(void **state)
@@ -43,48 +41,7 @@ static void test_golden(void **state)
 
 /* ---- Requests ------------------------------------------------------------------------------- */
 
-struct trip {
-    struct arena *arena;
-    struct llm_request request;
-    struct error error;
-    enum err status;
-    struct buf out;
-    struct llm_losses losses;
-};
-
-static void trip_begin(struct trip *trip, const char *body)
-{
-    yyjson_val *root;
-    *trip = (struct trip){.arena = arena_new(BYTES_MAX)};
-    buf_init(&trip->out, BYTES_MAX);
-    llm_losses_init(&trip->losses, trip->arena);
-    assert_int_equal(json_read(trip->arena, str_from_cstr(body), &root, &trip->error), ERR_OK);
-    trip->status = dialect_ollama.decode_request(trip->arena, root, &trip->request, &trip->error);
-}
-
-static void trip_end(struct trip *trip)
-{
-    buf_done(&trip->out);
-    arena_free(trip->arena);
-}
-
-static void expect_text(struct buf *out, const char *expected)
-{
-    buf_append_char(out, '\0');
-    assert_string_equal(out->data, expected);
-}
-
-static void expect_encoded(struct trip *trip, const char *expected, const char *losses)
-{
-    const struct dialect_target target = {.model = STR("q")};
-    assert_int_equal(dialect_ollama.encode_request(trip->arena, &trip->request, &target, &trip->out,
-                                                   &trip->losses, &trip->error),
-                     ERR_OK);
-    expect_text(&trip->out, expected);
-    buf_clear(&trip->out);
-    llm_losses_write(&trip->losses, &trip->out, 4096);
-    expect_text(&trip->out, losses);
-}
+static const struct dialect_target target = {.model = {"q", 1}};
 
 static void test_same_body(void **state)
 {
@@ -100,28 +57,29 @@ static void test_same_body(void **state)
         "\"format\":{\"type\":\"object\"},\"think\":\"max\",\"options\":{\"num_predict\":100,"
         "\"seed\":-1,\"top_k\":40,\"temperature\":0.8,\"top_p\":0.9,\"frequency_penalty\":0.5,"
         "\"presence_penalty\":0.25,\"stop\":[\"END\"]},\"stream\":false}";
-    struct trip trip;
-    trip_begin(&trip, body);
+    struct case_trip trip;
+    case_trip_begin(&trip, &dialect_ollama, body);
     assert_int_equal(trip.status, ERR_OK);
     assert_true(str_eq(trip.request.messages[1].parts[1].media.mime, STR("image/png")));
     assert_true(str_eq(trip.request.messages[1].parts[2].media.mime, STR("image/jpeg")));
-    expect_encoded(&trip, body, "");
-    trip_end(&trip);
+    case_expect_encoded(&trip, &target, body, "");
+    case_trip_end(&trip);
 }
 
 /* What clients leave out: the stream flag, ids of calls and results, names of results. */
 static void test_defaults(void **state)
 {
     (void)state;
-    struct trip trip;
-    trip_begin(&trip, "{\"model\":\"q\",\"messages\":[{\"role\":\"Assistant\",\"tool_calls\":["
-                      "{\"function\":{\"name\":\"a\",\"arguments\":{}}},"
-                      "{\"function\":{\"name\":\"b\"}},{\"id\":\"x\",\"function\":{\"name\":\"c\"}}"
-                      "]},{\"role\":\"tool\",\"content\":\"2\",\"tool_name\":\"b\"},"
-                      "{\"role\":\"tool\",\"content\":\"1\"},"
-                      "{\"role\":\"tool\",\"content\":\"\",\"tool_call_id\":\"x\"},"
-                      "{\"role\":\"tool\",\"content\":\"nobody's\"}],"
-                      "\"format\":\"\",\"think\":true,\"options\":{\"num_predict\":-1}}");
+    struct case_trip trip;
+    case_trip_begin(&trip, &dialect_ollama,
+                    "{\"model\":\"q\",\"messages\":[{\"role\":\"Assistant\",\"tool_calls\":["
+                    "{\"function\":{\"name\":\"a\",\"arguments\":{}}},"
+                    "{\"function\":{\"name\":\"b\"}},{\"id\":\"x\",\"function\":{\"name\":\"c\"}}"
+                    "]},{\"role\":\"tool\",\"content\":\"2\",\"tool_name\":\"b\"},"
+                    "{\"role\":\"tool\",\"content\":\"1\"},"
+                    "{\"role\":\"tool\",\"content\":\"\",\"tool_call_id\":\"x\"},"
+                    "{\"role\":\"tool\",\"content\":\"nobody's\"}],"
+                    "\"format\":\"\",\"think\":true,\"options\":{\"num_predict\":-1}}");
     assert_int_equal(trip.status, ERR_OK);
     const struct llm_request *request = &trip.request;
     assert_true(request->stream);
@@ -140,7 +98,7 @@ static void test_defaults(void **state)
     assert_true(str_eq(results[2].name, STR("c")));
     assert_int_equal(results[2].content_count, 0);
     assert_int_equal(results[3].call_id.len, 29);
-    trip_end(&trip);
+    case_trip_end(&trip);
 }
 
 static void test_losses(void **state)
@@ -154,8 +112,8 @@ static void test_losses(void **state)
     };
     struct llm_message message = {LLM_USER, STR("bob"), parts, 4};
     struct llm_tool tool = {.name = STR("f")};
-    struct trip trip;
-    trip_begin(&trip, "{\"model\":\"q\"}");
+    struct case_trip trip;
+    case_trip_begin(&trip, &dialect_ollama, "{\"model\":\"q\"}");
     trip.request = (struct llm_request){.messages = &message,
                                         .message_count = 1,
                                         .tools = &tool,
@@ -163,23 +121,20 @@ static void test_losses(void **state)
                                         .tool_choice = LLM_TOOL_CHOICE_NONE,
                                         .effort = LLM_EFFORT_XHIGH,
                                         .user = STR("u")};
-    expect_encoded(
-        &trip,
+    case_expect_encoded(
+        &trip, &target,
         "{\"model\":\"q\",\"messages\":[{\"role\":\"user\",\"content\":\"ab\",\"images\":"
         "[\"/9j/4A==\"]}],\"think\":\"max\",\"options\":{},\"stream\":false}",
         "messages[0].parts[0], messages[0].parts[1].mime, messages[0].parts[2].position, "
         "messages[0].parts[3].position, messages[0].parts[3].boundary, "
         "messages[0].name, tool_choice, tools, effort, user");
-    trip_end(&trip);
+    case_trip_end(&trip);
 }
 
 static void test_refused_bodies(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body;
-        const char *field;
-    } cases[] = {
+    static const struct case_refused cases[] = {
         {"[]", ""},
         {"{}", "model"},
         {"{\"model\":7}", "model"},
@@ -200,42 +155,25 @@ static void test_refused_bodies(void **state)
         {"{\"options\":{\"stop\":\"x\"}}", "options.stop"},
         {"{\"options\":{\"seed\":1.5}}", "options.seed"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct trip trip;
-        trip_begin(&trip, cases[i].body);
-        assert_int_equal(trip.status, ERR_INVALID);
-        assert_string_equal(trip.error.field, cases[i].field);
-        trip_end(&trip);
-    }
+    case_expect_refused(&dialect_ollama, cases, sizeof cases / sizeof *cases);
 }
 
 static void test_unmapped(void **state)
 {
     (void)state;
     static const char *const paths[] = {"keep_alive", "options.num_ctx", "truncate"};
-    struct trip trip;
-    trip_begin(&trip, "{\"model\":\"q\",\"keep_alive\":\"5m\",\"options\":{\"num_ctx\":4096},"
-                      "\"truncate\":false}");
+    struct case_trip trip;
+    case_trip_begin(&trip, &dialect_ollama,
+                    "{\"model\":\"q\",\"keep_alive\":\"5m\",\"options\":{\"num_ctx\":4096},"
+                    "\"truncate\":false}");
     assert_int_equal(trip.status, ERR_OK);
-    assert_int_equal(trip.request.unmapped_count, 3);
-    for (size_t i = 0; i < 3; i++)
-        assert_true(str_eq(trip.request.unmapped[i], str_from_cstr(paths[i])));
-    trip_end(&trip);
+    case_expect_unmapped(&trip.request, paths, sizeof paths / sizeof *paths);
+    case_trip_end(&trip);
 }
 
 /* ---- Answers to our callers ----------------------------------------------------------------- */
 
 #define LINE(rest) "{\"model\":\"q\",\"created_at\":\"2025-11-22T08:26:40.000Z\"," rest "}\n"
-
-static void encode_all(const struct llm_event *events, size_t count, struct buf *out,
-                       struct llm_losses *losses)
-{
-    struct arena *arena = arena_new(BYTES_MAX);
-    struct dialect_encoder *encoder = dialect_ollama.encoder_new(arena, 1763800000000, true);
-    for (size_t i = 0; i < count; i++)
-        dialect_ollama.encode_event(encoder, &events[i], out, losses);
-    arena_free(arena);
-}
 
 /* A call goes out whole; what comes behind an open one waits for it. */
 static void test_stream_bytes(void **state)
@@ -257,13 +195,14 @@ static void test_stream_bytes(void **state)
         {.kind = LLM_EVENT_END},
         {.kind = LLM_EVENT_TEXT, .text = STR("late")},
     };
-    struct arena *arena = arena_new(BYTES_MAX);
+    struct arena *arena = arena_new(CASE_BYTES_MAX);
     struct llm_losses losses;
     struct buf out;
     llm_losses_init(&losses, arena);
-    buf_init(&out, BYTES_MAX);
-    encode_all(events, sizeof events / sizeof *events, &out, &losses);
-    expect_text(
+    buf_init(&out, CASE_BYTES_MAX);
+    case_encode_all(&dialect_ollama, 1763800000000, events, sizeof events / sizeof *events, &out,
+                    &losses);
+    case_expect_text(
         &out,
         LINE("\"message\":{\"role\":\"assistant\",\"content\":\"\",\"thinking\":\"Hm\"},"
              "\"done\":false") LINE("\"message\":{\"role\":\"assistant\",\"content\":\"\",\"tool_"
@@ -278,7 +217,7 @@ static void test_stream_bytes(void **state)
                          "\"done_reason\":\"stop\",\"prompt_eval_count\":11,\"eval_count\":18"));
     buf_clear(&out);
     llm_losses_write(&losses, &out, 4096);
-    expect_text(&out, "id, parts[2].arguments, usage.input_cache_read");
+    case_expect_text(&out, "id, parts[2].arguments, usage.input_cache_read");
     buf_done(&out);
     arena_free(arena);
 }
@@ -294,9 +233,9 @@ static void test_stream_failure(void **state)
         {.kind = LLM_EVENT_END},
     };
     struct buf out;
-    buf_init(&out, BYTES_MAX);
-    encode_all(events, 4, &out, NULL);
-    expect_text(&out, "{\"error\":\"it \\\"broke\\\"\"}\n");
+    buf_init(&out, CASE_BYTES_MAX);
+    case_encode_all(&dialect_ollama, 1763800000000, events, 4, &out, NULL);
+    case_expect_text(&out, "{\"error\":\"it \\\"broke\\\"\"}\n");
     buf_done(&out);
 }
 
@@ -313,18 +252,18 @@ static void test_whole_answer(void **state)
                                     .finish = LLM_FINISH_CONTENT_FILTERED,
                                     .finish_raw = STR("stop"),
                                     .usage = LLM_USAGE_UNKNOWN};
-    struct arena *arena = arena_new(BYTES_MAX);
+    struct arena *arena = arena_new(CASE_BYTES_MAX);
     struct llm_losses losses;
     struct buf out;
     llm_losses_init(&losses, arena);
-    buf_init(&out, BYTES_MAX);
+    buf_init(&out, CASE_BYTES_MAX);
     dialect_ollama.encode_response(arena, &response, 1763800000000, &out, &losses);
     buf_append_char(&out, '\n');
-    expect_text(&out, LINE("\"message\":{\"role\":\"assistant\",\"content\":\"I will not.\","
-                           "\"thinking\":\"Hm\"},\"done\":true,\"done_reason\":\"stop\""));
+    case_expect_text(&out, LINE("\"message\":{\"role\":\"assistant\",\"content\":\"I will not.\","
+                                "\"thinking\":\"Hm\"},\"done\":true,\"done_reason\":\"stop\""));
     buf_clear(&out);
     llm_losses_write(&losses, &out, 4096);
-    expect_text(&out, "parts[0].kind, parts[1].position, finish");
+    case_expect_text(&out, "parts[0].kind, parts[1].position, finish");
     buf_done(&out);
     arena_free(arena);
 }
@@ -336,20 +275,20 @@ static void test_error_shape(void **state)
     (void)state;
     struct llm_error error = {.class = ERR_MODEL_NOT_FOUND, .message = "model 'x' not found"};
     struct buf out;
-    buf_init(&out, BYTES_MAX);
+    buf_init(&out, CASE_BYTES_MAX);
     assert_int_equal(dialect_ollama.encode_error(&error, &out), 404);
-    expect_text(&out, "{\"error\":\"model 'x' not found\"}");
+    case_expect_text(&out, "{\"error\":\"model 'x' not found\"}");
     buf_clear(&out);
     error = (struct llm_error){.class = ERR_OVERLOADED};
     assert_int_equal(dialect_ollama.encode_error(&error, &out), 503);
-    expect_text(&out, "{\"error\":\"The provider is overloaded.\"}");
+    case_expect_text(&out, "{\"error\":\"The provider is overloaded.\"}");
     buf_done(&out);
 }
 
 static void test_models(void **state)
 {
     (void)state;
-    struct arena *arena = arena_new(BYTES_MAX);
+    struct arena *arena = arena_new(CASE_BYTES_MAX);
     struct llm_model_info *models;
     size_t count = 0;
     assert_int_equal(
@@ -367,30 +306,11 @@ static void test_models(void **state)
     arena_free(arena);
 }
 
-static void count_texts(void *user, const struct llm_event *event)
-{
-    *(int *)user += event->kind == LLM_EVENT_TEXT;
-}
-
-/* The path of every increment takes nothing from the arena that lives as long as the answer. */
 static void test_increments_are_free(void **state)
 {
     (void)state;
-    struct arena *arena = arena_new(BYTES_MAX), *scratch = arena_new(BYTES_MAX);
-    struct dialect_decoder *decoder = dialect_ollama.decoder_new(arena);
-    size_t used = arena_used(arena);
-    int texts = 0;
-    for (int i = 0; i < 1000; i++) {
-        arena_reset(scratch);
-        dialect_ollama.decode_frame(
-            decoder, scratch, STR_NONE,
-            STR("{\"model\":\"q\",\"message\":{\"content\":\"x\"},\"done\":false}"), count_texts,
-            &texts);
-    }
-    assert_int_equal(texts, 1000);
-    assert_int_equal(arena_used(arena), used);
-    arena_free(scratch);
-    arena_free(arena);
+    case_increments_are_free(&dialect_ollama, NULL,
+                             "{\"model\":\"q\",\"message\":{\"content\":\"x\"},\"done\":false}");
 }
 
 int main(void)

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/json.h"
-#include "law.h"
+#include "dialect_case.h"
 
 static const struct dialect *const dialect = &dialect_openai_chat;
 enum { SEEDS = 2000 };
@@ -32,15 +32,13 @@ static void requests_come_back(void **state)
 static void responses_come_back(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_response_roundtrip(dialect, seed);
+    case_responses_come_back(dialect, SEEDS);
 }
 
 static void streams_come_back(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_stream_roundtrip(dialect, seed);
+    case_streams_come_back(dialect, SEEDS);
 }
 
 static void golden_bytes_are_read(void **state)
@@ -51,14 +49,10 @@ static void golden_bytes_are_read(void **state)
 
 /* ---- The door ------------------------------------------------------------------------------- */
 
-struct wrong {
-    const char *body, *field;
-};
-
 static void wrong_types_name_their_place(void **state)
 {
     (void)state;
-    static const struct wrong wrongs[] = {
+    static const struct case_refused wrongs[] = {
         {"[]", ""},
         {"{\"messages\":[]}", "model"},
         {"{\"model\":7,\"messages\":[]}", "model"},
@@ -103,55 +97,14 @@ static void wrong_types_name_their_place(void **state)
          "response_format.type"},
         {"{\"model\":\"m\",\"messages\":[],\"reasoning_effort\":\"huge\"}", "reasoning_effort"},
     };
-    for (size_t i = 0; i < sizeof wrongs / sizeof wrongs[0]; i++) {
-        struct arena *arena = arena_new(1024 * 1024);
-        struct llm_request request = {0};
-        struct error error = {0};
-        yyjson_val *root;
-        assert_int_equal(json_read(arena, str_from_cstr(wrongs[i].body), &root, NULL), ERR_OK);
-        assert_int_equal(dialect->decode_request(arena, root, &request, &error), ERR_INVALID);
-        assert_string_equal(error.field, wrongs[i].field);
-        assert_int_not_equal(error.message[0], 0);
-        arena_free(arena);
-    }
-}
-
-/* What a body becomes, as text. */
-static void assert_request(const char *body, const char *expected)
-{
-    struct arena *arena = arena_new(1024 * 1024);
-    struct llm_request request = {0};
-    struct error error = {0};
-    struct buf text;
-    yyjson_val *root;
-    buf_init(&text, 1024 * 1024);
-    assert_int_equal(json_read(arena, str_from_cstr(body), &root, NULL), ERR_OK);
-    assert_int_equal(dialect->decode_request(arena, root, &request, &error), ERR_OK);
-    law_request_text(&request, &text);
-    buf_append_char(&text, '\0');
-    assert_string_equal(text.data, expected);
-    buf_done(&text);
-    arena_free(arena);
-}
-
-/* What a request becomes, as bytes. */
-static void assert_body(const struct llm_request *request, const struct dialect_target *target,
-                        const char *expected)
-{
-    struct arena *arena = arena_new(1024 * 1024);
-    struct buf body;
-    buf_init(&body, 1024 * 1024);
-    assert_int_equal(dialect->encode_request(arena, request, target, &body, NULL, NULL), ERR_OK);
-    buf_append_char(&body, '\0');
-    assert_string_equal(body.data, expected);
-    buf_done(&body);
-    arena_free(arena);
+    case_expect_refused(dialect, wrongs, sizeof wrongs / sizeof wrongs[0]);
 }
 
 static void bodies_are_understood(void **state)
 {
     (void)state;
-    assert_request(
+    case_expect_request(
+        dialect,
         "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\",\"content\":\"be kind\"},"
         "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hi\",\"prompt_cache_"
         "breakpoint\":{}},"
@@ -203,8 +156,8 @@ static void quirks_change_what_is_sent(void **state)
                                   .stream_usage = true,
                                   .seed = {true, 3}};
     struct dialect_target target = {.model = STR("m")};
-    assert_body(
-        &request, &target,
+    case_expect_body(
+        dialect, &request, &target,
         "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\",\"name\":\"n\",\"content\":\"be "
         "kind\"},"
         "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"call_1\",\"type\":"
@@ -213,8 +166,8 @@ static void quirks_change_what_is_sent(void **state)
         "\"stream_options\":{\"include_usage\":true}}");
     target.quirks = LLM_QUIRK_MAX_TOKENS | LLM_QUIRK_NO_DEVELOPER_ROLE |
                     LLM_QUIRK_NO_STREAM_OPTIONS | LLM_QUIRK_REASONING_BACK | LLM_QUIRK_NO_NAME;
-    assert_body(
-        &request, &target,
+    case_expect_body(
+        dialect, &request, &target,
         "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"be kind\"},"
         "{\"role\":\"assistant\",\"content\":null,\"reasoning_content\":\"hm\",\"tool_calls\":"
         "[{\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}"
@@ -224,8 +177,8 @@ static void quirks_change_what_is_sent(void **state)
     messages[1].parts = &call;
     messages[1].part_count = 1;
     call.call_id = STR("aB3dE6g01");
-    assert_body(
-        &request, &target,
+    case_expect_body(
+        dialect, &request, &target,
         "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"be kind\"},"
         "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"aB3dE6g01\",\"type\":"
         "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}],"

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/json.h"
-#include "law.h"
+#include "dialect_case.h"
 
 static const struct dialect *const dialect = &dialect_openai_responses;
 enum { SEEDS = 2000 };
@@ -28,15 +28,13 @@ static void requests_come_back(void **state)
 static void responses_come_back(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_response_roundtrip(dialect, seed);
+    case_responses_come_back(dialect, SEEDS);
 }
 
 static void streams_come_back(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_stream_roundtrip(dialect, seed);
+    case_streams_come_back(dialect, SEEDS);
 }
 
 static void golden_bytes_are_read(void **state)
@@ -47,14 +45,10 @@ static void golden_bytes_are_read(void **state)
 
 /* ---- The door ------------------------------------------------------------------------------- */
 
-struct wrong {
-    const char *body, *field;
-};
-
 static void wrong_types_name_their_place(void **state)
 {
     (void)state;
-    static const struct wrong wrongs[] = {
+    static const struct case_refused wrongs[] = {
         {"{\"model\":\"m\",\"input\":4}", "input"},
         {"{\"input\":\"x\"}", "model"},
         {"{\"model\":\"m\",\"input\":[{\"type\":5}]}", "input[0].type"},
@@ -80,64 +74,25 @@ static void wrong_types_name_their_place(void **state)
         {"{\"model\":\"m\",\"tool_choice\":{\"type\":\"function\"}}", "tool_choice.name"},
         {"{\"model\":\"m\",\"max_output_tokens\":-1}", "max_output_tokens"},
     };
-    for (size_t i = 0; i < sizeof wrongs / sizeof wrongs[0]; i++) {
-        struct arena *arena = arena_new(1024 * 1024);
-        struct llm_request request = {0};
-        struct error error = {0};
-        yyjson_val *root;
-        assert_int_equal(json_read(arena, str_from_cstr(wrongs[i].body), &root, NULL), ERR_OK);
-        assert_int_equal(dialect->decode_request(arena, root, &request, &error), ERR_INVALID);
-        assert_string_equal(error.field, wrongs[i].field);
-        assert_int_not_equal(error.message[0], 0);
-        arena_free(arena);
-    }
-}
-
-/* What a body becomes, as text. */
-static void assert_request(const char *body, const char *expected)
-{
-    struct arena *arena = arena_new(1024 * 1024);
-    struct llm_request request = {0};
-    struct error error = {0};
-    struct buf text;
-    yyjson_val *root;
-    buf_init(&text, 1024 * 1024);
-    assert_int_equal(json_read(arena, str_from_cstr(body), &root, NULL), ERR_OK);
-    assert_int_equal(dialect->decode_request(arena, root, &request, &error), ERR_OK);
-    law_request_text(&request, &text);
-    buf_append_char(&text, '\0');
-    assert_string_equal(text.data, expected);
-    buf_done(&text);
-    arena_free(arena);
-}
-
-/* What a request becomes, as bytes. */
-static void assert_body(const struct llm_request *request, const struct dialect_target *target,
-                        const char *expected)
-{
-    struct arena *arena = arena_new(1024 * 1024);
-    struct buf body;
-    buf_init(&body, 1024 * 1024);
-    assert_int_equal(dialect->encode_request(arena, request, target, &body, NULL, NULL), ERR_OK);
-    buf_append_char(&body, '\0');
-    assert_string_equal(body.data, expected);
-    buf_done(&body);
-    arena_free(arena);
+    case_expect_refused(dialect, wrongs, sizeof wrongs / sizeof wrongs[0]);
 }
 
 static void bodies_are_understood(void **state)
 {
     (void)state;
-    assert_request("{\"model\":\"m\",\"input\":\"hi\",\"instructions\":\"be kind\",\"store\":false,"
-                   "\"previous_response_id\":\"resp_1\",\"reasoning\":{\"effort\":\"low\","
-                   "\"summary\":\"auto\"}}",
-                   "request model=\"m\"\n"
-                   "  system\n    text \"be kind\"\n"
-                   "  user\n    text \"hi\"\n"
-                   "  choice=0 parallel=0 effort=3 stream=0 stream_usage=0 format=0 strict=0\n"
-                   "  unmapped previous_response_id\n"
-                   "  unmapped reasoning.summary\n");
-    assert_request(
+    case_expect_request(
+        dialect,
+        "{\"model\":\"m\",\"input\":\"hi\",\"instructions\":\"be kind\",\"store\":false,"
+        "\"previous_response_id\":\"resp_1\",\"reasoning\":{\"effort\":\"low\","
+        "\"summary\":\"auto\"}}",
+        "request model=\"m\"\n"
+        "  system\n    text \"be kind\"\n"
+        "  user\n    text \"hi\"\n"
+        "  choice=0 parallel=0 effort=3 stream=0 stream_usage=0 format=0 strict=0\n"
+        "  unmapped previous_response_id\n"
+        "  unmapped reasoning.summary\n");
+    case_expect_request(
+        dialect,
         "{\"model\":\"m\",\"input\":[{\"type\":\"reasoning\",\"id\":\"rs\",\"summary\":[{\"type\":"
         "\"summary_text\",\"text\":\"a\"},{\"type\":\"summary_text\",\"text\":\"b\"}],"
         "\"encrypted_content\":\"gA\"},{\"type\":\"message\",\"role\":\"assistant\",\"content\":"
@@ -172,17 +127,18 @@ static void reasoning_goes_back_to_its_model(void **state)
     struct llm_message message = {LLM_ASSISTANT, STR_NONE, turn, 2};
     struct llm_request request = {.messages = &message, .message_count = 1};
     struct dialect_target target = {.model = STR("m"), .quirks = LLM_QUIRK_STORE_FALSE};
-    assert_body(&request, &target,
-                "{\"model\":\"m\",\"input\":[{\"type\":\"reasoning\",\"summary\":[{\"type\":"
-                "\"summary_text\","
-                "\"text\":\"hm\"}],\"encrypted_content\":\"gA\"},{\"type\":\"function_call\","
-                "\"call_id\":\"c\","
-                "\"name\":\"f\",\"arguments\":\"{}\"}],\"store\":false,"
-                "\"include\":[\"reasoning.encrypted_content\"]}");
+    case_expect_body(dialect, &request, &target,
+                     "{\"model\":\"m\",\"input\":[{\"type\":\"reasoning\",\"summary\":[{\"type\":"
+                     "\"summary_text\","
+                     "\"text\":\"hm\"}],\"encrypted_content\":\"gA\"},{\"type\":\"function_call\","
+                     "\"call_id\":\"c\","
+                     "\"name\":\"f\",\"arguments\":\"{}\"}],\"store\":false,"
+                     "\"include\":[\"reasoning.encrypted_content\"]}");
     target = (struct dialect_target){.model = STR("other")};
-    assert_body(&request, &target,
-                "{\"model\":\"other\",\"input\":[{\"type\":\"function_call\",\"call_id\":\"c\","
-                "\"name\":\"f\",\"arguments\":\"{}\"}]}");
+    case_expect_body(
+        dialect, &request, &target,
+        "{\"model\":\"other\",\"input\":[{\"type\":\"function_call\",\"call_id\":\"c\","
+        "\"name\":\"f\",\"arguments\":\"{}\"}]}");
 }
 
 /* The types of the events that a small answer becomes, in order. */
