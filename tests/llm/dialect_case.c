@@ -17,16 +17,33 @@ void case_expect_text(struct buf *out, const char *expected)
 
 /* ---- Laws ----------------------------------------------------------------------------------- */
 
-void case_responses_come_back(const struct dialect *dialect, uint64_t seeds)
+void case_requests_come_back(void **state)
 {
-    for (uint64_t seed = 0; seed < seeds; seed++)
-        law_response_roundtrip(dialect, seed);
+    const struct case_laws *laws = *state;
+    for (uint64_t seed = 0; seed < laws->seeds; seed++)
+        for (size_t i = 0; i < laws->target_count; i++)
+            if (!laws->takes_turns || seed % laws->target_count == i)
+                law_request_roundtrip(laws->dialect, &laws->targets[i], seed);
 }
 
-void case_streams_come_back(const struct dialect *dialect, uint64_t seeds)
+void case_responses_come_back(void **state)
 {
-    for (uint64_t seed = 0; seed < seeds; seed++)
-        law_stream_roundtrip(dialect, seed);
+    const struct case_laws *laws = *state;
+    for (uint64_t seed = 0; seed < laws->seeds; seed++)
+        law_response_roundtrip(laws->dialect, seed);
+}
+
+void case_streams_come_back(void **state)
+{
+    const struct case_laws *laws = *state;
+    for (uint64_t seed = 0; seed < laws->seeds; seed++)
+        law_stream_roundtrip(laws->dialect, seed);
+}
+
+void case_golden_bytes_are_read(void **state)
+{
+    const struct case_laws *laws = *state;
+    law_golden(laws->dialect, laws->golden);
 }
 
 /* ---- Bodies --------------------------------------------------------------------------------- */

@@ -9,9 +9,26 @@ enum { CASE_BYTES_MAX = 1 << 20 };
 /* Whether `out` holds exactly this text. */
 void case_expect_text(struct buf *out, const char *expected);
 
-/* ---- Laws: each over the seeds below `seeds` ------------------------------------------------- */
-void case_responses_come_back(const struct dialect *dialect, uint64_t seeds);
-void case_streams_come_back(const struct dialect *dialect, uint64_t seeds);
+/* ---- Laws ------------------------------------------------------------------------------------ */
+/* What the laws of one dialect are checked with. */
+struct case_laws {
+    const struct dialect *dialect;
+    const struct dialect_target *targets;
+    size_t target_count;
+    bool takes_turns; /* each seed goes to one target, not to all */
+    uint64_t seeds;
+    const char *golden; /* folder */
+};
+/* cmocka tests; their state is the laws. */
+void case_requests_come_back(void **state);
+void case_responses_come_back(void **state);
+void case_streams_come_back(void **state);
+void case_golden_bytes_are_read(void **state);
+/* All of them, as rows of a table of tests. */
+#define CASE_LAW(test, laws) cmocka_unit_test_prestate(test, (void *)(uintptr_t)(laws))
+#define CASE_LAWS(laws)                                                                            \
+    CASE_LAW(case_requests_come_back, laws), CASE_LAW(case_responses_come_back, laws),             \
+        CASE_LAW(case_streams_come_back, laws), CASE_LAW(case_golden_bytes_are_read, laws)
 
 /* ---- A body of the dialect's own door, decoded ----------------------------------------------- */
 struct case_trip {

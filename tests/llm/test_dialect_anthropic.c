@@ -9,40 +9,23 @@
 
 #include "dialect_case.h"
 
-enum { SEEDS = 2500 };
-
 /* ---- The laws ------------------------------------------------------------------------------- */
 
-static void test_request_law(void **state)
-{
-    (void)state;
-    static const struct dialect_target targets[] = {
-        {{"claude-opus-5-5", 15}, LLM_QUIRK_NO_SAMPLING, 0},
-        {{"claude-opus-4-6", 15}, 0, 64000},
-        {{"claude-sonnet-4-5", 17}, 0, 64000},
-        {{"claude-3-5-sonnet-latest", 24}, 0, 8192},
-    };
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_request_roundtrip(&dialect_anthropic, &targets[seed % 4], seed);
-}
+static const struct dialect_target targets[] = {
+    {{"claude-opus-5-5", 15}, LLM_QUIRK_NO_SAMPLING, 0},
+    {{"claude-opus-4-6", 15}, 0, 64000},
+    {{"claude-sonnet-4-5", 17}, 0, 64000},
+    {{"claude-3-5-sonnet-latest", 24}, 0, 8192},
+};
 
-static void test_response_law(void **state)
-{
-    (void)state;
-    case_responses_come_back(&dialect_anthropic, SEEDS);
-}
-
-static void test_stream_law(void **state)
-{
-    (void)state;
-    case_streams_come_back(&dialect_anthropic, SEEDS);
-}
-
-static void test_golden(void **state)
-{
-    (void)state;
-    law_golden(&dialect_anthropic, "golden/anthropic");
-}
+static const struct case_laws laws = {
+    .dialect = &dialect_anthropic,
+    .targets = targets,
+    .target_count = sizeof targets / sizeof *targets,
+    .takes_turns = true,
+    .seeds = 2500,
+    .golden = "golden/anthropic",
+};
 
 /* ---- Through both directions: a body of our door as a body for the API ----------------------- */
 
@@ -570,15 +553,21 @@ static void test_increments_are_free(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request_law),         cmocka_unit_test(test_response_law),
-        cmocka_unit_test(test_stream_law),          cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_same_body),           cmocka_unit_test(test_repairs),
-        cmocka_unit_test(test_parameters),          cmocka_unit_test(test_budget_needs_thinking),
-        cmocka_unit_test(test_foreign_signatures),  cmocka_unit_test(test_too_big),
-        cmocka_unit_test(test_refused_bodies),      cmocka_unit_test(test_unmapped),
-        cmocka_unit_test(test_results_are_split),   cmocka_unit_test(test_stream_bytes),
-        cmocka_unit_test(test_stream_failure),      cmocka_unit_test(test_error_shapes),
-        cmocka_unit_test(test_error_code_is_kept),  cmocka_unit_test(test_models),
+        CASE_LAWS(&laws),
+        cmocka_unit_test(test_same_body),
+        cmocka_unit_test(test_repairs),
+        cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_budget_needs_thinking),
+        cmocka_unit_test(test_foreign_signatures),
+        cmocka_unit_test(test_too_big),
+        cmocka_unit_test(test_refused_bodies),
+        cmocka_unit_test(test_unmapped),
+        cmocka_unit_test(test_results_are_split),
+        cmocka_unit_test(test_stream_bytes),
+        cmocka_unit_test(test_stream_failure),
+        cmocka_unit_test(test_error_shapes),
+        cmocka_unit_test(test_error_code_is_kept),
+        cmocka_unit_test(test_models),
         cmocka_unit_test(test_increments_are_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,35 +9,17 @@
 
 #include "dialect_case.h"
 
-enum { SEEDS = 2500 };
-
 /* ---- The laws ------------------------------------------------------------------------------- */
 
-static void test_request_law(void **state)
-{
-    (void)state;
-    const struct dialect_target qwen = {.model = STR("qwen3:8b")};
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        law_request_roundtrip(&dialect_ollama, &qwen, seed);
-}
+static const struct dialect_target qwen = {.model = {"qwen3:8b", 8}};
 
-static void test_response_law(void **state)
-{
-    (void)state;
-    case_responses_come_back(&dialect_ollama, SEEDS);
-}
-
-static void test_stream_law(void **state)
-{
-    (void)state;
-    case_streams_come_back(&dialect_ollama, SEEDS);
-}
-
-static void test_golden(void **state)
-{
-    (void)state;
-    law_golden(&dialect_ollama, "golden/ollama");
-}
+static const struct case_laws laws = {
+    .dialect = &dialect_ollama,
+    .targets = &qwen,
+    .target_count = 1,
+    .seeds = 2500,
+    .golden = "golden/ollama",
+};
 
 /* ---- Requests ------------------------------------------------------------------------------- */
 
@@ -316,10 +298,7 @@ static void test_increments_are_free(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request_law),
-        cmocka_unit_test(test_response_law),
-        cmocka_unit_test(test_stream_law),
-        cmocka_unit_test(test_golden),
+        CASE_LAWS(&laws),
         cmocka_unit_test(test_same_body),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_losses),

@@ -9,7 +9,6 @@
 #include "dialect_case.h"
 
 static const struct dialect *const dialect = &dialect_openai_responses;
-enum { SEEDS = 2000 };
 
 static const struct dialect_target targets[] = {
     {.model = {"gpt-6-sol", 9}},
@@ -17,31 +16,13 @@ static const struct dialect_target targets[] = {
     {.model = {"clone", 5}, .quirks = LLM_QUIRK_NO_DEVELOPER_ROLE | LLM_QUIRK_NO_SAMPLING},
 };
 
-static void requests_come_back(void **state)
-{
-    (void)state;
-    for (uint64_t seed = 0; seed < SEEDS; seed++)
-        for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
-            law_request_roundtrip(dialect, &targets[i], seed);
-}
-
-static void responses_come_back(void **state)
-{
-    (void)state;
-    case_responses_come_back(dialect, SEEDS);
-}
-
-static void streams_come_back(void **state)
-{
-    (void)state;
-    case_streams_come_back(dialect, SEEDS);
-}
-
-static void golden_bytes_are_read(void **state)
-{
-    (void)state;
-    law_golden(dialect, "golden/openai_responses");
-}
+static const struct case_laws laws = {
+    .dialect = &dialect_openai_responses,
+    .targets = targets,
+    .target_count = sizeof targets / sizeof targets[0],
+    .seeds = 2000,
+    .golden = "golden/openai_responses",
+};
 
 /* ---- The door ------------------------------------------------------------------------------- */
 
@@ -202,10 +183,7 @@ static void streams_follow_the_grammar(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_come_back),
-        cmocka_unit_test(responses_come_back),
-        cmocka_unit_test(streams_come_back),
-        cmocka_unit_test(golden_bytes_are_read),
+        CASE_LAWS(&laws),
         cmocka_unit_test(wrong_types_name_their_place),
         cmocka_unit_test(bodies_are_understood),
         cmocka_unit_test(reasoning_goes_back_to_its_model),
