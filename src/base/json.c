@@ -309,22 +309,52 @@ void json_put_int(struct json_writer *w, int64_t value)
     json_put_raw(w, STR_FROM(text, len + negative));
 }
 
+/* The usual numbers of people (0.7, 1, 0.25) without printf: the least count of decimals for which
+ * digits / 10^decimals is the value. Both are exact and the division rounds as reading does, so
+ * this is what %.15g finds as well. Returns the length, or 0 when it is none of these. */
+static size_t write_short_decimal(double value, char *text)
+{
+    uint64_t scale = 1;
+    for (size_t decimals = 0; decimals <= 6; decimals++, scale *= 10) {
+        uint64_t digits = (uint64_t)(value * (double)scale + 0.5);
+        if ((double)digits / (double)scale != value)
+            continue;
+        size_t len = str_from_u64(digits / scale, text);
+        if (!decimals)
+            return len;
+        text[len++] = '.';
+        for (uint64_t place = scale / 10; place; place /= 10)
+            text[len++] = (char)('0' + digits / place % 10);
+        return len;
+    }
+    return 0;
+}
+
+static size_t write_any_double(double value, char *text, size_t size)
+{
+    /* 15 digits survive in every normal number, and %g drops zeros behind them. */
+    for (int digits = fabs(value) < DBL_MIN ? 1 : 15;; digits++) {
+        size_t len = (size_t)snprintf(text, size, "%.*g", digits, value);
+        double again;
+        if (digits == 17 || (str_to_double(STR_FROM(text, len), &again) && again == value))
+            return len;
+    }
+}
+
 void json_put_double(struct json_writer *w, double value)
 {
+    char text[40];
+    size_t len = 0;
     if (!isfinite(value)) {
         json_put_null(w);
         return;
     }
-    char text[40];
-    /* 15 digits survive in every normal number, and %g drops zeros behind them. */
-    for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
-        int len = snprintf(text, sizeof text, "%.*g", digits, value);
-        double again;
-        if (digits == 17 || (str_to_double(STR_FROM(text, (size_t)len), &again) && again == value))
-            break;
-    }
+    if (value >= 1e-4 && value < 1e8)
+        len = write_short_decimal(value, text);
+    if (!len)
+        len = write_any_double(value, text, sizeof text);
     /* "-0" would be read as the integer, which has no sign. */
-    json_put_raw(w, value == 0 && signbit(value) ? STR("-0.0") : str_from_cstr(text));
+    json_put_raw(w, value == 0 && signbit(value) ? STR("-0.0") : STR_FROM(text, len));
 }
 
 void json_put_bool(struct json_writer *w, bool value)

@@ -3,6 +3,8 @@
  * dialect's file). */
 #pragma once
 
+#include <string.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -149,6 +151,15 @@ void dialect_error_set(struct llm_error *ret_error, enum err class, const char *
 /* Builds the effective class from text that every family shares ("maximum context length", ...), or
  * ERR_OK when it says nothing. */
 enum err dialect_class_of_text(struct str message);
+/* For one pass over an object instead of a search for each member: keeps the value when its key is
+ * `name` and none was kept before (the first one counts, as for json_get). */
+static inline void dialect_take(yyjson_val **slot, struct str name, yyjson_val *key,
+                                yyjson_val *value)
+{
+    if (unsafe_yyjson_get_len(key) == name.len && !*slot &&
+        memcmp(unsafe_yyjson_get_str(key), name.data, name.len) == 0)
+        *slot = value;
+}
 /* A made-up tool call id: "call_" and 24 of [A-Za-z0-9], derived from a counter and 64 random bits.
  */
 struct str dialect_make_call_id(struct arena *arena);

@@ -225,22 +225,45 @@ void anthropic_block_start(struct dialect_decoder *decoder, const struct anthrop
             kinds[i].start(decoder, sink, block, content);
 }
 
+/* The members of a delta. */
+struct delta {
+    yyjson_val *type, *text, *thinking, *signature, *partial_json;
+};
+
+static struct delta scan_delta(yyjson_val *object)
+{
+    struct delta delta = {0};
+    size_t i, size;
+    yyjson_val *key, *value;
+    if (!yyjson_is_obj(object))
+        return delta;
+    yyjson_obj_foreach(object, i, size, key, value)
+    {
+        dialect_take(&delta.type, STR("type"), key, value);
+        dialect_take(&delta.text, STR("text"), key, value);
+        dialect_take(&delta.thinking, STR("thinking"), key, value);
+        dialect_take(&delta.signature, STR("signature"), key, value);
+        dialect_take(&delta.partial_json, STR("partial_json"), key, value);
+    }
+    return delta;
+}
+
 static void block_delta(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
                         yyjson_val *frame)
 {
     struct block *block = find_block(decoder, frame);
-    yyjson_val *delta = json_get(frame, "delta");
-    struct str type = json_get_str(delta, "type");
+    const struct delta delta = scan_delta(json_get(frame, "delta"));
+    struct str type = json_str(delta.type);
     if (!block)
         return;
     if (block->kind == BLOCK_TEXT && str_eq(type, STR("text_delta")))
-        add_text(sink, block, json_get_str(delta, "text"));
+        add_text(sink, block, json_str(delta.text));
     else if (block->kind == BLOCK_THINKING && str_eq(type, STR("thinking_delta")))
-        add_text(sink, block, json_get_str(delta, "thinking"));
+        add_text(sink, block, json_str(delta.thinking));
     else if (block->kind == BLOCK_THINKING && str_eq(type, STR("signature_delta")))
-        add_signature(decoder, sink, block, json_get_str(delta, "signature"));
+        add_signature(decoder, sink, block, json_str(delta.signature));
     else if (block->kind == BLOCK_TOOL && !block->is_whole && str_eq(type, STR("input_json_delta")))
-        add_arguments(sink, block, json_get_str(delta, "partial_json"));
+        add_arguments(sink, block, json_str(delta.partial_json));
 }
 
 /* No arguments at all mean an empty object. */
@@ -347,8 +370,9 @@ void anthropic_decode_frame(struct dialect_decoder *decoder, struct arena *scrat
         {"error", take_error},
     };
     const struct anthropic_sink sink = {scratch, emit, user};
+    struct str content = str_trim(data);
     yyjson_val *root;
-    if (decoder->is_ended || !str_trim(data).len || str_eq(str_trim(data), STR("[DONE]")))
+    if (decoder->is_ended || !content.len || str_eq(content, STR("[DONE]")))
         return;
     if (json_read(scratch, data, &root, NULL) != ERR_OK || !yyjson_is_obj(root)) {
         take_malformed(decoder, &sink);

@@ -42,11 +42,86 @@ struct frame {
     void *user;
 };
 
+/* The members of a frame, of its choice, and of that one's message or delta. */
+struct root_members {
+    yyjson_val *value; /* the frame itself */
+    yyjson_val *id, *model, *choices, *usage, *x_groq, *error, *object, *type, *detail;
+};
+struct choice_members {
+    yyjson_val *value; /* the choice itself, or NULL */
+    yyjson_val *index, *delta, *message, *finish_reason, *error, *usage;
+};
+struct message_members {
+    yyjson_val *content, *refusal, *tool_calls, *function_call;
+    yyjson_val *reasoning_content, *reasoning, *reasoning_details;
+};
+
 struct dialect_decoder *openai_chat_decoder_new(struct arena *arena)
 {
     struct dialect_decoder *decoder = ARENA_NEW(arena, struct dialect_decoder);
     decoder->arena = arena;
     return decoder;
+}
+
+/* ---- Members -------------------------------------------------------------------------------- */
+
+static struct root_members scan_root(yyjson_val *object)
+{
+    struct root_members root = {.value = object};
+    size_t i, size;
+    yyjson_val *key, *value;
+    if (!yyjson_is_obj(object))
+        return root;
+    yyjson_obj_foreach(object, i, size, key, value)
+    {
+        dialect_take(&root.id, STR("id"), key, value);
+        dialect_take(&root.type, STR("type"), key, value);
+        dialect_take(&root.model, STR("model"), key, value);
+        dialect_take(&root.usage, STR("usage"), key, value);
+        dialect_take(&root.error, STR("error"), key, value);
+        dialect_take(&root.object, STR("object"), key, value);
+        dialect_take(&root.x_groq, STR("x_groq"), key, value);
+        dialect_take(&root.detail, STR("detail"), key, value);
+        dialect_take(&root.choices, STR("choices"), key, value);
+    }
+    return root;
+}
+
+static struct choice_members scan_choice(yyjson_val *object)
+{
+    struct choice_members choice = {.value = object};
+    size_t i, size;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach(object, i, size, key, value)
+    {
+        dialect_take(&choice.index, STR("index"), key, value);
+        dialect_take(&choice.delta, STR("delta"), key, value);
+        dialect_take(&choice.error, STR("error"), key, value);
+        dialect_take(&choice.usage, STR("usage"), key, value);
+        dialect_take(&choice.message, STR("message"), key, value);
+        dialect_take(&choice.finish_reason, STR("finish_reason"), key, value);
+    }
+    return choice;
+}
+
+static struct message_members scan_message(yyjson_val *object)
+{
+    struct message_members message = {0};
+    size_t i, size;
+    yyjson_val *key, *value;
+    if (!yyjson_is_obj(object))
+        return message;
+    yyjson_obj_foreach(object, i, size, key, value)
+    {
+        dialect_take(&message.content, STR("content"), key, value);
+        dialect_take(&message.refusal, STR("refusal"), key, value);
+        dialect_take(&message.reasoning, STR("reasoning"), key, value);
+        dialect_take(&message.tool_calls, STR("tool_calls"), key, value);
+        dialect_take(&message.function_call, STR("function_call"), key, value);
+        dialect_take(&message.reasoning_content, STR("reasoning_content"), key, value);
+        dialect_take(&message.reasoning_details, STR("reasoning_details"), key, value);
+    }
+    return message;
 }
 
 /* ---- Emitting ------------------------------------------------------------------------------- */
@@ -278,16 +353,16 @@ static void read_function_call(struct frame *frame, yyjson_val *call)
     emit(frame, &event);
 }
 
-static void read_calls(struct frame *frame, yyjson_val *message, bool is_whole)
+static void read_calls(struct frame *frame, const struct message_members *message, bool is_whole)
 {
     size_t i, size;
     yyjson_val *entry;
-    yyjson_arr_foreach(json_get(message, "tool_calls"), i, size, entry)
+    yyjson_arr_foreach(message->tool_calls, i, size, entry)
     {
         if (!frame->decoder->is_ended)
             read_call(frame, entry, is_whole);
     }
-    read_function_call(frame, json_get(message, "function_call"));
+    read_function_call(frame, message->function_call);
 }
 
 /* ---- Content -------------------------------------------------------------------------------- */
@@ -324,39 +399,39 @@ static void read_content(struct frame *frame, yyjson_val *content)
 }
 
 /* reasoning_content, or its newer name (some send both: never twice), or OpenRouter's details. */
-static void read_reasoning(struct frame *frame, yyjson_val *message)
+static void read_reasoning(struct frame *frame, const struct message_members *message)
 {
-    struct str text = json_get_str(message, "reasoning_content");
+    struct str text = json_str(message->reasoning_content);
     if (!text.len)
-        text = json_get_str(message, "reasoning");
+        text = json_str(message->reasoning);
     emit_text(frame, LLM_EVENT_REASONING, text);
     if (text.len)
         return;
     size_t i, size;
     yyjson_val *detail;
-    yyjson_arr_foreach(json_get(message, "reasoning_details"), i, size, detail)
+    yyjson_arr_foreach(message->reasoning_details, i, size, detail)
     {
         struct str plain = json_get_str(detail, "text");
         emit_text(frame, LLM_EVENT_REASONING, plain.len ? plain : json_get_str(detail, "summary"));
     }
 }
 
-static void read_message(struct frame *frame, yyjson_val *message, bool is_whole)
+static void read_message(struct frame *frame, yyjson_val *value, bool is_whole)
 {
-    read_reasoning(frame, message);
-    read_content(frame, json_get(message, "content"));
-    struct str refusal = json_get_str(message, "refusal");
+    const struct message_members message = scan_message(value);
+    struct str refusal = json_str(message.refusal);
+    read_reasoning(frame, &message);
+    read_content(frame, message.content);
     frame->decoder->has_refusal |= refusal.len > 0;
     emit_text(frame, LLM_EVENT_REFUSAL, refusal);
-    read_calls(frame, message, is_whole);
+    read_calls(frame, &message, is_whole);
 }
 
 /* ---- Frames --------------------------------------------------------------------------------- */
 
-static void note_finish(struct frame *frame, yyjson_val *choice)
+static void note_finish(struct frame *frame, struct str reason)
 {
     struct dialect_decoder *decoder = frame->decoder;
-    struct str reason = json_get_str(choice, "finish_reason");
     enum err class = ERR_OK;
     if (!reason.data || decoder->has_finish)
         return;
@@ -368,35 +443,38 @@ static void note_finish(struct frame *frame, yyjson_val *choice)
     str_copy(reason, decoder->reason, sizeof decoder->reason);
 }
 
-static void read_choice(struct frame *frame, yyjson_val *root, yyjson_val *choice)
+static void read_choice(struct frame *frame, const struct root_members *root,
+                        const struct choice_members *choice)
 {
-    yyjson_val *delta = json_get(choice, "delta"), *message = json_get(choice, "message");
-    emit_start(frame, json_get_str(root, "id"), json_get_str(root, "model"));
-    bool is_whole = !yyjson_is_obj(delta) && yyjson_is_obj(message);
-    read_message(frame, is_whole ? message : delta, is_whole);
+    emit_start(frame, json_str(root->id), json_str(root->model));
+    bool is_whole = !yyjson_is_obj(choice->delta) && yyjson_is_obj(choice->message);
+    read_message(frame, is_whole ? choice->message : choice->delta, is_whole);
     if (!frame->decoder->is_ended)
-        note_finish(frame, choice);
+        note_finish(frame, json_str(choice->finish_reason));
 }
 
 /* The choice number 0: others come only to who asked for several, and we never do. */
-static yyjson_val *first_choice(yyjson_val *root)
+static struct choice_members first_choice(yyjson_val *choices)
 {
     size_t i, size;
-    yyjson_val *choice;
-    yyjson_arr_foreach(json_get(root, "choices"), i, size, choice)
+    yyjson_val *value;
+    yyjson_arr_foreach(choices, i, size, value)
     {
         int64_t index = 0;
-        json_get_int(choice, "index", &index);
-        if (index == 0 && yyjson_is_obj(choice))
+        if (!yyjson_is_obj(value))
+            continue;
+        struct choice_members choice = scan_choice(value);
+        json_int(choice.index, &index);
+        if (index == 0)
             return choice;
     }
-    return NULL;
+    return (struct choice_members){0};
 }
 
-static void note_usage(struct dialect_decoder *decoder, yyjson_val *root, yyjson_val *choice)
+static void note_usage(struct dialect_decoder *decoder, const struct root_members *root,
+                       const struct choice_members *choice)
 {
-    yyjson_val *places[] = {json_get(root, "usage"), json_get(choice, "usage"),
-                            json_get(json_get(root, "x_groq"), "usage")};
+    yyjson_val *places[] = {root->usage, choice->usage, json_get(root->x_groq, "usage")};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         if (!openai_get_usage(places[i], &openai_chat_usage, &decoder->usage))
             continue;
@@ -406,19 +484,19 @@ static void note_usage(struct dialect_decoder *decoder, yyjson_val *root, yyjson
 }
 
 /* The value that tells of an error, or NULL: `error` anywhere it was seen, a flat one, a list. */
-static yyjson_val *find_error(yyjson_val *root, yyjson_val *choice)
+static yyjson_val *find_error(const struct root_members *root, const struct choice_members *choice)
 {
-    yyjson_val *error = json_get(root, "error");
-    if (yyjson_is_arr(root))
-        return json_get(yyjson_arr_get_first(root), "error") ? root : NULL;
+    yyjson_val *error = root->error;
+    if (yyjson_is_arr(root->value))
+        return json_get(yyjson_arr_get_first(root->value), "error") ? root->value : NULL;
     if (yyjson_is_obj(error) || yyjson_is_arr(error) || json_str(error).len)
-        return root;
-    if (yyjson_is_obj(json_get(choice, "error")) || json_get_str(choice, "error").len)
-        return choice;
-    bool is_flat = str_eq_nocase(json_get_str(root, "object"), STR("error")) ||
-                   str_eq(json_get_str(root, "type"), STR("error"));
-    bool is_detail = !json_get(root, "choices") && json_get(root, "detail");
-    return is_flat || is_detail ? root : NULL;
+        return root->value;
+    if (yyjson_is_obj(choice->error) || json_str(choice->error).len)
+        return choice->value;
+    bool is_flat = str_eq_nocase(json_str(root->object), STR("error")) ||
+                   str_eq(json_str(root->type), STR("error"));
+    bool is_detail = !root->choices && root->detail;
+    return is_flat || is_detail ? root->value : NULL;
 }
 
 static void malformed(struct frame *frame)
@@ -434,21 +512,22 @@ static void fail_of_value(struct frame *frame, yyjson_val *value)
     fail(frame, &error);
 }
 
-static void read_root(struct frame *frame, yyjson_val *root)
+static void read_root(struct frame *frame, yyjson_val *value)
 {
-    yyjson_val *choice = first_choice(root);
-    yyjson_val *error = find_error(root, choice);
+    const struct root_members root = scan_root(value);
+    const struct choice_members choice = first_choice(root.choices);
+    yyjson_val *error = find_error(&root, &choice);
     if (error) {
         fail_of_value(frame, error);
         return;
     }
-    if (!yyjson_is_obj(root)) {
+    if (!yyjson_is_obj(value)) {
         malformed(frame);
         return;
     }
-    note_usage(frame->decoder, root, choice);
-    if (choice)
-        read_choice(frame, root, choice);
+    note_usage(frame->decoder, &root, &choice);
+    if (choice.value)
+        read_choice(frame, &root, &choice);
 }
 
 static void fail_of_text(struct frame *frame, struct str data)

@@ -184,7 +184,8 @@ struct dialect_encoder {
     struct arena *arena;
     int64_t created_s;
     bool include_usage;
-    struct str prefix; /* of every chunk, up to its choices: made once, by START */
+    struct str prefix;       /* of every chunk, up to its choices: made once, by START */
+    struct str delta_prefix; /* the same and on, up to the delta's first member */
     struct llm_usage usage;
     bool has_calls, has_refusal;
     bool *call_has_arguments; /* by index */
@@ -218,31 +219,36 @@ static void make_prefix(struct dialect_encoder *encoder, struct str id, struct s
     json_key_int(&w, "created", encoder->created_s);
     json_key_str(&w, "model", model.data ? model : STR(""));
     json_key_array(&w, "choices");
-    encoder->prefix = arena_str(encoder->arena, buf_str(&prefix));
+    size_t length = prefix.len;
+    buf_append(&prefix, STR("{\"index\":0,\"delta\":{"));
+    encoder->delta_prefix = arena_str(encoder->arena, buf_str(&prefix));
+    encoder->prefix = str_slice(encoder->delta_prefix, 0, length);
     buf_done(&prefix);
 }
 
-static void chunk_begin(struct dialect_encoder *encoder, struct json_writer *w, struct buf *out)
+static void chunk_begin(struct dialect_encoder *encoder, struct json_writer *w, struct buf *out,
+                        bool has_delta)
 {
     if (!encoder->prefix.len)
         make_prefix(encoder, STR(""), STR(""));
-    buf_append(out, encoder->prefix);
+    buf_append(out, has_delta ? encoder->delta_prefix : encoder->prefix);
     json_writer_init(w, out);
 }
 
 static void delta_begin(struct dialect_encoder *encoder, struct json_writer *w, struct buf *out)
 {
-    chunk_begin(encoder, w, out);
-    buf_append(out, STR("{\"index\":0,\"delta\":{"));
+    chunk_begin(encoder, w, out, true);
 }
 
-static void delta_end(struct dialect_encoder *encoder, struct json_writer *w, struct buf *out,
-                      struct str finish_reason)
+#define DELTA_END "},\"logprobs\":null,\"finish_reason\":"
+#define CHUNK_END "}]}\n\n"
+#define USAGE_END "}],\"usage\":null}\n\n"
+
+/* Of all deltas but the last: nothing finished yet. */
+static void delta_end(struct dialect_encoder *encoder, struct buf *out)
 {
-    buf_append(out, STR("},\"logprobs\":null,\"finish_reason\":"));
-    w->comma = false;
-    json_put_str(w, finish_reason);
-    buf_append(out, encoder->include_usage ? STR("}],\"usage\":null}\n\n") : STR("}]}\n\n"));
+    buf_append(out, encoder->include_usage ? STR(DELTA_END "null" USAGE_END)
+                                           : STR(DELTA_END "null" CHUNK_END));
 }
 
 static void encode_start(struct dialect_encoder *encoder, const struct llm_event *event,
@@ -253,7 +259,7 @@ static void encode_start(struct dialect_encoder *encoder, const struct llm_event
     delta_begin(encoder, &w, out);
     json_key_str(&w, "role", STR("assistant"));
     json_key_str(&w, "content", STR(""));
-    delta_end(encoder, &w, out, STR_NONE);
+    delta_end(encoder, out);
 }
 
 static void encode_text(struct dialect_encoder *encoder, const char *key, struct str text,
@@ -264,7 +270,7 @@ static void encode_text(struct dialect_encoder *encoder, const char *key, struct
         return;
     delta_begin(encoder, &w, out);
     json_key_str(&w, key, text);
-    delta_end(encoder, &w, out, STR_NONE);
+    delta_end(encoder, out);
 }
 
 static void call_delta_begin(struct dialect_encoder *encoder, struct json_writer *w, int index,
@@ -283,7 +289,7 @@ static void call_delta_end(struct dialect_encoder *encoder, struct json_writer *
     json_end_object(w);
     json_end_object(w);
     json_end_array(w);
-    delta_end(encoder, w, out, STR_NONE);
+    delta_end(encoder, out);
 }
 
 static void encode_call(struct dialect_encoder *encoder, const struct llm_event *event,
@@ -315,9 +321,10 @@ static void encode_finish(struct dialect_encoder *encoder, const struct llm_even
 {
     struct json_writer w;
     delta_begin(encoder, &w, out);
-    delta_end(encoder, &w, out,
-              choose_finish(event->finish, event->finish_raw, encoder->has_calls,
-                            encoder->has_refusal, losses));
+    buf_append(out, STR(DELTA_END));
+    json_put_str(&w, choose_finish(event->finish, event->finish_raw, encoder->has_calls,
+                                   encoder->has_refusal, losses));
+    buf_append(out, encoder->include_usage ? STR(USAGE_END) : STR(CHUNK_END));
 }
 
 static void encode_end(struct dialect_encoder *encoder, struct buf *out, struct llm_losses *losses)
@@ -325,7 +332,7 @@ static void encode_end(struct dialect_encoder *encoder, struct buf *out, struct 
     struct json_writer w;
     bool known = openai_usage_is_known(&encoder->usage);
     if (known && encoder->include_usage) {
-        chunk_begin(encoder, &w, out);
+        chunk_begin(encoder, &w, out, false);
         json_end_array(&w);
         json_key(&w, STR("usage"));
         openai_put_usage(&w, &openai_chat_usage, &encoder->usage);

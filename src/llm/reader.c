@@ -11,60 +11,73 @@
 void llm_reader_init(struct llm_reader *reader, struct arena *arena, struct llm_request *request,
                      struct error *error)
 {
-    *reader = (struct llm_reader){.arena = arena, .request = request, .error = error};
+    reader->arena = arena;
+    reader->request = request;
+    reader->error = error;
+    reader->unmapped_capacity = reader->depth = 0;
 }
 
 /* ---- Path ----------------------------------------------------------------------------------- */
 
-/* By hand, not with printf: it runs for every member of every request, and is shown for the few
- * that are wrong. */
-static void append_path(struct llm_reader *reader, struct str text)
+static size_t enter(struct llm_reader *reader, struct str member, size_t index)
 {
-    text = str_slice(text, 0, sizeof reader->path - 1 - reader->path_len);
-    if (text.len)
-        memcpy(reader->path + reader->path_len, text.data, text.len);
-    reader->path_len += text.len;
-    reader->path[reader->path_len] = '\0';
-}
-
-static size_t enter_str(struct llm_reader *reader, struct str member)
-{
-    size_t mark = reader->path_len;
-    if (mark)
-        append_path(reader, STR("."));
-    append_path(reader, member);
-    return mark;
+    if (reader->depth < LLM_READER_DEPTH_MAX)
+        reader->places[reader->depth] = (struct llm_place){member, index};
+    return reader->depth++;
 }
 
 size_t llm_reader_enter(struct llm_reader *reader, const char *member)
 {
-    return enter_str(reader, str_from_cstr(member));
+    return enter(reader, str_from_cstr(member), 0);
 }
 
 size_t llm_reader_enter_index(struct llm_reader *reader, size_t index)
 {
-    size_t mark = reader->path_len;
-    char text[STR_U64_BYTES_MAX];
-    append_path(reader, STR("["));
-    append_path(reader, STR_FROM(text, str_from_u64(index, text)));
-    append_path(reader, STR("]"));
-    return mark;
+    return enter(reader, STR_NONE, index);
 }
 
 void llm_reader_leave(struct llm_reader *reader, size_t mark)
 {
-    reader->path_len = mark;
-    reader->path[mark] = '\0';
+    reader->depth = mark;
+}
+
+static void append_path(char *path, size_t *len, struct str text)
+{
+    text = str_slice(text, 0, LLM_READER_PATH_MAX - *len);
+    if (text.len)
+        memcpy(path + *len, text.data, text.len);
+    *len += text.len;
+}
+
+/* Returns its length; NUL-terminated. */
+static size_t write_path(const struct llm_reader *reader, char path[LLM_READER_PATH_MAX + 1])
+{
+    size_t len = 0;
+    for (size_t i = 0; i < reader->depth && i < LLM_READER_DEPTH_MAX; i++) {
+        const struct llm_place *place = &reader->places[i];
+        char number[STR_U64_BYTES_MAX];
+        if (place->member.data) {
+            append_path(path, &len, len ? STR(".") : STR(""));
+            append_path(path, &len, str_slice(place->member, 0, utf8_cut(place->member, 63)));
+            continue;
+        }
+        append_path(path, &len, STR("["));
+        append_path(path, &len, STR_FROM(number, str_from_u64(place->index, number)));
+        append_path(path, &len, STR("]"));
+    }
+    path[len] = '\0';
+    return len;
 }
 
 enum err llm_reader_fail(struct llm_reader *reader, const char *format, ...)
 {
-    char message[256];
+    char message[256], path[LLM_READER_PATH_MAX + 1];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    return error_set(reader->error, ERR_INVALID, reader->path, "%s", message);
+    write_path(reader, path);
+    return error_set(reader->error, ERR_INVALID, path, "%s", message);
 }
 
 enum err llm_reader_fail_member(struct llm_reader *reader, const char *member, const char *message)
@@ -78,11 +91,12 @@ enum err llm_reader_fail_member(struct llm_reader *reader, const char *member, c
 void llm_reader_unmapped(struct llm_reader *reader)
 {
     struct llm_request *request = reader->request;
+    char path[LLM_READER_PATH_MAX + 1];
     if (request->unmapped_count >= LLM_UNMAPPED_MAX)
         return;
     *VEC_PUSH(reader->arena, request->unmapped, request->unmapped_count,
               reader->unmapped_capacity) =
-        arena_str(reader->arena, STR_FROM(reader->path, reader->path_len));
+        arena_str(reader->arena, STR_FROM(path, write_path(reader, path)));
 }
 
 void llm_reader_unmapped_member(struct llm_reader *reader, const char *member)
@@ -110,7 +124,7 @@ static enum err read_member(struct llm_reader *reader, struct str name, yyjson_v
                             const struct llm_member *member, void *target)
 {
     enum err code = ERR_OK;
-    size_t mark = enter_str(reader, str_slice(name, 0, utf8_cut(name, 63)));
+    size_t mark = enter(reader, name, 0);
     if (!member)
         llm_reader_unmapped(reader);
     else if (member->read)

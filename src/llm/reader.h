@@ -6,16 +6,23 @@
 #include "base/json.h"
 #include "llm/request.h"
 
-/* Unmapped members beyond this are not noted. */
-enum { LLM_UNMAPPED_MAX = 256 };
+/* Unmapped members beyond LLM_UNMAPPED_MAX are not noted; a path names at most the places down to
+ * LLM_READER_DEPTH_MAX, and is cut at LLM_READER_PATH_MAX bytes. */
+enum { LLM_UNMAPPED_MAX = 256, LLM_READER_DEPTH_MAX = 32, LLM_READER_PATH_MAX = 127 };
+
+/* One step of the path to where a reader is: a member, or (without name) an element. */
+struct llm_place {
+    struct str member;
+    size_t index;
+};
 
 struct llm_reader {
     struct arena *arena;
     struct llm_request *request; /* whose `unmapped` grows */
     struct error *error;         /* may be NULL */
     size_t unmapped_capacity;
-    size_t path_len;
-    char path[128]; /* cut when longer; NUL-terminated */
+    size_t depth;
+    struct llm_place places[LLM_READER_DEPTH_MAX]; /* the path is written when it is asked for */
 };
 
 /* One member of an object: `read` gets its value and target + offset. Null counts as absent. A
