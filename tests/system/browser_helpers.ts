@@ -61,7 +61,8 @@ export class Parley {
   async start(): Promise<void> {
     this.output = "";
     // Nothing of the developer's environment: an API key there would be a provider here.
-    const environment = { PATH: process.env["PATH"] ?? "", DATA_DIR: this.directory, PORT: String(this.#port) };
+    const sanitizers = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^(A|UB|T)SAN_OPTIONS$/.test(name)));
+    const environment = { ...sanitizers, PATH: process.env["PATH"] ?? "", DATA_DIR: this.directory, PORT: String(this.#port) };
     const flags = ["--set", "providers.ollama.enabled=false", ...this.#flags];
     const child = spawn(BINARY, ["serve", ...flags], { env: environment, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
