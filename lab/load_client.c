@@ -105,9 +105,9 @@ void load_client_send(struct load_client *client, struct str request)
     client->busy = true;
     if (!client->stream) {
         raw_http_init(&client->http, RAW_HTTP_RESPONSES, false, on_body, client);
-        client->stream = stream_connect(client->loop, (const void *)&client->target->address,
-                                        sizeof client->target->address, client->target->tls,
-                                        client->target->server_name, &transport_events, client, &error);
+        client->stream = stream_connect(
+            client->loop, (const void *)&client->target->address, sizeof client->target->address,
+            client->target->tls, client->target->server_name, &transport_events, client, &error);
         if (!client->stream) {
             fail(client, error_message(&error));
             return;
