@@ -277,6 +277,7 @@ void api_openai_chat(struct api_request *request)
     enum err code = start(request, completion, &error);
     if (api_failed(request, code, &error))
         return;
+    http_exchange_drop_body(request->exchange); /* its strings were copied, its bytes are sent */
     completion->passes_through = route_target(completion->call)->passes_through;
     if (completion->llm.stream)
         completion->encoder =

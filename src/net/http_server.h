@@ -73,6 +73,9 @@ const struct http_request *http_exchange_request(const struct http_exchange *exc
 /* Lives as long as the exchange; capped at four times the body plus 1 MiB. */
 struct arena *http_exchange_arena(struct http_exchange *exchange);
 struct loop *http_exchange_loop(struct http_exchange *exchange);
+/* Gives the request's body back early (memory, or the spill file), for a response that takes long:
+ * `body` is empty afterwards, and nothing may point into it any more. */
+void http_exchange_drop_body(struct http_exchange *exchange);
 /* Unique: for the log, and for the `x-request-id` header that every response carries. A valid one
  * sent by the client (up to 64 of [A-Za-z0-9._-]) is kept. */
 struct str http_exchange_id(const struct http_exchange *exchange);

@@ -162,8 +162,6 @@ void http_exchange_complete(struct http_exchange *exchange);
 void http_exchange_release(struct http_exchange *exchange);
 /* The connection is gone: tells the handler if it holds the exchange, else frees it. */
 void http_exchange_orphan(struct http_exchange *exchange);
-/* Gives back body and spill file. */
-void http_exchange_drop_body(struct http_exchange *exchange);
 void http_exchange_free(struct http_exchange *exchange);
 
 /* ---- http_respond.c ---- */
