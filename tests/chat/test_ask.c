@@ -8,7 +8,6 @@ static void test_send_and_answer(void **state)
     send_first(f, &first, "", "Hello there\nand more");
     assert_string_equal(first.title, "Hello there");
     assert_string_equal(first.status, "streaming");
-    expect_message(f, &first, STORE_STATUS_STREAMING, "[]"); /* committed before it was told */
     wait_saved(f, &first);
     expect_message(f, &first, STORE_STATUS_COMPLETE, "\"text\":");
 
@@ -33,6 +32,18 @@ static void test_send_and_answer(void **state)
     assert_true(str_eq(stored.message.finish, STR("stop")));
     assert_true(stored.message.usage.len > 0);
     assert_int_equal(stored.message.error.len, 0);
+    arena_free(stored.arena);
+}
+
+static void test_it_is_committed_before_it_is_told(void **state)
+{
+    struct chat_fixture *f = *state;
+    struct asked asked;
+    send_first(f, &asked, "fake/m", "Hello"); /* which does not answer */
+    expect_message(f, &asked, STORE_STATUS_STREAMING, "[]");
+    struct stored stored = stored_get(f, &asked.conversation, &asked.user_message);
+    assert_int_equal(stored.count, 2);
+    assert_true(str_eq(stored.message.content, STR("[{\"type\":\"text\",\"text\":\"Hello\"}]")));
     arena_free(stored.arena);
 }
 
@@ -290,6 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_send_and_answer),
+        TEST(test_it_is_committed_before_it_is_told),
         TEST(test_a_new_root),
         TEST(test_the_first_message_names_an_empty_conversation),
         TEST(test_refusals_store_nothing),
