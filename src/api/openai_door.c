@@ -28,7 +28,7 @@ struct completion {
     bool has_raw;            /* bytes came: events are not written */
     bool begun;              /* the response's head is out */
     bool failed;             /* ERROR was heard: error */
-    struct llm_error error;
+    struct llm_error *error; /* in the exchange's arena; NULL: none came */
 };
 
 static const struct dialect *const dialect = &dialect_openai_chat;
@@ -144,7 +144,8 @@ static void on_abort(void *user)
 static void on_failure(struct completion *completion, const struct llm_event *event)
 {
     completion->failed = true;
-    completion->error = *event->error;
+    completion->error = ARENA_NEW(completion->request->arena, struct llm_error);
+    *completion->error = *event->error;
     if (!completion->begun)
         return;
     if (!completion->encoder)
@@ -159,7 +160,7 @@ static void on_failure(struct completion *completion, const struct llm_event *ev
 static int encode_failure(struct completion *completion, struct buf *out)
 {
     struct api_request *request = completion->request;
-    const struct llm_error *error = &completion->error;
+    const struct llm_error *error = completion->error;
     buf_clear(out);
     if (error->retry_after_ms >= 0)
         http_respond_header(
