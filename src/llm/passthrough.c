@@ -3,13 +3,23 @@
 
 #include "base/json.h"
 
-/* Offset behind the string that begins at `at`. */
+/* Offset behind the string that begins at `at`: behind the next quote that an even number of
+ * backslashes precedes. */
 static size_t skip_string(struct str text, size_t at)
 {
-    for (at++; at < text.len && text.data[at] != '"'; at++)
-        if (text.data[at] == '\\')
-            at++;
-    return at < text.len ? at + 1 : text.len;
+    for (size_t from = at + 1; from < text.len;) {
+        size_t quote = str_find_char(str_skip(text, from), '"');
+        if (quote == SIZE_MAX)
+            break;
+        quote += from;
+        size_t backslashes = 0;
+        while (quote - backslashes > at + 1 && text.data[quote - backslashes - 1] == '\\')
+            backslashes++;
+        if (backslashes % 2 == 0)
+            return quote + 1;
+        from = quote + 1;
+    }
+    return text.len;
 }
 
 static bool is_space(char c)
