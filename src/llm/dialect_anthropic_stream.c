@@ -111,10 +111,10 @@ static void emit_opaque(struct dialect_decoder *decoder, const struct anthropic_
 
 /* ---- Blocks --------------------------------------------------------------------------------- */
 
-static struct block *find_block(struct dialect_decoder *decoder, yyjson_val *frame)
+static struct block *find_block(struct dialect_decoder *decoder, yyjson_val *number)
 {
     int64_t index = 0;
-    json_get_int(frame, "index", &index);
+    json_int(number, &index);
     for (size_t i = decoder->block_count; i-- > 0;)
         if (decoder->blocks[i].index == index)
             return &decoder->blocks[i];
@@ -213,7 +213,7 @@ void anthropic_block_start(struct dialect_decoder *decoder, const struct anthrop
         content = frame;
     struct str type = json_get_str(content, "type");
     start(decoder, sink, STR_NONE, STR_NONE);
-    if (decoder->block_count == OPEN_BLOCKS_MAX || find_block(decoder, frame)) {
+    if (decoder->block_count == OPEN_BLOCKS_MAX || find_block(decoder, json_get(frame, "index"))) {
         fail_with(decoder, sink, "the provider's blocks do not end");
         return;
     }
@@ -248,14 +248,11 @@ static struct delta scan_delta(yyjson_val *object)
     return delta;
 }
 
-static void block_delta(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
-                        yyjson_val *frame)
+static void add_delta(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
+                      struct block *block, yyjson_val *object)
 {
-    struct block *block = find_block(decoder, frame);
-    const struct delta delta = scan_delta(json_get(frame, "delta"));
+    const struct delta delta = scan_delta(object);
     struct str type = json_str(delta.type);
-    if (!block)
-        return;
     if (block->kind == BLOCK_TEXT && str_eq(type, STR("text_delta")))
         add_text(sink, block, json_str(delta.text));
     else if (block->kind == BLOCK_THINKING && str_eq(type, STR("thinking_delta")))
@@ -264,6 +261,21 @@ static void block_delta(struct dialect_decoder *decoder, const struct anthropic_
         add_signature(decoder, sink, block, json_str(delta.signature));
     else if (block->kind == BLOCK_TOOL && !block->is_whole && str_eq(type, STR("input_json_delta")))
         add_arguments(sink, block, json_str(delta.partial_json));
+}
+
+static void block_delta(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
+                        yyjson_val *frame)
+{
+    yyjson_val *number = NULL, *object = NULL, *key, *value;
+    size_t i, size;
+    yyjson_obj_foreach(frame, i, size, key, value)
+    {
+        dialect_take(&number, STR("index"), key, value);
+        dialect_take(&object, STR("delta"), key, value);
+    }
+    struct block *block = find_block(decoder, number);
+    if (block)
+        add_delta(decoder, sink, block, object);
 }
 
 /* No arguments at all mean an empty object. */
@@ -279,7 +291,7 @@ static void end_block(const struct anthropic_sink *sink, struct block *block)
 void anthropic_block_stop(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
                           yyjson_val *frame)
 {
-    struct block *block = find_block(decoder, frame);
+    struct block *block = find_block(decoder, json_get(frame, "index"));
     if (!block)
         return;
     end_block(sink, block);
