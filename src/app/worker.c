@@ -137,9 +137,19 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
     return ERR_OK;
 }
 
+/* Also those of a start that failed: an open one would keep loop_free waiting for ever. */
+static void close_listeners(struct worker *worker)
+{
+    for (int i = 0; i < worker->acceptor_count; i++) {
+        listener_close(worker->acceptors[i].listener);
+        worker->acceptors[i].listener = NULL;
+    }
+}
+
 /* What was made, in the reverse order; on_last has done so already for a worker that ran. */
 static void let_go(struct worker *worker)
 {
+    close_listeners(worker);
     for (int i = 0; i < worker->acceptor_count; i++)
         if (worker->acceptors[i].server)
             http_server_free(worker->acceptors[i].server);
@@ -338,9 +348,8 @@ static void on_chat_drained(void *user)
 static void begin_stop(void *user)
 {
     struct worker *worker = user;
+    close_listeners(worker);
     for (int i = 0; i < worker->acceptor_count; i++) {
-        if (worker->acceptors[i].listener)
-            listener_close(worker->acceptors[i].listener);
         worker->draining_servers++;
         http_server_drain(worker->acceptors[i].server, on_http_drained, worker);
     }
