@@ -163,6 +163,9 @@ test("the command line, with and without a server", async (t) => {
   twin.checkSanitizers();
   assert.equal((await parley.ask("GET", "/healthz")).status, 200, "the first one goes on");
   assert.equal((await command(folder, ["user", "list"])).code, 0, "its socket is untouched");
+  const taken = await command(folder, ["serve", "--port", new URL(parley.url).port, "--data-dir", join(folder, "elsewhere")]);
+  assert.equal(taken.code, 1);
+  assert.match(taken.stderr, /in use/i);
   await parley.stop();
 
   const after = await command(folder, ["user", "list"]);

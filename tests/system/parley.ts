@@ -35,9 +35,24 @@ const sanitizers = {
   TSAN_OPTIONS: process.env["TSAN_OPTIONS"] ?? "halt_on_error=1",
 };
 
+// What was begun last is undone first (the test runner's own order is the other way round).
+const undone = new WeakMap<TestContext, (() => unknown)[]>();
+export function afterwards(t: TestContext, undo: () => unknown): void {
+  const known = undone.get(t);
+  if (known) { known.push(undo); return; }
+  const all = [undo];
+  undone.set(t, all);
+  t.after(async () => {
+    let wrong: unknown;
+    for (const one of all.reverse())
+      try { await one(); } catch (error) { wrong ??= error; }
+    if (wrong) throw wrong;
+  });
+}
+
 export function temporaryFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "parley-system-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  afterwards(t, () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -65,6 +80,9 @@ export function within<T>(ms: number, what: string, promise: Promise<T>): Promis
 
 // ---- Processes
 
+const running = new Set<Process>();
+process.on("exit", () => running.forEach((one) => one.child.kill("SIGKILL")));
+
 export interface Ended { code: number | null; signal: NodeJS.Signals | null }
 
 export class Process {
@@ -76,12 +94,14 @@ export class Process {
 
   constructor(file: string, args: string[], env: Record<string, string>, cwd: string, input = "") {
     this.child = spawn(file, args, { env, cwd, stdio: ["pipe", "pipe", "pipe"] });
+    running.add(this);
     this.child.stdin!.on("error", () => {});
     this.child.stdin!.end(input);
     this.child.stdout!.on("data", (data) => (this.stdout += data));
     this.child.stderr!.on("data", (data) => (this.stderr += data));
     this.ended = new Promise((done) => this.child.on("close", (code, signal) => {
       this.isEnded = true;
+      running.delete(this);
       done({ code, signal });
     }));
   }
@@ -135,7 +155,7 @@ export function ask(base: string, method: string, path: string, asking: Asking =
     : { host: url.hostname, port: url.port, method, path, headers, agent: false };
   if (asking.ca) options.ca = asking.ca;
   return new Promise((done, fail) => {
-    const request = (url.protocol === "https:" ? https : http).request(options, (response) => {
+    const request = (url.protocol === "https:" && !asking.socketPath ? https : http).request(options, (response) => {
       const pieces: Buffer[] = [];
       response.on("data", (piece) => pieces.push(piece));
       response.on("error", fail);
@@ -165,9 +185,6 @@ export interface ParleyOptions {
 
 export interface Person { id: string; email: string; key: string; keyId: string }
 
-const running = new Set<Process>();
-process.on("exit", () => running.forEach((one) => one.child.kill("SIGKILL")));
-
 export const DIALECTS = ["openai", "responses", "anthropic", "gemini", "ollama"] as const;
 
 export function providersOf(fake: Fake, more = ""): string {
@@ -196,9 +213,7 @@ export class Parley extends Process {
     super(parleyProgram, ["serve", ...(options.args ?? [])], environment(folder, { DATA_DIR: data, ...options.env }), folder);
     this.folder = folder;
     this.data = data;
-    running.add(this);
-    this.ended.then(() => running.delete(this));
-    t.after(() => this.stop());
+    afterwards(t, () => this.stop());
   }
 
   // Ready when it says so, or ended.
@@ -285,7 +300,7 @@ async function providersListed(parley: Parley): Promise<void> {
 export async function command(folder: string, args: string[], more: { env?: Record<string, string>; input?: string } = {}) {
   const child = new Process(parleyProgram, args,
     environment(folder, { DATA_DIR: join(folder, "data"), ...more.env }), folder, more.input);
-  const end = await within(60_000, `parley ${args.join(" ")}`, child.ended);
+  const end = await within(30_000, `parley ${args.join(" ")}`, child.ended).finally(() => child.child.kill("SIGKILL"));
   child.checkSanitizers();
   assert.equal(end.signal, null, child.stderr);
   return { code: end.code, stdout: child.stdout, stderr: child.stderr };
@@ -341,11 +356,9 @@ export class Fake extends Process {
 export async function startFake(t: TestContext, args: string[] = []): Promise<Fake> {
   const folder = temporaryFolder(t);
   const fake = new Fake(fakeProgram, args, { PATH: process.env["PATH"]!, ...sanitizers }, folder);
-  running.add(fake);
-  t.after(async () => {
+  afterwards(t, async () => {
     fake.child.kill("SIGKILL");
     await fake.ended;
-    running.delete(fake);
   });
   await eventually("the fake provider listens", () => {
     if (fake.isEnded) throw new Error(`the fake provider ended: ${fake.stderr}`);

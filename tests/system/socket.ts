@@ -5,7 +5,7 @@ import { createHash, randomBytes } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import type { TestContext } from "node:test";
-import { sleep, type Parley } from "./parley.ts";
+import { afterwards, sleep, type Parley } from "./parley.ts";
 
 export interface Connecting {
   key?: string;
@@ -195,7 +195,7 @@ export function connect(base: string, connecting: Connecting): Promise<Socket> {
 export async function openSocket(t: TestContext, parley: Parley, connecting: Connecting = {}): Promise<Socket> {
   const who = connecting.key || connecting.cookie || connecting.socketPath ? connecting : { ...connecting, key: parley.user.key };
   const socket = await connect(parley.url, who);
-  t.after(() => socket.drop());
+  afterwards(t, () => socket.drop());
   await socket.next("welcome", (frame) => frame.type === "welcome");
   return socket;
 }
