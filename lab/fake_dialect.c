@@ -49,8 +49,7 @@ static struct str content_text(yyjson_val *content)
     size_t index, count;
     yyjson_val *part;
     if (yyjson_is_arr(content))
-        yyjson_arr_foreach(content, index, count, part)
-        {
+        yyjson_arr_foreach (content, index, count, part) {
             struct str piece = json_get_str(part, "text");
             if (piece.data)
                 text = piece;
@@ -65,8 +64,7 @@ static struct str last_user_text(yyjson_val *root, const struct fake_dialect *di
     size_t index, count;
     yyjson_val *message;
     if (yyjson_is_arr(messages))
-        yyjson_arr_foreach(messages, index, count, message)
-        {
+        yyjson_arr_foreach (messages, index, count, message) {
             struct str role = json_get_str(message, "role");
             struct str said = content_text(json_get(message, dialect->content_key));
             if (said.data && (!role.data || str_eq(role, STR("user"))))

@@ -398,8 +398,8 @@ struct fake_server *fake_server_new(struct loop *loop, const struct fake_server_
 
 void fake_server_free(struct fake_server *server)
 {
-    LIST_EACH(&server->connections, link)
-    close_now(LIST_ENTRY(link, struct connection, link), true);
+    LIST_EACH (&server->connections, link)
+        close_now(LIST_ENTRY(link, struct connection, link), true);
     map_free(server->failures);
     fake_log_free(server->log);
     free(server);

@@ -41,8 +41,7 @@ MUST_USE enum err account_open(const struct account_options *options, struct acc
 /* After every change has been answered, and before store_close. NULL is allowed. */
 void account_close(struct account *account);
 
-/* ---- Who is this? Memory only, any thread
- * --------------------------------------------------------- */
+/* ---- Who is this? Memory only, any thread ---------------------------------------------------- */
 /* `token`: the value of the cookie. ERR_UNAUTHENTICATED when unknown or expired. */
 MUST_USE enum err account_authenticate_session(struct account *account, struct str token,
                                                struct principal *ret_principal);
@@ -55,16 +54,14 @@ MUST_USE enum err account_get_user(struct account *account, struct arena *arena,
 MUST_USE enum err account_list_users(struct account *account, struct arena *arena,
                                      struct store_user **ret_users, size_t *ret_count);
 
-/* ---- Set-up: the first administrator
- * --------------------------------------------------------------- */
+/* ---- Set-up: the first administrator --------------------------------------------------------- */
 /* Whether there is nobody yet. */
 bool account_setup_required(struct account *account);
 /* The one-time token (made at first need, 32 URL-safe characters, only in memory): valid until the
  * first account exists. */
 struct str account_setup_token(struct account *account);
 
-/* ---- Changes: answered on the caller's loop after the commit
- * ----------------------------------------- */
+/* ---- Changes: answered on the caller's loop after the commit --------------------------------- */
 /* `done(user, code, error, ...)` comes exactly once, never before the call returns. `error` is NULL
  * with ERR_OK, and the records and texts are absent without. What the views show is valid during
  * the call. Passwords are hashed in the pool (argon2id, 19 MiB, t=2). */

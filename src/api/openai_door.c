@@ -2,8 +2,7 @@
  *
  *   api_openai_chat --route_start--> WAITING --first event or bytes--> STREAMING --END--> ended
  *                                       |                                  |
- *                                       |  ERROR: status and body          |  ERROR: a frame, no
- * sentinel
+ *                                       |  ERROR: status and body          |  ERROR: a frame
  *                                       \--END (not streamed): the whole answer
  *
  * The client's leaving cancels the call at once. A slow client pauses it. */
@@ -289,8 +288,7 @@ void api_openai_chat(struct api_request *request)
     http_respond_on_drain(request->exchange, on_drain, completion);
 }
 
-/* ---- Models
- * -------------------------------------------------------------------------------------------- */
+/* ---- Models ---------------------------------------------------------------------------------- */
 
 static void write_model(struct json_writer *w, const struct catalog_model *model)
 {

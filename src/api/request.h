@@ -67,8 +67,7 @@ struct api_request {
     yyjson_val *body; /* the object, when the endpoint has fields */
 };
 
-/* ---- Answers: each ends the exchange
- * ------------------------------------------------------------------- */
+/* ---- Answers: each ends the exchange --------------------------------------------------------- */
 /* Starts a JSON answer: write the members, then api_reply. */
 struct api_reply {
     struct buf out;
@@ -99,8 +98,7 @@ struct id api_body_id(struct api_request *request, const char *name);
 struct str api_body_str(struct api_request *request, const char *name);
 struct str api_query(struct api_request *request, const char *name);
 
-/* ---- Who asks (authenticate.c)
- * -------------------------------------------------------------------------- */
+/* ---- Who asks (authenticate.c) --------------------------------------------------------------- */
 /* From the cookie, the Authorization or x-api-key header, or the Unix socket. ERR_OK with nobody
  * when nothing is presented; ERR_UNAUTHENTICATED when something is and it is wrong; ERR_FORBIDDEN
  * when an unsafe method comes from a foreign page, or with a cookie and without an Origin. */
@@ -118,14 +116,12 @@ struct str api_cookie_token(const struct http_request *http);
 /* Adds Set-Cookie: the token, or (empty) its removal. */
 void api_set_cookie(struct api_request *request, struct str token);
 
-/* ---- Fields (fields.c)
- * --------------------------------------------------------------------------------------- */
+/* ---- Fields (fields.c) ----------------------------------------------------------------------- */
 /* Checks an object against a table of fields: types, required, unknown members. */
 MUST_USE enum err api_check_fields(yyjson_val *object, const struct api_field *fields,
                                    struct error *error);
 
-/* ---- Handlers, by file
- * ---------------------------------------------------------------------------------------- */
+/* ---- Handlers, by file ----------------------------------------------------------------------- */
 void api_get_session(struct api_request *request);
 void api_post_setup(struct api_request *request);
 void api_post_session(struct api_request *request);

@@ -5,8 +5,7 @@
 #include "api/request.h"
 #include "base/vec.h"
 
-/* ---- Models and providers
- * ----------------------------------------------------------------------------- */
+/* ---- Models and providers -------------------------------------------------------------------- */
 
 static void write_model(struct json_writer *w, const struct catalog_model *model)
 {
@@ -101,8 +100,7 @@ void api_check_provider(struct api_request *request)
                          request);
 }
 
-/* ---- Settings
- * ------------------------------------------------------------------------------------------ */
+/* ---- Settings -------------------------------------------------------------------------------- */
 
 static void write_options(struct json_writer *w, const char *options)
 {
@@ -231,8 +229,7 @@ void api_patch_settings(struct api_request *request)
                             request);
 }
 
-/* ---- Backup
- * -------------------------------------------------------------------------------------------- */
+/* ---- Backup ---------------------------------------------------------------------------------- */
 
 struct backup {
     struct loop_work work;
@@ -270,8 +267,7 @@ void api_post_backup(struct api_request *request)
     loop_work_start(request->api->options.loop, &backup->work, run_backup, on_backup, backup);
 }
 
-/* ---- Health and metrics
- * -------------------------------------------------------------------------------- */
+/* ---- Health and metrics ---------------------------------------------------------------------- */
 
 static void reply_text(struct api_request *request, int status, struct str text)
 {

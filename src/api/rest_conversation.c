@@ -67,8 +67,7 @@ static void reply_conversation(void *user, enum err code, const struct error *er
     api_reply(job->request, job->status, &reply);
 }
 
-/* ---- List
- * --------------------------------------------------------------------------------------------- */
+/* ---- List ------------------------------------------------------------------------------------ */
 
 enum { LIST_LIMIT_DEFAULT = 50, LIST_LIMIT_MAX = 200 };
 
@@ -112,8 +111,7 @@ void api_list_conversations(struct api_request *request)
     start_read(job, run_list, reply_list);
 }
 
-/* ---- Make
- * --------------------------------------------------------------------------------------------- */
+/* ---- Make ------------------------------------------------------------------------------------ */
 
 static enum err run_insert(struct store_tx *tx, void *user, struct error *error)
 {
@@ -139,8 +137,7 @@ void api_post_conversation(struct api_request *request)
     start_write(job, run_insert, reply_conversation);
 }
 
-/* ---- Read
- * --------------------------------------------------------------------------------------------- */
+/* ---- Read ------------------------------------------------------------------------------------ */
 
 /* A conversation holds its pictures: far more than the arena of a request without a body may. */
 enum { CONVERSATION_BYTES_MAX = 256 * 1024 * 1024 };
@@ -180,8 +177,7 @@ void api_get_conversation(struct api_request *request)
         start_read(job, run_get, reply_get);
 }
 
-/* ---- Change
- * -------------------------------------------------------------------------------------------- */
+/* ---- Change ---------------------------------------------------------------------------------- */
 
 static enum err run_patch(struct store_tx *tx, void *user, struct error *error)
 {
@@ -217,8 +213,7 @@ void api_patch_conversation(struct api_request *request)
         start_write(job, run_patch, reply_conversation);
 }
 
-/* ---- Delete
- * -------------------------------------------------------------------------------------------- */
+/* ---- Delete ---------------------------------------------------------------------------------- */
 
 static enum err run_delete(struct store_tx *tx, void *user, struct error *error)
 {
@@ -243,8 +238,7 @@ void api_delete_conversation(struct api_request *request)
         start_write(job, run_delete, reply_deleted);
 }
 
-/* ---- Asking for an answer
- * ------------------------------------------------------------------------------ */
+/* ---- Asking for an answer -------------------------------------------------------------------- */
 
 static void on_accepted(void *user, enum err code, const struct error *error,
                         const struct chat_accepted *accepted)

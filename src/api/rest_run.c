@@ -58,8 +58,7 @@ void api_stop_run(struct api_request *request)
         api_reply_nothing(request);
 }
 
-/* ---- Events
- * ------------------------------------------------------------------------------------------ */
+/* ---- Events ---------------------------------------------------------------------------------- */
 
 /* One reader of server-sent events; in the exchange's arena. */
 struct reader {

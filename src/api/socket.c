@@ -48,8 +48,7 @@ struct message {
     struct str id; /* the client's, or STR_NONE */
 };
 
-/* ---- Sending
- * ----------------------------------------------------------------------------------------- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 /* Begins a frame of `type` answering `id` (STR_NONE: none). */
 static void frame_begin(struct api_reply *frame, const char *type, struct str id)
@@ -82,8 +81,7 @@ static void send_error(struct socket *socket, struct str id, enum err code,
     frame_send(socket, &frame);
 }
 
-/* ---- Runs
- * --------------------------------------------------------------------------------------------- */
+/* ---- Runs ------------------------------------------------------------------------------------ */
 
 static void detach(struct attachment *attachment)
 {
@@ -137,8 +135,7 @@ static void pump(void *user)
 
 static struct attachment *find_attachment(struct socket *socket, const struct id *run)
 {
-    LIST_EACH(&socket->attachments, link)
-    {
+    LIST_EACH (&socket->attachments, link) {
         struct attachment *attachment = LIST_ENTRY(link, struct attachment, link);
         if (id_eq(&attachment->run, run))
             return attachment;
@@ -234,8 +231,7 @@ static void handle_ping(struct message *message)
     frame_send(message->socket, &frame);
 }
 
-/* ---- Asking for an answer
- * ------------------------------------------------------------------------------ */
+/* ---- Asking for an answer -------------------------------------------------------------------- */
 
 /* Outlives the message, and keeps the socket's memory until it is answered. */
 struct pending_ask {
@@ -335,8 +331,7 @@ static void handle_continue(struct message *message)
     ask_about_message(message, CHAT_CONTINUE);
 }
 
-/* ---- Messages
- * ------------------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 #define COMMON                                                                                     \
     {"type", API_STRING, true, false, 32, ""},                                                     \
@@ -443,8 +438,8 @@ static void socket_release(struct socket *socket)
 static void let_go(struct socket *socket)
 {
     socket->websocket = NULL;
-    LIST_EACH(&socket->attachments, link)
-    detach(LIST_ENTRY(link, struct attachment, link));
+    LIST_EACH (&socket->attachments, link)
+        detach(LIST_ENTRY(link, struct attachment, link));
     hub_unwatch(socket->watcher);
     socket->watcher = NULL;
     list_remove(&socket->link);
@@ -464,8 +459,8 @@ static void on_close(void *user, uint16_t code)
 static void on_drain(void *user)
 {
     struct socket *socket = user;
-    LIST_EACH(&socket->attachments, link)
-    pump(LIST_ENTRY(link, struct attachment, link));
+    LIST_EACH (&socket->attachments, link)
+        pump(LIST_ENTRY(link, struct attachment, link));
 }
 
 static void on_changed(void *user, const struct id *conversation)
@@ -533,14 +528,13 @@ void api_socket(struct api_request *request)
 
 void socket_close_all(struct api *api, uint16_t code, const char *reason)
 {
-    LIST_EACH(&api->sockets, link)
-    websocket_close(LIST_ENTRY(link, struct socket, link)->websocket, code, reason);
+    LIST_EACH (&api->sockets, link)
+        websocket_close(LIST_ENTRY(link, struct socket, link)->websocket, code, reason);
 }
 
 void socket_abort_all(struct api *api)
 {
-    LIST_EACH(&api->sockets, link)
-    {
+    LIST_EACH (&api->sockets, link) {
         struct socket *socket = LIST_ENTRY(link, struct socket, link);
         websocket_abort(socket->websocket);
         let_go(socket);

@@ -87,8 +87,7 @@ static int check_settings(struct local_client *client)
     yyjson_val *setting;
     if (status)
         return status;
-    yyjson_arr_foreach(json_get(root, "settings"), index, count, setting)
-    {
+    yyjson_arr_foreach (json_get(root, "settings"), index, count, setting) {
         print_setting(setting);
     }
     return 0;
@@ -122,8 +121,7 @@ static int check_providers(struct local_client *client)
     if (status)
         return status;
     printf("\n");
-    yyjson_arr_foreach(json_get(root, "providers"), index, count, provider)
-    {
+    yyjson_arr_foreach (json_get(root, "providers"), index, count, provider) {
         status |= check_provider(client, json_get_str(provider, "name"));
     }
     return status;
@@ -178,8 +176,7 @@ static int list_rows(struct local_client *client, const char *target, const char
     yyjson_val *root = NULL, *row;
     int status = call(client, HTTP_GET, target, NULL, &root);
     size_t index, count;
-    yyjson_arr_foreach(json_get(root, list), index, count, row)
-    {
+    yyjson_arr_foreach (json_get(root, list), index, count, row) {
         print(row);
     }
     return status;

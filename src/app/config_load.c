@@ -14,8 +14,7 @@
 
 enum { FILE_BYTES_MAX = 4 * 1024 * 1024 };
 
-/* ---- Files
- * ------------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 enum err config_load_file(struct config *config, const char *path, struct error *error)
 {
@@ -84,7 +83,7 @@ enum err config_load_env_file(const char *path, struct error *error)
     return code == ERR_NOT_FOUND ? ERR_OK : code;
 }
 
-/* ---- Flags ---------------------------------------------------------------------------------- */
+/* ---- Flags ----------------------------------------------------------------------------------- */
 
 static const char *key_of_flag(struct str name)
 {
@@ -200,8 +199,7 @@ enum err config_scan_arguments(struct arena *arena, int argc, char **argv,
     return ERR_OK;
 }
 
-/* ---- All of it
- * --------------------------------------------------------------------------------------- */
+/* ---- All of it ------------------------------------------------------------------------------- */
 
 static const char *get_environment(void *user, const char *name)
 {

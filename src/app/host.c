@@ -34,8 +34,7 @@ struct host {
     struct api_host api;
 };
 
-/* ---- Snapshots
- * -------------------------------------------------------------------------------------------- */
+/* ---- Snapshots ------------------------------------------------------------------------------- */
 
 static struct snapshot *add_snapshot_locked(struct host *host, struct config *config)
 {
@@ -70,8 +69,7 @@ static void config_release(void *user, const struct config *config)
 {
     struct host *host = user;
     pthread_mutex_lock(&host->lock);
-    LIST_EACH(&host->snapshots, link)
-    {
+    LIST_EACH (&host->snapshots, link) {
         struct snapshot *snapshot = LIST_ENTRY(link, struct snapshot, link);
         if (snapshot->config == config) {
             release_locked(snapshot);
@@ -81,8 +79,7 @@ static void config_release(void *user, const struct config *config)
     pthread_mutex_unlock(&host->lock);
 }
 
-/* ---- Secrets at rest
- * ----------------------------------------------------------------------------------------- */
+/* ---- Secrets at rest ------------------------------------------------------------------------- */
 
 /* A secret setting is stored as base64 of its sealed text, its name being the context: it cannot be
  * read without secret.key, nor moved to another setting. */
@@ -255,8 +252,7 @@ static void config_change(void *user, struct loop *loop, const struct str *names
     store_write(change->host->store, loop, &change->job);
 }
 
-/* ---- Asking a provider
- * ------------------------------------------------------------------------------------------ */
+/* ---- Asking a provider ----------------------------------------------------------------------- */
 
 struct question {
     struct host *host;

@@ -48,8 +48,7 @@ void server_socket_path(const struct config *config, char *ret, size_t size)
     snprintf(ret, size, "%.*s/parley.sock", STR_ARG(config_get(config, "data.directory")));
 }
 
-/* ---- Starting
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Starting -------------------------------------------------------------------------------- */
 
 static struct log *make_log(const struct config *config, enum server_mode mode)
 {
@@ -233,8 +232,7 @@ void server_free(struct server *server)
     free(server);
 }
 
-/* ---- The first account, from the environment
- * ------------------------------------------------------------- */
+/* ---- The first account, from the environment ------------------------------------------------- */
 
 static void on_admin(void *user, enum err code, const struct error *error,
                      const struct store_user *created)

@@ -190,8 +190,7 @@ struct http_client *worker_client(struct worker *worker)
     return worker->client;
 }
 
-/* ---- Listening
- * ------------------------------------------------------------------------------------------ */
+/* ---- Listening ------------------------------------------------------------------------------- */
 
 static void on_accept(void *user, int fd)
 {
@@ -258,8 +257,7 @@ void worker_set_tls(struct worker *worker, struct tls_context *tls)
     loop_post(worker->loop, &worker->tls_task, swap_tls, worker);
 }
 
-/* ---- Running
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Running --------------------------------------------------------------------------------- */
 
 static void *thread_main(void *user)
 {

@@ -10,7 +10,7 @@
 #include "base/crypto.h"
 #include "base/utf8.h"
 
-/* ---- Reading -------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static void *arena_malloc(void *context, size_t size)
 {
@@ -144,7 +144,7 @@ struct str json_text(struct arena *arena, yyjson_val *value)
     return text ? STR_FROM(text, len) : STR("null");
 }
 
-/* ---- Writing -------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 void json_writer_init(struct json_writer *w, struct buf *out)
 {

@@ -36,8 +36,7 @@ void metric_registry_free(struct metric_registry *registry)
 {
     if (!registry)
         return;
-    LIST_EACH(&registry->metrics, link)
-    {
+    LIST_EACH (&registry->metrics, link) {
         struct metric *metric = LIST_ENTRY(link, struct metric, link);
         free(metric->labels);
         free(metric);
@@ -50,8 +49,7 @@ static struct metric *get_locked(struct metric_registry *registry,
                                  const struct metric_definition *definition, const char *labels)
 {
     struct list *after = registry->metrics.previous;
-    LIST_EACH(&registry->metrics, link)
-    {
+    LIST_EACH (&registry->metrics, link) {
         struct metric *metric = LIST_ENTRY(link, struct metric, link);
         if (metric->definition != definition)
             continue;
@@ -129,8 +127,7 @@ void metric_registry_write(struct metric_registry *registry, struct buf *out)
     static const char *const kind_names[] = {"counter", "gauge", "histogram"};
     const struct metric_definition *previous = NULL;
     pthread_mutex_lock(&registry->lock);
-    LIST_EACH(&registry->metrics, link)
-    {
+    LIST_EACH (&registry->metrics, link) {
         struct metric *metric = LIST_ENTRY(link, struct metric, link);
         const struct metric_definition *definition = metric->definition;
         if (definition != previous)

@@ -29,8 +29,7 @@ static const char continue_prompt[] = "Continue your last answer exactly where i
                                       "repeat any of it, do not comment on "
                                       "the interruption.";
 
-/* ---- Inside the transaction
- * ------------------------------------------------------------------------------ */
+/* ---- Inside the transaction ------------------------------------------------------------------ */
 
 static enum err open_conversation(struct ask *ask, struct store_tx *tx, struct error *error)
 {
@@ -195,8 +194,7 @@ static enum err store_ask(struct store_tx *tx, void *user, struct error *error)
                               &accepted->message.parent, &ask->path, &ask->path_count, error);
 }
 
-/* ---- After it: the canonical request
- * --------------------------------------------------------------------- */
+/* ---- After it: the canonical request --------------------------------------------------------- */
 
 static void add_message(struct llm_request *request, enum llm_role role, struct llm_part *parts,
                         size_t count)

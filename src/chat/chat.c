@@ -25,15 +25,14 @@ void chat_free(struct chat *chat)
     if (!chat)
         return;
     ASSERT(chat->unsaved_count == 0);
-    LIST_EACH(&chat->runs, link)
-    run_free(run_of_link(link));
+    LIST_EACH (&chat->runs, link)
+        run_free(run_of_link(link));
     loop_timer_cancel(chat->options.loop, &chat->drain_timer);
     loop_task_cancel(&chat->drain_task);
     free(chat);
 }
 
-/* ---- Shutting down
- * ------------------------------------------------------------------------------------ */
+/* ---- Shutting down --------------------------------------------------------------------------- */
 
 static void drained(void *user)
 {
@@ -61,8 +60,8 @@ static void interrupt_rest(void *user)
 {
     struct chat *chat = user;
     chat->interrupting = true;
-    LIST_EACH(&chat->runs, link)
-    run_interrupt(run_of_link(link));
+    LIST_EACH (&chat->runs, link)
+        run_interrupt(run_of_link(link));
 }
 
 void chat_drain(struct chat *chat, uint64_t limit_ms, void (*on_done)(void *user), void *user)
@@ -76,8 +75,7 @@ void chat_drain(struct chat *chat, uint64_t limit_ms, void (*on_done)(void *user
         loop_timer_set(chat->options.loop, &chat->drain_timer, limit_ms, interrupt_rest, chat);
 }
 
-/* ---- Stopping
- * ------------------------------------------------------------------------------------------- */
+/* ---- Stopping -------------------------------------------------------------------------------- */
 
 /* A request to stop, on its way to the run's home loop. */
 struct stop_message {
@@ -88,8 +86,7 @@ struct stop_message {
 
 static void stop_run(struct chat *chat, const struct id *id)
 {
-    LIST_EACH(&chat->runs, link)
-    {
+    LIST_EACH (&chat->runs, link) {
         struct run *run = run_of_link(link);
         if (id_eq(run_id(run), id)) {
             run_stop(run);
@@ -128,8 +125,7 @@ enum err chat_stop(struct chat *chat, const struct id *owner, const struct id *r
     return ERR_OK;
 }
 
-/* ---- In our protocol's form
- * ------------------------------------------------------------------------------ */
+/* ---- In our protocol's form ------------------------------------------------------------------ */
 
 static void key_id(struct json_writer *w, const char *key, const struct id *id)
 {

@@ -28,8 +28,7 @@ void chat_free(struct chat *chat);
  * storage refuses then stays in the journal for chat_recover. New ones are refused from now on. */
 void chat_drain(struct chat *chat, uint64_t limit_ms, void (*on_done)(void *user), void *user);
 
-/* ---- Asking for an answer
- * ----------------------------------------------------------------------------- */
+/* ---- Asking for an answer -------------------------------------------------------------------- */
 enum chat_ask_kind {
     CHAT_SEND,    /* a new message of the person's, and its answer */
     CHAT_ANSWER,  /* another answer to `message`, a person's */
@@ -66,21 +65,18 @@ typedef void chat_ask_done_fn(void *user, enum err code, const struct error *err
 void chat_ask(struct chat *chat, const struct chat_ask *request, chat_ask_done_fn *done,
               void *user);
 
-/* ---- Runs: any loop, any listener of the same owner
- * ---------------------------------------------------- */
+/* ---- Runs: any loop, any listener of the same owner ------------------------------------------ */
 /* Asks for the run to stop; what there is of the answer is kept. ERR_NOT_FOUND when it is not this
  * owner's or ended a while ago; one that has just ended stays as it is. */
 MUST_USE enum err chat_stop(struct chat *chat, const struct id *owner, const struct id *run);
 
-/* ---- In our protocol's form
- * ------------------------------------------------------------------------------ */
+/* ---- In our protocol's form ------------------------------------------------------------------ */
 void chat_write_conversation(struct json_writer *w, const struct store_conversation *conversation);
 void chat_write_message(struct json_writer *w, const struct store_message *message);
 /* The object of an `accepted` answer, without its `type` and `id`. */
 void chat_write_accepted(struct json_writer *w, const struct chat_accepted *accepted);
 
-/* ---- After a crash
- * ---------------------------------------------------------------------------------------- */
+/* ---- After a crash --------------------------------------------------------------------------- */
 /* Puts what the journals hold of unsaved answers into their messages and removes the journals.
  * Those that had not ended are marked interrupted, the others get the end they had. Idempotent.
  * Blocks; at start-up before any journal is opened. */

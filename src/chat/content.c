@@ -9,8 +9,7 @@
 
 enum { TITLE_CHARACTERS = 60 };
 
-/* ---- From a person
- * ---------------------------------------------------------------------------------- */
+/* ---- From a person --------------------------------------------------------------------------- */
 
 static enum err wrong(struct error *error, size_t index, const char *member, const char *what)
 {
@@ -144,8 +143,7 @@ enum err content_parse(struct arena *arena, yyjson_val *value, struct llm_part *
     return ERR_OK;
 }
 
-/* ---- Our own form
- * ----------------------------------------------------------------------------------- */
+/* ---- Our own form ---------------------------------------------------------------------------- */
 
 static const char *const kind_names[] = {
     [LLM_PART_TEXT] = "text",
@@ -255,8 +253,7 @@ static void read_opaque(struct arena *arena, yyjson_val *list, struct llm_part *
     part->opaque = ARENA_NEW_ARRAY(arena, yyjson_arr_size(list) + 1, struct llm_opaque);
     size_t index, count;
     yyjson_val *item;
-    yyjson_arr_foreach(list, index, count, item)
-    {
+    yyjson_arr_foreach (list, index, count, item) {
         part->opaque[part->opaque_count++] =
             (struct llm_opaque){json_get_str(item, "dialect"), json_get_str(item, "model"),
                                 json_get_str(item, "kind"), json_get_str(item, "data")};
@@ -296,8 +293,7 @@ static void read_parts(struct arena *arena, yyjson_val *list, struct llm_part **
     struct llm_part *parts = ARENA_NEW_ARRAY(arena, yyjson_arr_size(list) + 1, struct llm_part);
     size_t index, count, kept = 0;
     yyjson_val *item;
-    yyjson_arr_foreach(list, index, count, item)
-    {
+    yyjson_arr_foreach (list, index, count, item) {
         if (read_part(arena, item, &parts[kept]))
             kept++;
     }

@@ -173,8 +173,7 @@ void hub_publish(struct hub *hub, const struct id *owner, const struct id *conve
                  const struct watcher *except)
 {
     pthread_mutex_lock(&hub->lock);
-    LIST_EACH(&hub->watchers, link)
-    {
+    LIST_EACH (&hub->watchers, link) {
         struct watcher *watcher = LIST_ENTRY(link, struct watcher, link);
         if (watcher != except && id_eq(&watcher->owner, owner))
             note_locked(watcher, conversation);

@@ -1,8 +1,8 @@
 /* Run: one answer being written.
  *
- *   run_new --> STREAMING --on_event END, end_early--> SAVING --on_stored--> SAVED --linger-->
- * freed |                                    ^  |
- *                  \--start fails (a turn later)--------/  \--storage fails: save, on a timer
+ *   run_new --> STREAMING --on_event END, end_early--> SAVING --on_stored--> SAVED --> freed later
+ *                  |                                     ^  |
+ *                  \--start fails (a turn later)---------/  \--storage fails: save, on a timer
  *
  * Every event gets its sequence number from the log, goes into the journal, and wakes the
  * listeners. `finish` says that nothing more will be said; `saved`, after the commit, that it is on
@@ -90,8 +90,7 @@ void run_merge_parts(struct arena *arena, const struct llm_part *base, size_t ba
     *ret_count = count;
 }
 
-/* ---- Telling
- * ---------------------------------------------------------------------------------------- */
+/* ---- Telling --------------------------------------------------------------------------------- */
 
 /* Gives one event its number. An answer goes on when the journal cannot be written: then only a
  * crash could lose it, and the log says so once. */
@@ -197,8 +196,7 @@ static void tell_finish(struct run *run)
     end_event(run, &w, "finish");
 }
 
-/* ---- Saving
- * ------------------------------------------------------------------------------------------ */
+/* ---- Saving ---------------------------------------------------------------------------------- */
 
 /* Fills the row with everything known up to now; what it points to is in `arena`. */
 static void fill_row(struct run *run, struct arena *arena, struct store_message *row)
@@ -319,8 +317,7 @@ static void begin_saving(struct run *run, enum store_status status)
     save(run);
 }
 
-/* ---- Answering
- * --------------------------------------------------------------------------------------- */
+/* ---- Answering ------------------------------------------------------------------------------- */
 
 static void fail(struct run *run, enum err class, const char *message)
 {
@@ -401,8 +398,7 @@ static void start(void *user)
     begin_saving(run, STORE_STATUS_FAILED);
 }
 
-/* ---- Life
- * -------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void snapshot(void *user, struct buf *out)
 {

@@ -110,8 +110,8 @@ static void wake_locked(struct run_listener *listener)
 
 static void wake_all_locked(struct run_log *log)
 {
-    LIST_EACH(&log->listeners, link)
-    wake_locked(LIST_ENTRY(link, struct run_listener, link));
+    LIST_EACH (&log->listeners, link)
+        wake_locked(LIST_ENTRY(link, struct run_listener, link));
 }
 
 /* Forgets the oldest `drop` events. */

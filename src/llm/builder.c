@@ -79,7 +79,7 @@ int llm_cursor_add(struct llm_cursor *cursor, const struct llm_event *event, boo
     }
 }
 
-/* ---- Builder -------------------------------------------------------------------------------- */
+/* ---- Builder --------------------------------------------------------------------------------- */
 
 /* The room behind each part's growing text and opaque list. */
 struct growth {

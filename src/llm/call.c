@@ -178,8 +178,7 @@ void llm_call_resume(struct llm_call *call)
     call->ops->pause(call, false);
 }
 
-/* ---- Over HTTP
- * ------------------------------------------------------------------------------------ */
+/* ---- Over HTTP ------------------------------------------------------------------------------- */
 
 static void attempt_free(struct http_attempt *attempt)
 {

@@ -43,8 +43,7 @@ void llm_call_cancel(struct llm_call *call, struct llm_usage *ret_usage);
 void llm_call_pause(struct llm_call *call);
 void llm_call_resume(struct llm_call *call);
 
-/* ---- Asking what a provider offers
- * ------------------------------------------------------------------ */
+/* ---- Asking what a provider offers ----------------------------------------------------------- */
 struct llm_listing;
 /* Lists the models, which also checks address and key. For the built-in provider and for those that
  * cannot list: the configured names. `done` comes once: code, the provider's error when it is not

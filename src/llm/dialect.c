@@ -9,7 +9,7 @@
 
 enum { DAY_MS = 24 * 60 * 60 * 1000 };
 
-/* ---- Durations ------------------------------------------------------------------------------ */
+/* ---- Durations ------------------------------------------------------------------------------- */
 
 struct unit {
     struct str name;
@@ -64,7 +64,7 @@ int64_t dialect_parse_duration_ms(struct str text)
     return text.len ? -1 : ms;
 }
 
-/* ---- Waiting hints -------------------------------------------------------------------------- */
+/* ---- Waiting hints --------------------------------------------------------------------------- */
 
 /* Milliseconds from the answer's Date header until `then_ms` (wall clock); -1 without a Date. */
 static int64_t until_ms(const struct http_headers *headers, double then_ms)
@@ -158,7 +158,7 @@ int64_t dialect_retry_after_ms(const struct http_headers *headers, struct str me
     return wait >= 0 || !headers ? wait : wait_of_buckets(headers);
 }
 
-/* ---- Call ids ------------------------------------------------------------------------------- */
+/* ---- Call ids -------------------------------------------------------------------------------- */
 
 struct str dialect_make_call_id(struct arena *arena)
 {

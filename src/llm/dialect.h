@@ -53,7 +53,7 @@ struct dialect {
     const char *name; /* "openai_chat", "openai_responses", "anthropic", "gemini", "ollama" */
     enum dialect_framing framing; /* of its streams */
 
-    /* ---- requests ---- */
+    /* ---- requests -------------------------------------------------------------------------------- */
     /* Appends the JSON body. What cannot be carried is noted in `losses` (may be NULL). The model
      * sent is target->model. request->stream decides the body's stream member where there is one.
      */
@@ -67,7 +67,7 @@ struct dialect {
     enum err (*decode_request)(struct arena *arena, yyjson_val *root,
                                struct llm_request *ret_request, struct error *error);
 
-    /* ---- whole answers ---- */
+    /* ---- whole answers --------------------------------------------------------------------------- */
     /* Appends the JSON body of a complete answer. `created_ms`: wall clock, for dialects that show
      * it. */
     void (*encode_response)(struct arena *arena, const struct llm_response *response,
@@ -77,7 +77,7 @@ struct dialect {
     enum err (*decode_response)(struct arena *arena, struct str body,
                                 struct llm_response *ret_response, struct llm_error *ret_error);
 
-    /* ---- streamed answers ---- */
+    /* ---- streamed answers ------------------------------------------------------------------------ */
     struct dialect_decoder *(*decoder_new)(struct arena *arena);
     /* One frame: an SSE event (type may be empty) or an NDJSON line (type empty). Emits START
      * first, then whatever the frame holds. A malformed frame is skipped (the decoder counts them
@@ -99,7 +99,7 @@ struct dialect {
     void (*encode_event)(struct dialect_encoder *encoder, const struct llm_event *event,
                          struct buf *out, struct llm_losses *losses);
 
-    /* ---- errors ---- */
+    /* ---- errors ---------------------------------------------------------------------------------- */
     /* Classifies a non-2xx answer (mapping.md section 8 as a table) from status, headers and body
      * (any bytes). */
     void (*decode_error)(struct arena *arena, int status, const struct http_headers *headers,
@@ -108,7 +108,7 @@ struct dialect {
      * with. */
     int (*encode_error)(const struct llm_error *error, struct buf *out);
 
-    /* ---- models ---- */
+    /* ---- models ---------------------------------------------------------------------------------- */
     enum err (*decode_models)(struct arena *arena, struct str body,
                               struct llm_model_info **ret_models, size_t *ret_count);
 };
@@ -124,8 +124,7 @@ extern const struct dialect *const dialects[];
 /* By name, or NULL. */
 const struct dialect *dialect_find(struct str name);
 
-/* ---- Shared by the dialects (dialect.c)
- * ---------------------------------------------------------- */
+/* ---- Shared by the dialects (dialect.c) ------------------------------------------------------ */
 /* The retry hint of an answer in milliseconds, or -1: retry-after-ms, retry-after (seconds or date
  * relative to the Date header), x-ratelimit-reset-* (Go durations, seconds, RFC 3339), "try again
  * in 1.5s" in `message`. Capped at one day. */

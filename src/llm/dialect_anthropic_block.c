@@ -3,7 +3,7 @@
 #include "base/utf8.h"
 #include "llm/dialect_anthropic.h"
 
-/* ---- What fits ------------------------------------------------------------------------------ */
+/* ---- What fits ------------------------------------------------------------------------------- */
 
 /* Where a loss of the part at hand is noted. */
 struct place {
@@ -206,7 +206,7 @@ const struct llm_opaque *anthropic_opaque(const struct llm_part *part, struct st
     return NULL;
 }
 
-/* ---- Writing -------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 static void begin_block(struct json_writer *w, const char *type)
 {

@@ -3,7 +3,7 @@
 #include "llm/dialect_anthropic_decode.h"
 #include "base/vec.h"
 
-/* ---- Tools ---------------------------------------------------------------------------------- */
+/* ---- Tools ----------------------------------------------------------------------------------- */
 
 struct tool {
     struct llm_tool tool;
@@ -80,7 +80,7 @@ static enum err read_tool_choice(struct llm_reader *reader, yyjson_val *value, v
     return ERR_OK;
 }
 
-/* ---- Parameters ----------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 struct thinking {
     struct str type;

@@ -3,7 +3,7 @@
 #include "base/vec.h"
 #include "llm/dialect_anthropic_decode.h"
 
-/* ---- Messages that grow --------------------------------------------------------------------- */
+/* ---- Messages that grow ---------------------------------------------------------------------- */
 
 static struct llm_part *add_part(struct llm_reader *reader, struct anthropic_parts *parts,
                                  enum llm_part_kind kind)
@@ -29,7 +29,7 @@ static void close_message(struct llm_reader *reader, struct anthropic_decoding *
     decoding->parts = (struct anthropic_parts){.origin = LLM_ORIGIN_TYPED};
 }
 
-/* ---- Blocks --------------------------------------------------------------------------------- */
+/* ---- Blocks ---------------------------------------------------------------------------------- */
 
 /* All members that any block that we carry has. */
 struct block {
@@ -290,7 +290,7 @@ static enum err read_nested(struct llm_reader *reader, yyjson_val *value, void *
     return status || !type ? status : read_block(reader, value, type, target);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 /* A user's turn may hold tool results and other blocks: they become messages of their own. */
 static enum err read_message_block(struct llm_reader *reader, yyjson_val *value, void *target)

@@ -62,7 +62,7 @@ static void lose(struct dialect_encoder *encoder, enum llm_field field)
     llm_losses_add(encoder->losses, field, -1, encoder->part);
 }
 
-/* ---- Frames (streams only) ------------------------------------------------------------------ */
+/* ---- Frames (streams only) ------------------------------------------------------------------- */
 
 static void begin_frame(struct dialect_encoder *encoder, const char *type)
 {
@@ -101,7 +101,7 @@ static void write_block_stop(struct dialect_encoder *encoder, int block)
     end_frame(encoder);
 }
 
-/* ---- Blocks, in either form ----------------------------------------------------------------- */
+/* ---- Blocks, in either form ------------------------------------------------------------------ */
 
 /* Leaves the block's object open, for its members. */
 static void begin_block(struct dialect_encoder *encoder, const char *type)
@@ -169,7 +169,7 @@ static void write_increment(struct dialect_encoder *encoder, enum llm_part_kind 
         write_delta(encoder, encoder->block_count - 1, "thinking_delta", "thinking", text);
 }
 
-/* ---- The refusal ---------------------------------------------------------------------------- */
+/* ---- The refusal ----------------------------------------------------------------------------- */
 
 static void write_stop_details(struct dialect_encoder *encoder)
 {
@@ -201,7 +201,7 @@ static void flush_refusal(struct dialect_encoder *encoder)
     encoder->last_kind = LLM_PART_REFUSAL;
 }
 
-/* ---- Parts ---------------------------------------------------------------------------------- */
+/* ---- Parts ----------------------------------------------------------------------------------- */
 
 static void end_part(struct dialect_encoder *encoder)
 {
@@ -315,7 +315,7 @@ static void add_opaque(struct dialect_encoder *encoder, const struct llm_opaque 
         lose(encoder, LLM_FIELD_PART_OPAQUE);
 }
 
-/* ---- Calls ---------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 static void begin_call(struct dialect_encoder *encoder, struct str id, struct str name)
 {
@@ -365,7 +365,7 @@ static void end_tool(struct dialect_encoder *encoder, struct tool *tool, int par
     tool->is_open = false;
 }
 
-/* ---- Streams -------------------------------------------------------------------------------- */
+/* ---- Streams --------------------------------------------------------------------------------- */
 
 static void write_start(struct dialect_encoder *encoder, const struct llm_event *event)
 {
@@ -451,7 +451,7 @@ void anthropic_encode_event(struct dialect_encoder *encoder, const struct llm_ev
     llm_encode_event(encoder, &encoder->ending, encoder->arena, &table, event);
 }
 
-/* ---- Whole answers -------------------------------------------------------------------------- */
+/* ---- Whole answers --------------------------------------------------------------------------- */
 
 static void write_call(struct dialect_encoder *encoder, const struct llm_part *part)
 {

@@ -97,7 +97,7 @@ void anthropic_decode_error(struct arena *arena, int status, const struct http_h
     classify(ret_error);
 }
 
-/* ---- Our own errors in this shape ----------------------------------------------------------- */
+/* ---- Our own errors in this shape ------------------------------------------------------------ */
 
 /* What a class is here; others are api_error with the status of the table of errors. */
 static const struct {
@@ -170,7 +170,7 @@ int anthropic_encode_error(const struct llm_error *error, struct buf *out)
     return status;
 }
 
-/* ---- Models --------------------------------------------------------------------------------- */
+/* ---- Models ---------------------------------------------------------------------------------- */
 
 enum err anthropic_decode_models(struct arena *arena, struct str body,
                                  struct llm_model_info **ret_models, size_t *ret_count)

@@ -35,7 +35,7 @@ static struct anthropic_item *add_item(struct anthropic_plan *plan, struct anthr
     return item;
 }
 
-/* ---- Call ids ------------------------------------------------------------------------------- */
+/* ---- Call ids -------------------------------------------------------------------------------- */
 
 static bool is_id_char(char c)
 {
@@ -99,7 +99,7 @@ static struct anthropic_call *open_call(const struct anthropic_plan *plan,
     return call->is_answered ? NULL : call;
 }
 
-/* ---- Turns ---------------------------------------------------------------------------------- */
+/* ---- Turns ----------------------------------------------------------------------------------- */
 
 static struct anthropic_turn *last_turn(const struct anthropic_plan *plan)
 {
@@ -142,7 +142,7 @@ static struct anthropic_turn *turn_for(struct anthropic_plan *plan, bool is_user
     return push_turn(plan, is_user);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static void add_result(struct anthropic_plan *plan, int message, int index)
 {

@@ -74,7 +74,7 @@ static void lose(struct encoding *encoding, enum llm_field field)
     llm_losses_add(encoding->losses, field, -1, -1);
 }
 
-/* ---- Decisions ------------------------------------------------------------------------------ */
+/* ---- Decisions ------------------------------------------------------------------------------- */
 
 enum llm_effort anthropic_effort_of_budget(int64_t budget)
 {
@@ -173,7 +173,7 @@ static void decide_thinking(struct encoding *encoding)
         decide_adaptive(encoding);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static void write_items(struct encoding *encoding, const struct anthropic_items *items)
 {
@@ -203,7 +203,7 @@ static void write_messages(struct encoding *encoding)
     json_end_array(w);
 }
 
-/* ---- Tools ---------------------------------------------------------------------------------- */
+/* ---- Tools ----------------------------------------------------------------------------------- */
 
 /* A schema must be an object that says it is one. */
 static void write_schema(struct encoding *encoding, int index)
@@ -282,7 +282,7 @@ static void write_tools(struct encoding *encoding)
     write_tool_choice(encoding);
 }
 
-/* ---- Parameters ----------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 static bool format_fits(struct encoding *encoding)
 {

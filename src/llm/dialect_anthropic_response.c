@@ -2,7 +2,7 @@
  * and written by those of its encoder. */
 #include "llm/dialect_anthropic.h"
 
-/* ---- Usage ---------------------------------------------------------------------------------- */
+/* ---- Usage ----------------------------------------------------------------------------------- */
 
 static void take_count(yyjson_val *object, const char *name, int64_t *count)
 {
@@ -67,7 +67,7 @@ void anthropic_usage_write(struct json_writer *w, const struct llm_usage *usage,
     json_end_object(w);
 }
 
-/* ---- Stop reasons --------------------------------------------------------------------------- */
+/* ---- Stop reasons ---------------------------------------------------------------------------- */
 
 /* The first row of each end is the word for it. */
 static const struct {
@@ -111,7 +111,7 @@ struct str anthropic_stop_reason(enum llm_finish finish, struct str raw, struct 
     return reason;
 }
 
-/* ---- Whole answers -------------------------------------------------------------------------- */
+/* ---- Whole answers --------------------------------------------------------------------------- */
 
 static void add_to_builder(void *user, const struct llm_event *event)
 {

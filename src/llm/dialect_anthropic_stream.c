@@ -42,7 +42,7 @@ struct dialect_decoder *anthropic_decoder_new(struct arena *arena)
     return decoder;
 }
 
-/* ---- Emitting ------------------------------------------------------------------------------- */
+/* ---- Emitting -------------------------------------------------------------------------------- */
 
 static void emit_event(const struct anthropic_sink *sink, struct llm_event event)
 {
@@ -109,7 +109,7 @@ static void emit_opaque(struct dialect_decoder *decoder, const struct anthropic_
                                                    .data = data}});
 }
 
-/* ---- Blocks --------------------------------------------------------------------------------- */
+/* ---- Blocks ---------------------------------------------------------------------------------- */
 
 static struct block *find_block(struct dialect_decoder *decoder, yyjson_val *number)
 {
@@ -237,8 +237,7 @@ static struct delta scan_delta(yyjson_val *object)
     yyjson_val *key, *value;
     if (!yyjson_is_obj(object))
         return delta;
-    yyjson_obj_foreach(object, i, size, key, value)
-    {
+    yyjson_obj_foreach (object, i, size, key, value) {
         dialect_take(&delta.type, STR("type"), key, value);
         dialect_take(&delta.text, STR("text"), key, value);
         dialect_take(&delta.thinking, STR("thinking"), key, value);
@@ -268,8 +267,7 @@ static void block_delta(struct dialect_decoder *decoder, const struct anthropic_
 {
     yyjson_val *number = NULL, *object = NULL, *key, *value;
     size_t i, size;
-    yyjson_obj_foreach(frame, i, size, key, value)
-    {
+    yyjson_obj_foreach (frame, i, size, key, value) {
         dialect_take(&number, STR("index"), key, value);
         dialect_take(&object, STR("delta"), key, value);
     }
@@ -298,7 +296,7 @@ void anthropic_block_stop(struct dialect_decoder *decoder, const struct anthropi
     *block = decoder->blocks[--decoder->block_count];
 }
 
-/* ---- The message ---------------------------------------------------------------------------- */
+/* ---- The message ----------------------------------------------------------------------------- */
 
 void anthropic_take_start(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
                           yyjson_val *message)

@@ -8,7 +8,7 @@
 #include "base/utf8.h"
 #include "llm/dialect.h"
 
-/* ---- Classes -------------------------------------------------------------------------------- */
+/* ---- Classes --------------------------------------------------------------------------------- */
 
 enum err dialect_class_of_status(int status)
 {
@@ -59,7 +59,7 @@ enum err dialect_class_of_text(struct str message)
     return ERR_OK;
 }
 
-/* ---- Texts ---------------------------------------------------------------------------------- */
+/* ---- Texts ----------------------------------------------------------------------------------- */
 
 static bool is_key_char(char c)
 {
@@ -104,7 +104,7 @@ static void set_message(struct str text, struct llm_error *error)
 
 #define SET_FIELD(error, member, text) set_text((text), (error)->member, sizeof(error)->member)
 
-/* ---- Shapes --------------------------------------------------------------------------------- */
+/* ---- Shapes ---------------------------------------------------------------------------------- */
 
 /* A string as it is, a number as its digits, anything else as JSON text. */
 static struct str text_of(struct arena *arena, yyjson_val *value)

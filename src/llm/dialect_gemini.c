@@ -25,7 +25,7 @@ const struct dialect dialect_gemini = {
     .decode_models = gemini_decode_models,
 };
 
-/* ---- Reading ---- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 /* "topP" -> "top_p"; both are C literals of ours, so the room is known to be enough. */
 static void to_snake(const char *camel, char ret[MEMBER_NAME_MAX])
@@ -70,7 +70,7 @@ struct str gemini_object_text(struct arena *arena, struct str text)
     return one_line ? str_trim(text) : json_text(arena, value);
 }
 
-/* ---- Parts ---- */
+/* ---- Parts ----------------------------------------------------------------------------------- */
 
 void gemini_lose(const struct gemini_place *place, enum llm_field field)
 {

@@ -9,7 +9,7 @@
 /* Stands in for a signature that was lost: Gemini 3 then does not insist. */
 #define GEMINI_SENTINEL STR("skip_thought_signature_validator")
 
-/* ---- dialect_gemini.c: reading, and parts, which requests and answers have in common ---- */
+/* ---- dialect_gemini.c: reading, and parts, which requests and answers have in common --------- */
 
 /* The member under its camelCase name or, as proto-JSON allows, under its snake_case name. */
 yyjson_val *gemini_get(yyjson_val *object, const char *camel);
@@ -53,7 +53,7 @@ void gemini_put_text(struct json_writer *w, struct str text, bool is_thought, st
 void gemini_put_call(struct arena *arena, struct json_writer *w, const struct llm_part *part,
                      struct str signature, const struct gemini_place *place);
 
-/* ---- dialect_gemini_request.c, dialect_gemini_decode.c, dialect_gemini_schema.c ---- */
+/* ---- dialect_gemini_request.c, dialect_gemini_decode.c, dialect_gemini_schema.c -------------- */
 
 enum err gemini_encode_request(struct arena *arena, const struct llm_request *request,
                                const struct dialect_target *target, struct buf *out,
@@ -72,7 +72,7 @@ enum err gemini_decode_request(struct arena *arena, yyjson_val *root,
 /* A schema in Gemini's own subset of OpenAPI 3.0 (upper-case types, nullable) as JSON Schema. */
 struct str gemini_schema_text(struct arena *arena, yyjson_val *schema);
 
-/* ---- dialect_gemini_response.c ---- */
+/* ---- dialect_gemini_response.c --------------------------------------------------------------- */
 
 /* The canonical reason behind a finishReason; a STOP after calls means the calls. */
 enum llm_finish gemini_finish(struct str word, bool has_calls);
@@ -93,7 +93,7 @@ void gemini_encode_response(struct arena *arena, const struct llm_response *resp
 enum err gemini_decode_response(struct arena *arena, struct str body,
                                 struct llm_response *ret_response, struct llm_error *ret_error);
 
-/* ---- dialect_gemini_stream.c ---- */
+/* ---- dialect_gemini_stream.c ----------------------------------------------------------------- */
 
 struct dialect_decoder *gemini_decoder_new(struct arena *arena);
 void gemini_decode_frame(struct dialect_decoder *decoder, struct arena *scratch, struct str type,
@@ -110,7 +110,7 @@ struct dialect_encoder *gemini_encoder_new(struct arena *arena, int64_t created_
 void gemini_encode_event(struct dialect_encoder *encoder, const struct llm_event *event,
                          struct buf *out, struct llm_losses *losses);
 
-/* ---- dialect_gemini_error.c ---- */
+/* ---- dialect_gemini_error.c ------------------------------------------------------------------ */
 
 void gemini_decode_error(struct arena *arena, int status, const struct http_headers *headers,
                          struct str body, struct llm_error *ret_error);

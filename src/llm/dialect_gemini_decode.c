@@ -10,7 +10,7 @@
 
 enum { MISSES_MAX = 64 };
 
-/* ---- Parts ---- */
+/* ---- Parts ----------------------------------------------------------------------------------- */
 
 /* One content on its way; results are kept apart from what is said beside them. */
 struct content {
@@ -170,7 +170,7 @@ static void take_part(struct gemini_reader *reader, const struct gemini_path *pl
             part;
 }
 
-/* ---- Messages ---- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static void add_message(struct gemini_reader *reader, enum llm_role role, struct llm_part *parts,
                         size_t count)
@@ -232,7 +232,7 @@ static void read_system(struct gemini_reader *reader, yyjson_val *root)
     add_message(reader, LLM_SYSTEM, content.parts, content.part_count);
 }
 
-/* ---- Ids of calls that have none ---- */
+/* ---- Ids of calls that have none ------------------------------------------------------------- */
 
 /* Results without an id belong to the calls of the turn before in order and by name. The ids are
  * made from the position, so that the same conversation always gets the same ones. */
@@ -283,7 +283,7 @@ static void name_calls(struct gemini_reader *reader)
     }
 }
 
-/* ---- Tools ---- */
+/* ---- Tools ----------------------------------------------------------------------------------- */
 
 struct tool_list {
     size_t capacity;
@@ -360,7 +360,7 @@ static void read_tool_choice(struct gemini_reader *reader, yyjson_val *root)
     gemini_note_others(reader, &place, calling, known_inside);
 }
 
-/* ---- generationConfig ---- */
+/* ---- generationConfig ------------------------------------------------------------------------ */
 
 static void take_stop(struct gemini_reader *reader, const struct gemini_path *place,
                       yyjson_val *element, void *user)
@@ -446,7 +446,7 @@ static void read_config(struct gemini_reader *reader, yyjson_val *root)
     gemini_note_others(reader, &place, config, known);
 }
 
-/* ---- All of it ---- */
+/* ---- All of it ------------------------------------------------------------------------------- */
 
 enum err gemini_decode_request(struct arena *arena, yyjson_val *root,
                                struct llm_request *ret_request, struct error *error)

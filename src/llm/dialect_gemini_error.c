@@ -7,7 +7,7 @@
 
 enum { DETAILS_MAX = 32 }; /* no more of them are looked at */
 
-/* ---- Reading errors ---- */
+/* ---- Reading errors -------------------------------------------------------------------------- */
 
 /* The class by the name of the status; the HTTP status decides where it says something else. */
 struct status_row {
@@ -186,7 +186,7 @@ void gemini_decode_error(struct arena *arena, int status, const struct http_head
     ret_error->class = by_text != ERR_OK ? by_text : class_of_status(STR_NONE, status);
 }
 
-/* ---- Writing errors ---- */
+/* ---- Writing errors -------------------------------------------------------------------------- */
 
 struct class_row {
     enum err class;
@@ -292,7 +292,7 @@ int gemini_encode_error(const struct llm_error *error, struct buf *out)
     return row->http_status;
 }
 
-/* ---- Models ---- */
+/* ---- Models ---------------------------------------------------------------------------------- */
 
 static struct llm_model_info read_model(struct arena *arena, yyjson_val *model)
 {
@@ -326,8 +326,7 @@ enum err gemini_decode_models(struct arena *arena, struct str body,
     yyjson_val *model;
     if (is_one)
         models[count++] = read_model(arena, root);
-    yyjson_arr_foreach(list, index, max, model)
-    {
+    yyjson_arr_foreach (list, index, max, model) {
         if (json_get_str(model, "name").len)
             models[count++] = read_model(arena, model);
     }

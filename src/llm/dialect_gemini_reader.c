@@ -5,7 +5,7 @@
 
 enum { UNMAPPED_MAX = 64, PATH_BYTES_MAX = 128 };
 
-/* ---- Where we are, and what is wrong there ---- */
+/* ---- Where we are, and what is wrong there --------------------------------------------------- */
 
 static void print_place(const struct gemini_path *place, struct buf *out)
 {
@@ -52,7 +52,7 @@ void gemini_note_unmapped(struct gemini_reader *reader, const struct gemini_path
                   reader->unmapped_capacity) = place_text(reader->arena, place);
 }
 
-/* ---- Members ---- */
+/* ---- Members --------------------------------------------------------------------------------- */
 
 /* "top_p" and "topP" are the same. */
 static bool same_name(struct str key, const char *camel)
@@ -79,8 +79,7 @@ void gemini_note_others(struct gemini_reader *reader, const struct gemini_path *
     yyjson_val *key, *value;
     if (!yyjson_is_obj(object))
         return;
-    yyjson_obj_foreach(object, index, max, key, value)
-    {
+    yyjson_obj_foreach (object, index, max, key, value) {
         struct str name = json_str(key);
         size_t i = 0;
         while (known[i] && !same_name(name, known[i]))
@@ -177,8 +176,7 @@ void gemini_read_each(struct gemini_reader *reader, const struct gemini_path *up
     }
     size_t index, max;
     yyjson_val *element;
-    yyjson_arr_foreach(list, index, max, element)
-    {
+    yyjson_arr_foreach (list, index, max, element) {
         if (!gemini_reader_ok(reader))
             return;
         take(reader, &(struct gemini_path){&list_place, NULL, index}, element, user);

@@ -12,7 +12,7 @@ static void lose(struct llm_losses *losses, enum llm_field field)
     llm_losses_add(losses, field, -1, -1);
 }
 
-/* ---- Thinking ---- */
+/* ---- Thinking -------------------------------------------------------------------------------- */
 
 /* By effort: what is sent for it. A family knows levels (third generation) or budgets in tokens
  * (2.5), or has no say in it. */
@@ -121,7 +121,7 @@ static void put_thinking(struct json_writer *w, enum llm_effort effort, struct s
     json_end_object(w);
 }
 
-/* ---- generationConfig ---- */
+/* ---- generationConfig ------------------------------------------------------------------------ */
 
 static bool config_is_empty(const struct llm_request *request)
 {
@@ -209,7 +209,7 @@ static void put_config(struct arena *arena, struct json_writer *w,
     json_end_object(w);
 }
 
-/* ---- Tools ---- */
+/* ---- Tools ----------------------------------------------------------------------------------- */
 
 static void put_tool(struct arena *arena, struct json_writer *w, const struct llm_tool *tool,
                      int index, struct llm_losses *losses)

@@ -5,7 +5,7 @@
 
 enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 
-/* ---- Finish reasons ---- */
+/* ---- Finish reasons -------------------------------------------------------------------------- */
 
 struct finish_row {
     const char *word;
@@ -76,7 +76,7 @@ struct str gemini_finish_word(enum llm_finish finish, struct str raw, bool has_c
     return word;
 }
 
-/* ---- Usage ---- */
+/* ---- Usage ----------------------------------------------------------------------------------- */
 
 static int64_t read_count(yyjson_val *metadata, const char *name)
 {
@@ -158,7 +158,7 @@ void gemini_put_names(struct json_writer *w, struct str model, struct str id)
         json_key_str(w, "responseId", id);
 }
 
-/* ---- Writing ---- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 struct answer_writer {
     struct arena *arena;
@@ -265,7 +265,7 @@ void gemini_encode_response(struct arena *arena, const struct llm_response *resp
     json_end_object(w);
 }
 
-/* ---- Reading ---- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 struct reader {
     struct llm_builder *builder;

@@ -61,8 +61,7 @@ static void put_by_name(struct json_writer *w, yyjson_val *schemas)
         return;
     }
     json_begin_object(w);
-    yyjson_obj_foreach(schemas, index, max, key, value)
-    {
+    yyjson_obj_foreach (schemas, index, max, key, value) {
         json_key(w, json_str(key));
         put_schema(w, value);
     }
@@ -78,8 +77,7 @@ static void put_list(struct json_writer *w, yyjson_val *schemas)
         return;
     }
     json_begin_array(w);
-    yyjson_arr_foreach(schemas, index, max, value)
-    {
+    yyjson_arr_foreach (schemas, index, max, value) {
         put_schema(w, value);
     }
     json_end_array(w);
@@ -117,8 +115,7 @@ static void put_schema(struct json_writer *w, yyjson_val *schema)
     }
     bool is_nullable = yyjson_is_true(json_get(schema, "nullable"));
     json_begin_object(w);
-    yyjson_obj_foreach(schema, index, max, key, value)
-    {
+    yyjson_obj_foreach (schema, index, max, key, value) {
         put_member(w, json_str(key), value, is_nullable);
     }
     json_end_object(w);

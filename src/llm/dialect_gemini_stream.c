@@ -16,7 +16,7 @@
 
 enum { BAD_FRAMES_MAX = 16, FRAMES_IN_ARRAY_MAX = 1 << 20 };
 
-/* ---- Decoding ---- */
+/* ---- Decoding -------------------------------------------------------------------------------- */
 
 struct dialect_decoder {
     bool is_whole;
@@ -165,8 +165,7 @@ static void take_candidate(const struct sink *sink, yyjson_val *candidate)
     yyjson_val *parts = json_get(json_get(candidate, "content"), "parts");
     size_t index, max;
     yyjson_val *part;
-    yyjson_arr_foreach(parts, index, max, part)
-    {
+    yyjson_arr_foreach (parts, index, max, part) {
         take_part(sink, part);
     }
     struct str word = gemini_get_str(candidate, "finishReason");
@@ -239,8 +238,7 @@ void gemini_decode_value(struct dialect_decoder *decoder, struct arena *scratch,
     }
     size_t index, max;
     yyjson_val *element;
-    yyjson_arr_foreach(root, index, max, element)
-    {
+    yyjson_arr_foreach (root, index, max, element) {
         if (!decoder->ended)
             take_object(&sink, element);
     }
@@ -281,7 +279,7 @@ void gemini_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit_fn, vo
     decoder->ended = true;
 }
 
-/* ---- Encoding ---- */
+/* ---- Encoding -------------------------------------------------------------------------------- */
 
 /* A call is one part on this wire, so it is gathered until its end; and until the event after, for
  * its signature may come last. */

@@ -9,7 +9,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 
-/* ---- What is gathered of one pair of turns ---- */
+/* ---- What is gathered of one pair of turns --------------------------------------------------- */
 
 struct slot {
     const struct llm_part *part;
@@ -50,7 +50,7 @@ struct turns {
     struct exchange exchange;
 };
 
-/* ---- Which parts go ---- */
+/* ---- Which parts go -------------------------------------------------------------------------- */
 
 static bool has_bytes(const struct llm_media *media)
 {
@@ -89,7 +89,7 @@ static bool keeps_message(const struct turns *turns, const struct llm_message *m
     return false;
 }
 
-/* ---- Writing parts ---- */
+/* ---- Writing parts --------------------------------------------------------------------------- */
 
 static const char *default_mime(enum llm_part_kind kind)
 {
@@ -163,7 +163,7 @@ static void put_slot(const struct turns *turns, const struct slot *slot, bool is
     }
 }
 
-/* ---- Tool results ---- */
+/* ---- Tool results ---------------------------------------------------------------------------- */
 
 /* Whether a text is a JSON object as we would write it, and not one that reads as a wrapped text:
  * then it can be the response itself. */
@@ -284,7 +284,7 @@ static void note_result(const struct turns *turns, const struct call_slot *call)
         gemini_lose(&place, LLM_FIELD_PART_CONTENT);
 }
 
-/* ---- Turns ---- */
+/* ---- Turns ----------------------------------------------------------------------------------- */
 
 static void begin_content(struct json_writer *w, const char *role)
 {
@@ -337,7 +337,7 @@ static void end_exchange(struct turns *turns)
     turns->exchange = (struct exchange){0};
 }
 
-/* ---- Messages into turns ---- */
+/* ---- Messages into turns --------------------------------------------------------------------- */
 
 static void lose_message(const struct turns *turns, int message)
 {
@@ -479,7 +479,7 @@ static void add_message(struct turns *turns, int message)
         add_user_message(turns, message);
 }
 
-/* ---- System messages ---- */
+/* ---- System messages ------------------------------------------------------------------------- */
 
 /* The number of messages at the front that make up the systemInstruction: system messages and ones
  * that are left out anyway. Gemma knows none; and the last system message has to be asked where

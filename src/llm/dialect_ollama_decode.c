@@ -17,7 +17,7 @@ struct decoding {
     struct llm_strings stops;
 };
 
-/* ---- Messages ------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 struct message {
     struct str role;
@@ -214,7 +214,7 @@ static enum err read_messages(struct llm_reader *reader, yyjson_val *value, void
     return llm_read_array(reader, value, read_message, target);
 }
 
-/* ---- Tools ---------------------------------------------------------------------------------- */
+/* ---- Tools ----------------------------------------------------------------------------------- */
 
 static const struct llm_member tool_function_members[] = {
     {"name", llm_read_str, offsetof(struct llm_tool, name)},
@@ -251,7 +251,7 @@ static enum err read_tools(struct llm_reader *reader, yyjson_val *value, void *t
     return llm_read_array(reader, value, read_tool, target);
 }
 
-/* ---- Parameters ----------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 static enum err read_format(struct llm_reader *reader, yyjson_val *value, void *target)
 {

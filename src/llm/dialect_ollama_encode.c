@@ -56,7 +56,7 @@ static void lose(struct dialect_encoder *encoder, enum llm_field field, int part
     llm_losses_add(encoder->losses, field, -1, part);
 }
 
-/* ---- Lines ---------------------------------------------------------------------------------- */
+/* ---- Lines ----------------------------------------------------------------------------------- */
 
 static void begin_line(struct dialect_encoder *encoder, struct json_writer *w)
 {
@@ -113,7 +113,7 @@ static void write_call(struct dialect_encoder *encoder, const struct item *item)
     arena_free(scratch);
 }
 
-/* ---- What waits ----------------------------------------------------------------------------- */
+/* ---- What waits ------------------------------------------------------------------------------ */
 
 static bool is_waiting(const struct dialect_encoder *encoder)
 {
@@ -160,7 +160,7 @@ static struct item *open_call(struct dialect_encoder *encoder, int index)
     return NULL;
 }
 
-/* ---- Parts ---------------------------------------------------------------------------------- */
+/* ---- Parts ----------------------------------------------------------------------------------- */
 
 static void end_part(struct dialect_encoder *encoder)
 {
@@ -233,7 +233,7 @@ static void encode_part(struct dialect_encoder *encoder, const struct llm_event 
     }
 }
 
-/* ---- Events --------------------------------------------------------------------------------- */
+/* ---- Events ---------------------------------------------------------------------------------- */
 
 static void take_start(struct dialect_encoder *encoder, const struct llm_event *event)
 {

@@ -70,7 +70,7 @@ size_t ollama_note_parts(struct arena *arena, const struct llm_part *parts, size
     return kept;
 }
 
-/* ---- Pieces --------------------------------------------------------------------------------- */
+/* ---- Pieces ---------------------------------------------------------------------------------- */
 
 struct str ollama_image_mime(struct str data)
 {
@@ -117,7 +117,7 @@ void ollama_write_call(struct json_writer *w, struct arena *arena, const struct 
     json_end_object(w);
 }
 
-/* ---- The message ---------------------------------------------------------------------------- */
+/* ---- The message ----------------------------------------------------------------------------- */
 
 struct message_writer {
     struct json_writer *w;

@@ -18,7 +18,7 @@ static void lose(struct encoding *encoding, enum llm_field field)
     llm_losses_add(encoding->losses, field, -1, -1);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 /* Its content is one string: anything but one text is joined or dropped. */
 static void write_result_content(struct encoding *encoding, const struct llm_part *part,
@@ -123,7 +123,7 @@ static void write_messages(struct encoding *encoding)
     map_free(encoding->names);
 }
 
-/* ---- Tools ---------------------------------------------------------------------------------- */
+/* ---- Tools ----------------------------------------------------------------------------------- */
 
 static void write_tool(struct encoding *encoding, int index)
 {
@@ -164,7 +164,7 @@ static void write_tools(struct encoding *encoding)
     json_end_array(&encoding->w);
 }
 
-/* ---- Parameters ----------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 static void write_format(struct encoding *encoding)
 {

@@ -4,7 +4,7 @@
 #include "base/vec.h"
 #include "llm/dialect_ollama.h"
 
-/* ---- The end of an answer ------------------------------------------------------------------- */
+/* ---- The end of an answer -------------------------------------------------------------------- */
 
 /* After calls the reason is still "stop"; older builds give none. */
 enum llm_finish ollama_finish(struct str done_reason, bool has_calls)
@@ -62,7 +62,7 @@ void ollama_write_head(struct json_writer *w, struct str model, int64_t created_
     json_key_str(w, "created_at", str_from_cstr(created_at));
 }
 
-/* ---- Whole answers -------------------------------------------------------------------------- */
+/* ---- Whole answers --------------------------------------------------------------------------- */
 
 static bool has_call(const struct llm_response *response)
 {
@@ -114,7 +114,7 @@ enum err ollama_decode_response(struct arena *arena, struct str body,
     return ERR_OK;
 }
 
-/* ---- Errors --------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 /* There is a text and nothing else. */
 static void classify(struct llm_error *error)
@@ -154,7 +154,7 @@ static int ollama_encode_error(const struct llm_error *error, struct buf *out)
     return err_info(error->class)->http_status;
 }
 
-/* ---- Models: GET /api/tags ------------------------------------------------------------------ */
+/* ---- Models: GET /api/tags ------------------------------------------------------------------- */
 
 static enum err ollama_decode_models(struct arena *arena, struct str body,
                                      struct llm_model_info **ret_models, size_t *ret_count)

@@ -5,7 +5,7 @@
 
 #include "base/vec.h"
 
-/* ---- Words and JSON ------------------------------------------------------------------------- */
+/* ---- Words and JSON -------------------------------------------------------------------------- */
 
 static const char *const effort_names[LLM_EFFORT_MAX + 1] = {
     [LLM_EFFORT_NONE] = "none",     [LLM_EFFORT_MINIMAL] = "minimal", [LLM_EFFORT_LOW] = "low",
@@ -80,7 +80,7 @@ void openai_key_double(struct json_writer *w, const char *key, struct llm_double
         json_key_double(w, key, value.value);
 }
 
-/* ---- Media ---------------------------------------------------------------------------------- */
+/* ---- Media ----------------------------------------------------------------------------------- */
 
 void openai_put_data_url(struct json_writer *w, const struct llm_media *media)
 {
@@ -129,7 +129,7 @@ bool openai_detail_ok(struct str detail, bool allow_original)
            str_eq(detail, STR("auto")) || (allow_original && str_eq(detail, STR("original")));
 }
 
-/* ---- Parts ---------------------------------------------------------------------------------- */
+/* ---- Parts ----------------------------------------------------------------------------------- */
 
 struct llm_part *openai_part_add(struct llm_reader *reader, struct openai_parts *parts,
                                  enum llm_part_kind kind)
@@ -197,7 +197,7 @@ void openai_note_order(struct llm_losses *losses, int message, const struct llm_
     }
 }
 
-/* ---- Book ----------------------------------------------------------------------------------- */
+/* ---- Book ------------------------------------------------------------------------------------ */
 
 void openai_book_begin(struct openai_book *book, int part, enum llm_part_kind kind,
                        struct llm_losses *losses)
@@ -255,7 +255,7 @@ void openai_book_end(struct openai_book *book, struct llm_losses *losses)
     book->head_is_closed = book->is_closed;
 }
 
-/* ---- Usage ---------------------------------------------------------------------------------- */
+/* ---- Usage ----------------------------------------------------------------------------------- */
 
 const struct openai_usage_names openai_chat_usage = {
     "prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"};

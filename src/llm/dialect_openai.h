@@ -6,7 +6,7 @@
 #include "llm/encoder.h"
 #include "llm/reader.h"
 
-/* ---- Words ---------------------------------------------------------------------------------- */
+/* ---- Words ----------------------------------------------------------------------------------- */
 /* "none" ... "max"; NULL for UNSET. */
 const char *openai_effort_name(enum llm_effort effort);
 enum err openai_read_effort(struct llm_reader *reader, yyjson_val *value, void *field);
@@ -17,13 +17,13 @@ enum err openai_read_choice_word(struct llm_reader *reader, struct str word,
 /* text, json_object or json_schema, into a struct llm_request. */
 enum err openai_read_format_type(struct llm_reader *reader, yyjson_val *value, void *target);
 
-/* ---- JSON ----------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 /* Whether the text may be embedded as it is where the API wants an object. */
 bool openai_is_json_object(struct arena *arena, struct str text);
 void openai_key_tristate(struct json_writer *w, const char *key, enum llm_tristate value);
 void openai_key_double(struct json_writer *w, const char *key, struct llm_double value);
 
-/* ---- Media ---------------------------------------------------------------------------------- */
+/* ---- Media ----------------------------------------------------------------------------------- */
 /* Writes "data:<mime>;base64,<data>" as a string value. */
 void openai_put_data_url(struct json_writer *w, const struct llm_media *media);
 /* Reads a data: URL into mime and data; ERR_INVALID when it is not base64. */
@@ -33,7 +33,7 @@ enum err openai_read_image_url(struct llm_reader *reader, yyjson_val *value, voi
 /* "low", "high", "auto"; the Responses API also takes "original". */
 bool openai_detail_ok(struct str detail, bool allow_original);
 
-/* ---- Parts ---------------------------------------------------------------------------------- */
+/* ---- Parts ----------------------------------------------------------------------------------- */
 /* Growing arrays of a message that is being read. */
 struct openai_parts {
     struct llm_part *items;
@@ -163,7 +163,7 @@ enum err openai_read_tool_choice(struct llm_reader *reader, yyjson_val *value,
         "strict", llm_read_tristate, offsetof(struct llm_request, format_strict)                   \
     }
 
-/* ---- Usage ---------------------------------------------------------------------------------- */
+/* ---- Usage ----------------------------------------------------------------------------------- */
 /* The members of one API's usage object. */
 struct openai_usage_names {
     const char *input, *output, *input_details, *output_details;

@@ -5,7 +5,7 @@
 #include "base/vec.h"
 #include "llm/dialect_openai.h"
 
-/* ---- Written -------------------------------------------------------------------------------- */
+/* ---- Written --------------------------------------------------------------------------------- */
 
 enum err openai_put_body(struct openai_encoder *e, struct buf *out,
                          void (*put_members)(struct openai_encoder *e), struct error *error)
@@ -107,7 +107,7 @@ void openai_put_schema(struct openai_encoder *e)
     openai_key_tristate(&e->w, "strict", request->format_strict);
 }
 
-/* ---- Read ----------------------------------------------------------------------------------- */
+/* ---- Read ------------------------------------------------------------------------------------ */
 
 enum err openai_read_body(struct llm_reader *reader, yyjson_val *root,
                           const struct llm_member *members, size_t count, struct openai_body *body)

@@ -17,7 +17,7 @@ struct body {
 #define AT(member)      offsetof(struct body, member)
 #define REQUEST(member) offsetof(struct body, common.request.member)
 
-/* ---- Content -------------------------------------------------------------------------------- */
+/* ---- Content --------------------------------------------------------------------------------- */
 
 static enum err read_text_part(struct llm_reader *reader, yyjson_val *value,
                                struct openai_parts *parts)
@@ -144,7 +144,7 @@ static enum err read_content(struct llm_reader *reader, yyjson_val *value,
     return code;
 }
 
-/* ---- Tool calls ----------------------------------------------------------------------------- */
+/* ---- Tool calls ------------------------------------------------------------------------------ */
 
 static enum err read_call_function(struct llm_reader *reader, yyjson_val *value, void *field)
 {
@@ -178,7 +178,7 @@ static enum err read_call(struct llm_reader *reader, yyjson_val *value, void *ta
                            : llm_reader_fail_member(reader, "function", "must be an object");
 }
 
-/* ---- Messages ------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 /* The members of a message, to be read in the order of the canonical parts. */
 struct message_members {
@@ -275,7 +275,7 @@ static enum err read_messages(struct llm_reader *reader, yyjson_val *value, void
     return llm_read_array(reader, value, read_message, target);
 }
 
-/* ---- Tools ---------------------------------------------------------------------------------- */
+/* ---- Tools ----------------------------------------------------------------------------------- */
 
 static enum err read_tool_function(struct llm_reader *reader, yyjson_val *value, void *field)
 {
@@ -314,7 +314,7 @@ static enum err read_tool_choice(struct llm_reader *reader, yyjson_val *value, v
     return openai_read_tool_choice(reader, value, target, true);
 }
 
-/* ---- Parameters ----------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 static enum err read_json_schema(struct llm_reader *reader, yyjson_val *value, void *target)
 {

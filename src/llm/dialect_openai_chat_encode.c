@@ -4,7 +4,7 @@
 
 enum { STOPS_MAX = 4, USER_BYTES_MAX = 64, MISTRAL_ID_LENGTH = 9 };
 
-/* ---- Call ids ------------------------------------------------------------------------------- */
+/* ---- Call ids -------------------------------------------------------------------------------- */
 
 static bool is_mistral_id(struct str id)
 {
@@ -35,7 +35,7 @@ static void put_call_id(struct openai_encoder *e, const char *key, struct str id
     openai_lose_part(e, LLM_FIELD_PART_CALL_ID, m, p);
 }
 
-/* ---- Content parts -------------------------------------------------------------------------- */
+/* ---- Content parts --------------------------------------------------------------------------- */
 
 static void put_image(struct openai_encoder *e, const struct llm_media *media, int m, int p)
 {
@@ -153,7 +153,7 @@ static void put_part(struct openai_encoder *e, const struct llm_part *part, int 
     json_end_object(&e->w);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static bool is_content(const struct llm_part *part)
 {
@@ -292,7 +292,7 @@ static void put_message(struct openai_encoder *e, const struct llm_message *mess
     openai_note_order(e->losses, m, message->parts, message->part_count, kept);
 }
 
-/* ---- Tool results --------------------------------------------------------------------------- */
+/* ---- Tool results ---------------------------------------------------------------------------- */
 
 static void put_result_content(struct openai_encoder *e, const struct llm_part *result, int m,
                                int p)
@@ -363,7 +363,7 @@ static void put_messages(struct openai_encoder *e)
     json_end_array(&e->w);
 }
 
-/* ---- Tools ---------------------------------------------------------------------------------- */
+/* ---- Tools ----------------------------------------------------------------------------------- */
 
 static void put_tool(struct openai_encoder *e, const struct llm_tool *tool, int index)
 {
@@ -400,7 +400,7 @@ static void put_tool_choice(struct openai_encoder *e)
     json_end_object(&e->w);
 }
 
-/* ---- Parameters ----------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 static void put_format(struct openai_encoder *e)
 {

@@ -63,7 +63,7 @@ struct dialect_decoder *openai_chat_decoder_new(struct arena *arena)
     return decoder;
 }
 
-/* ---- Members -------------------------------------------------------------------------------- */
+/* ---- Members --------------------------------------------------------------------------------- */
 
 static struct root_members scan_root(yyjson_val *object)
 {
@@ -72,8 +72,7 @@ static struct root_members scan_root(yyjson_val *object)
     yyjson_val *key, *value;
     if (!yyjson_is_obj(object))
         return root;
-    yyjson_obj_foreach(object, i, size, key, value)
-    {
+    yyjson_obj_foreach (object, i, size, key, value) {
         dialect_take(&root.id, STR("id"), key, value);
         dialect_take(&root.type, STR("type"), key, value);
         dialect_take(&root.model, STR("model"), key, value);
@@ -92,8 +91,7 @@ static struct choice_members scan_choice(yyjson_val *object)
     struct choice_members choice = {.value = object};
     size_t i, size;
     yyjson_val *key, *value;
-    yyjson_obj_foreach(object, i, size, key, value)
-    {
+    yyjson_obj_foreach (object, i, size, key, value) {
         dialect_take(&choice.index, STR("index"), key, value);
         dialect_take(&choice.delta, STR("delta"), key, value);
         dialect_take(&choice.error, STR("error"), key, value);
@@ -111,8 +109,7 @@ static struct message_members scan_message(yyjson_val *object)
     yyjson_val *key, *value;
     if (!yyjson_is_obj(object))
         return message;
-    yyjson_obj_foreach(object, i, size, key, value)
-    {
+    yyjson_obj_foreach (object, i, size, key, value) {
         dialect_take(&message.content, STR("content"), key, value);
         dialect_take(&message.refusal, STR("refusal"), key, value);
         dialect_take(&message.reasoning, STR("reasoning"), key, value);
@@ -124,7 +121,7 @@ static struct message_members scan_message(yyjson_val *object)
     return message;
 }
 
-/* ---- Emitting ------------------------------------------------------------------------------- */
+/* ---- Emitting -------------------------------------------------------------------------------- */
 
 static void emit(struct frame *frame, const struct llm_event *event)
 {
@@ -165,7 +162,7 @@ static void fail_with(struct frame *frame, enum err class, const char *message)
     fail(frame, &error);
 }
 
-/* ---- Finishing ------------------------------------------------------------------------------ */
+/* ---- Finishing ------------------------------------------------------------------------------- */
 
 enum llm_finish openai_chat_finish(struct str reason, bool has_calls, bool has_refusal,
                                    enum err *ret_error)
@@ -249,7 +246,7 @@ void openai_chat_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit_f
         fail_with(&frame, ERR_SERVER, "the answer was cut off");
 }
 
-/* ---- Tool calls ----------------------------------------------------------------------------- */
+/* ---- Tool calls ------------------------------------------------------------------------------ */
 
 static void open_call(struct frame *frame, size_t index, struct str name)
 {
@@ -357,15 +354,14 @@ static void read_calls(struct frame *frame, const struct message_members *messag
 {
     size_t i, size;
     yyjson_val *entry;
-    yyjson_arr_foreach(message->tool_calls, i, size, entry)
-    {
+    yyjson_arr_foreach (message->tool_calls, i, size, entry) {
         if (!frame->decoder->is_ended)
             read_call(frame, entry, is_whole);
     }
     read_function_call(frame, message->function_call);
 }
 
-/* ---- Content -------------------------------------------------------------------------------- */
+/* ---- Content --------------------------------------------------------------------------------- */
 
 static void read_texts(struct frame *frame, yyjson_val *list, const char *key,
                        enum llm_event_kind kind)
@@ -374,7 +370,8 @@ static void read_texts(struct frame *frame, yyjson_val *list, const char *key,
     yyjson_val *entry;
     if (yyjson_is_str(list))
         emit_text(frame, kind, json_str(list));
-    yyjson_arr_foreach(list, i, size, entry) emit_text(frame, kind, json_get_str(entry, key));
+    yyjson_arr_foreach (list, i, size, entry)
+        emit_text(frame, kind, json_get_str(entry, key));
 }
 
 static void read_part(struct frame *frame, yyjson_val *part)
@@ -395,7 +392,8 @@ static void read_content(struct frame *frame, yyjson_val *content)
         read_part(frame, content);
         return;
     }
-    yyjson_arr_foreach(content, i, size, part) read_part(frame, part);
+    yyjson_arr_foreach (content, i, size, part)
+        read_part(frame, part);
 }
 
 /* reasoning_content, or its newer name (some send both: never twice), or OpenRouter's details. */
@@ -409,8 +407,7 @@ static void read_reasoning(struct frame *frame, const struct message_members *me
         return;
     size_t i, size;
     yyjson_val *detail;
-    yyjson_arr_foreach(message->reasoning_details, i, size, detail)
-    {
+    yyjson_arr_foreach (message->reasoning_details, i, size, detail) {
         struct str plain = json_get_str(detail, "text");
         emit_text(frame, LLM_EVENT_REASONING, plain.len ? plain : json_get_str(detail, "summary"));
     }
@@ -427,7 +424,7 @@ static void read_message(struct frame *frame, yyjson_val *value, bool is_whole)
     read_calls(frame, &message, is_whole);
 }
 
-/* ---- Frames --------------------------------------------------------------------------------- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 static void note_finish(struct frame *frame, struct str reason)
 {
@@ -458,8 +455,7 @@ static struct choice_members first_choice(yyjson_val *choices)
 {
     size_t i, size;
     yyjson_val *value;
-    yyjson_arr_foreach(choices, i, size, value)
-    {
+    yyjson_arr_foreach (choices, i, size, value) {
         int64_t index = 0;
         if (!yyjson_is_obj(value))
             continue;
@@ -556,7 +552,7 @@ void openai_chat_decode_frame(struct dialect_decoder *decoder, struct arena *scr
         read_root(&frame, root);
 }
 
-/* ---- Whole answers -------------------------------------------------------------------------- */
+/* ---- Whole answers --------------------------------------------------------------------------- */
 
 enum err openai_chat_decode_response(struct arena *arena, struct str body,
                                      struct llm_response *ret_response, struct llm_error *ret_error)

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "llm/dialect_openai_chat.h"
 
-/* ---- What both share ------------------------------------------------------------------------ */
+/* ---- What both share ------------------------------------------------------------------------- */
 
 static const char *finish_word(enum llm_finish finish)
 {
@@ -49,7 +49,7 @@ static bool is_no_id(struct str id)
     return !id.len || str_eq(id, STR("null"));
 }
 
-/* ---- Whole answers -------------------------------------------------------------------------- */
+/* ---- Whole answers --------------------------------------------------------------------------- */
 
 struct whole {
     const struct llm_response *response;
@@ -178,7 +178,7 @@ void openai_chat_encode_response(struct arena *arena, const struct llm_response 
     json_end_object(w);
 }
 
-/* ---- Chunks --------------------------------------------------------------------------------- */
+/* ---- Chunks ---------------------------------------------------------------------------------- */
 
 struct dialect_encoder {
     struct arena *arena;
@@ -352,7 +352,7 @@ static void encode_error(const struct llm_error *error, struct buf *out)
     buf_append(out, STR("\n\n"));
 }
 
-/* ---- Losses of chunks ----------------------------------------------------------------------- */
+/* ---- Losses of chunks ------------------------------------------------------------------------ */
 
 /* Keeps book of parts: a reader joins texts that only an opaque held apart. */
 static void note_part(struct dialect_encoder *encoder, const struct llm_event *event,

@@ -5,7 +5,7 @@
 #include "base/vec.h"
 #include "llm/dialect_openai.h"
 
-/* ---- Reading -------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 /* A word in code or type, and what it means. A vague one counts only when neither the text nor
  * the status says more. */
@@ -114,7 +114,7 @@ void openai_decode_error(struct arena *arena, int status, const struct http_head
         ret_error->class = deeper;
 }
 
-/* ---- Writing -------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 struct shape {
     const char *type;
@@ -178,7 +178,7 @@ int openai_encode_error(const struct llm_error *error, struct buf *out)
     return err_info(error->class)->http_status;
 }
 
-/* ---- Whole answers -------------------------------------------------------------------------- */
+/* ---- Whole answers --------------------------------------------------------------------------- */
 
 void openai_collect(void *user, const struct llm_event *event)
 {
@@ -210,7 +210,7 @@ enum err openai_not_an_answer(struct arena *arena, struct str body, struct llm_e
     return ret_error->class;
 }
 
-/* ---- Models --------------------------------------------------------------------------------- */
+/* ---- Models ---------------------------------------------------------------------------------- */
 
 static int64_t first_int(yyjson_val *model, const char *const *names)
 {
@@ -248,8 +248,7 @@ enum err openai_decode_models(struct arena *arena, struct str body,
         return ERR_SERVER;
     struct llm_model_info *models = NULL;
     size_t count = 0, capacity = 0, i, size;
-    yyjson_arr_foreach(list, i, size, model)
-    {
+    yyjson_arr_foreach (list, i, size, model) {
         struct llm_model_info info = {0};
         if (read_model(arena, model, &info))
             *VEC_PUSH(arena, models, count, capacity) = info;

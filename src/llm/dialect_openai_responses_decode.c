@@ -18,7 +18,7 @@ struct body {
 #define REQUEST(member) offsetof(struct body, common.request.member)
 #define MEDIA(member)   offsetof(struct llm_media, member)
 
-/* ---- Content parts -------------------------------------------------------------------------- */
+/* ---- Content parts --------------------------------------------------------------------------- */
 
 static enum err read_text_part(struct llm_reader *reader, yyjson_val *value,
                                struct openai_parts *parts)
@@ -90,7 +90,7 @@ static enum err read_parts(struct llm_reader *reader, yyjson_val *value, void *t
     return llm_read_array(reader, value, read_part, target);
 }
 
-/* ---- Items ---------------------------------------------------------------------------------- */
+/* ---- Items ----------------------------------------------------------------------------------- */
 
 struct message_item {
     struct str role;
@@ -278,7 +278,7 @@ static enum err read_input(struct llm_reader *reader, yyjson_val *value, void *t
     return ERR_OK;
 }
 
-/* ---- Tools ---------------------------------------------------------------------------------- */
+/* ---- Tools ----------------------------------------------------------------------------------- */
 
 static enum err read_tool(struct llm_reader *reader, yyjson_val *value, void *target)
 {
@@ -308,7 +308,7 @@ static enum err read_tool_choice(struct llm_reader *reader, yyjson_val *value, v
     return openai_read_tool_choice(reader, value, target, false);
 }
 
-/* ---- Parameters ----------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 static enum err read_format(struct llm_reader *reader, yyjson_val *value, void *target)
 {

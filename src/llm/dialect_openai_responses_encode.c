@@ -4,7 +4,7 @@
 
 enum { USER_BYTES_MAX = 64 };
 
-/* ---- Content -------------------------------------------------------------------------------- */
+/* ---- Content --------------------------------------------------------------------------------- */
 
 static void put_image(struct openai_encoder *e, const struct llm_media *media)
 {
@@ -79,7 +79,7 @@ static void put_input(struct openai_encoder *e, const struct llm_part *part)
         put_document(e, &part->media);
 }
 
-/* ---- Messages of system and user ------------------------------------------------------------ */
+/* ---- Messages of system and user ------------------------------------------------------------- */
 
 static size_t count_inputs(const struct llm_part *parts, size_t count)
 {
@@ -137,7 +137,7 @@ static bool put_plain_message(struct openai_encoder *e, const struct llm_message
     return true;
 }
 
-/* ---- Messages of the assistant -------------------------------------------------------------- */
+/* ---- Messages of the assistant --------------------------------------------------------------- */
 
 static void put_reasoning(struct openai_encoder *e, const struct llm_part *part,
                           const struct llm_opaque *encrypted)
@@ -220,7 +220,7 @@ static bool put_assistant_message(struct openai_encoder *e, const struct llm_mes
     return any;
 }
 
-/* ---- Tool results --------------------------------------------------------------------------- */
+/* ---- Tool results ---------------------------------------------------------------------------- */
 
 static void put_result(struct openai_encoder *e, const struct llm_part *result, int m, int p)
 {
@@ -257,7 +257,7 @@ static bool put_tool_message(struct openai_encoder *e, const struct llm_message 
     return any;
 }
 
-/* ---- Input ---------------------------------------------------------------------------------- */
+/* ---- Input ----------------------------------------------------------------------------------- */
 
 static bool put_message(struct openai_encoder *e, const struct llm_message *message, int m)
 {
@@ -292,7 +292,7 @@ static void put_input_items(struct openai_encoder *e)
     json_end_array(&e->w);
 }
 
-/* ---- Tools ---------------------------------------------------------------------------------- */
+/* ---- Tools ----------------------------------------------------------------------------------- */
 
 static void put_tool(struct openai_encoder *e, const struct llm_tool *tool, int index)
 {
@@ -324,7 +324,7 @@ static void put_tool_choice(struct openai_encoder *e)
     json_end_object(&e->w);
 }
 
-/* ---- Parameters ----------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 /* Here the schema is required: without a usable one plain JSON is asked for. */
 static void put_schema(struct openai_encoder *e)

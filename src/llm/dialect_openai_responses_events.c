@@ -48,7 +48,7 @@ struct dialect_encoder *openai_responses_encoder_new(struct arena *arena, int64_
     return encoder;
 }
 
-/* ---- Frames --------------------------------------------------------------------------------- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 static void frame_begin(struct dialect_encoder *encoder, struct json_writer *w, struct buf *out,
                         const char *type)
@@ -97,7 +97,7 @@ static void item_begin(struct dialect_encoder *encoder, struct json_writer *w, s
     json_key(w, STR("item"));
 }
 
-/* ---- Message items -------------------------------------------------------------------------- */
+/* ---- Message items --------------------------------------------------------------------------- */
 
 static void put_part_frame(struct dialect_encoder *encoder, struct buf *out, const char *type,
                            struct str text)
@@ -158,7 +158,7 @@ static void open_message(struct dialect_encoder *encoder, int part, struct buf *
     encoder->places[part].output_index = number;
 }
 
-/* ---- Reasoning items ------------------------------------------------------------------------ */
+/* ---- Reasoning items ------------------------------------------------------------------------- */
 
 static void close_summary(struct dialect_encoder *encoder, const struct llm_part *part,
                           struct buf *out)
@@ -223,7 +223,7 @@ static void open_summary(struct dialect_encoder *encoder, int part, struct buf *
     frame_end(&w);
 }
 
-/* ---- Deltas --------------------------------------------------------------------------------- */
+/* ---- Deltas ---------------------------------------------------------------------------------- */
 
 static void put_delta(struct dialect_encoder *encoder, const char *type, int part, struct str text,
                       struct buf *out)
@@ -262,7 +262,7 @@ static void encode_reasoning(struct dialect_encoder *encoder, int part, struct s
     put_delta(encoder, "response.reasoning_summary_text.delta", part, text, out);
 }
 
-/* ---- Calls ---------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 static void encode_call(struct dialect_encoder *encoder, int part, struct buf *out)
 {
@@ -307,7 +307,7 @@ static void close_calls(struct dialect_encoder *encoder, struct buf *out, struct
             close_call(encoder, (int)i, out, losses);
 }
 
-/* ---- Opaque --------------------------------------------------------------------------------- */
+/* ---- Opaque ---------------------------------------------------------------------------------- */
 
 /* The first encrypted content of a reasoning part goes along with the item's end. */
 static void encode_opaque(struct dialect_encoder *encoder, const struct llm_event *event, int part,
@@ -325,7 +325,7 @@ static void encode_opaque(struct dialect_encoder *encoder, const struct llm_even
         llm_losses_add(losses, LLM_FIELD_PART_OPAQUE, -1, part);
 }
 
-/* ---- The response --------------------------------------------------------------------------- */
+/* ---- The response ---------------------------------------------------------------------------- */
 
 static void put_response(struct dialect_encoder *encoder, const char *type,
                          enum openai_responses_status status, const struct llm_error *error,
@@ -381,7 +381,7 @@ static void encode_end(struct dialect_encoder *encoder, struct buf *out)
                  RESPONSES_ENDED, NULL, out);
 }
 
-/* ---- Events --------------------------------------------------------------------------------- */
+/* ---- Events ---------------------------------------------------------------------------------- */
 
 /* Keeps answer, places and losses in step with the event; returns its part, or -1. */
 static int take(struct dialect_encoder *encoder, const struct llm_event *event,

@@ -46,7 +46,7 @@ struct dialect_decoder *openai_responses_decoder_new(struct arena *arena)
     return decoder;
 }
 
-/* ---- Emitting ------------------------------------------------------------------------------- */
+/* ---- Emitting -------------------------------------------------------------------------------- */
 
 static void emit(struct frame *frame, const struct llm_event *event)
 {
@@ -107,7 +107,7 @@ static void emit_arguments(struct frame *frame, struct item *item, struct str te
     emit(frame, &event);
 }
 
-/* ---- Items ---------------------------------------------------------------------------------- */
+/* ---- Items ----------------------------------------------------------------------------------- */
 
 static struct item *new_item(struct frame *frame, int64_t output_index, struct str id)
 {
@@ -177,8 +177,7 @@ static void read_message_done(struct frame *frame, struct item *item, yyjson_val
     yyjson_val *part;
     if (item->has_text)
         return;
-    yyjson_arr_foreach(json_get(value, "content"), i, size, part)
-    {
+    yyjson_arr_foreach (json_get(value, "content"), i, size, part) {
         emit_text(frame, LLM_EVENT_TEXT, json_get_str(part, "text"));
         emit_text(frame, LLM_EVENT_REFUSAL, json_get_str(part, "refusal"));
     }
@@ -189,8 +188,7 @@ static void emit_summary(struct frame *frame, struct item *item, yyjson_val *tex
 {
     size_t i, size;
     yyjson_val *part;
-    yyjson_arr_foreach(texts, i, size, part)
-    {
+    yyjson_arr_foreach (texts, i, size, part) {
         struct str text = json_get_str(part, "text");
         if (text.len && item->has_text)
             emit_text(frame, LLM_EVENT_REASONING, STR("\n\n"));
@@ -235,7 +233,7 @@ static void read_item_done(struct frame *frame, struct item *item, yyjson_val *v
     item->is_done = true;
 }
 
-/* ---- Events of items ------------------------------------------------------------------------ */
+/* ---- Events of items ------------------------------------------------------------------------- */
 
 static void on_item_added(struct frame *frame, yyjson_val *root)
 {
@@ -309,7 +307,7 @@ static void on_arguments_done(struct frame *frame, yyjson_val *root)
         emit_arguments(frame, item, json_get_str(root, "arguments"));
 }
 
-/* ---- Events of the response ----------------------------------------------------------------- */
+/* ---- Events of the response ------------------------------------------------------------------ */
 
 static void on_created(struct frame *frame, yyjson_val *root)
 {
@@ -345,8 +343,7 @@ static void read_output(struct frame *frame, yyjson_val *response)
 {
     size_t i, size;
     yyjson_val *value;
-    yyjson_arr_foreach(json_get(response, "output"), i, size, value)
-    {
+    yyjson_arr_foreach (json_get(response, "output"), i, size, value) {
         struct item *item = find_item(frame, (int64_t)i, STR(""));
         if (!item)
             item = new_item(frame, (int64_t)i, json_get_str(value, "id"));
@@ -384,7 +381,7 @@ static void on_end(struct frame *frame, yyjson_val *root)
     read_end(frame, json_get(root, "response"));
 }
 
-/* ---- Frames --------------------------------------------------------------------------------- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 static const struct {
     const char *type;
@@ -460,7 +457,7 @@ void openai_responses_decode_end(struct dialect_decoder *decoder, llm_emit_fn *e
     fail_with(&frame, "the answer was cut off");
 }
 
-/* ---- Whole answers -------------------------------------------------------------------------- */
+/* ---- Whole answers --------------------------------------------------------------------------- */
 
 enum err openai_responses_decode_response(struct arena *arena, struct str body,
                                           struct llm_response *ret_response,

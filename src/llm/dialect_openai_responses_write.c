@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "llm/dialect_openai_responses.h"
 
-/* ---- Finish --------------------------------------------------------------------------------- */
+/* ---- Finish ---------------------------------------------------------------------------------- */
 
 struct str openai_responses_status_word(enum llm_finish finish, struct str *ret_reason)
 {
@@ -27,7 +27,7 @@ void openai_responses_note_finish(enum llm_finish finish, struct str raw, bool h
         llm_losses_add(losses, LLM_FIELD_RESPONSE_FINISH_RAW, -1, -1);
 }
 
-/* ---- Items ---------------------------------------------------------------------------------- */
+/* ---- Items ----------------------------------------------------------------------------------- */
 
 void openai_responses_put_item_id(struct json_writer *w, const char *key, enum llm_part_kind kind,
                                   int64_t number)
@@ -101,7 +101,7 @@ void openai_responses_put_call(struct json_writer *w, int64_t number, const stru
     json_end_object(w);
 }
 
-/* ---- Output --------------------------------------------------------------------------------- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 static bool is_spoken(const struct llm_part *part)
 {
@@ -152,7 +152,7 @@ static void put_output(struct json_writer *w, const struct llm_response *respons
     }
 }
 
-/* ---- The object ----------------------------------------------------------------------------- */
+/* ---- The object ------------------------------------------------------------------------------ */
 
 static void put_state(struct json_writer *w, const struct llm_response *response,
                       enum openai_responses_status status, const struct llm_error *error)
@@ -208,7 +208,7 @@ void openai_responses_put(struct json_writer *w, const struct openai_responses_h
     json_end_object(w);
 }
 
-/* ---- Whole answers -------------------------------------------------------------------------- */
+/* ---- Whole answers --------------------------------------------------------------------------- */
 
 /* Of the opaque, one encrypted content goes along; the reader believes that the answering model
  * made it. */

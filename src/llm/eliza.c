@@ -26,7 +26,7 @@ enum {
     RULES_BYTES_MAX = 4 * 1024 * 1024
 };
 
-/* ---- Reading ---- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 struct word {
     struct str text; /* as it was typed */
@@ -181,7 +181,7 @@ static void read_sentence(struct arena *arena, const struct eliza_rules *rules, 
     }
 }
 
-/* ---- Matching ---- */
+/* ---- Matching -------------------------------------------------------------------------------- */
 
 struct slot {
     size_t from;
@@ -233,7 +233,7 @@ static bool match_from(struct matcher *matcher, size_t element, size_t slot, siz
     return false;
 }
 
-/* ---- Answering ---- */
+/* ---- Answering ------------------------------------------------------------------------------- */
 
 struct talk {
     struct arena *arena;
@@ -389,7 +389,7 @@ static struct str respond(struct talk *talk, struct str text, bool has_files)
     return say_from_memory(talk);
 }
 
-/* ---- The conversation ---- */
+/* ---- The conversation ------------------------------------------------------------------------ */
 
 static struct str typed_text(struct arena *arena, const struct llm_message *message,
                              bool *ret_has_files)
@@ -455,7 +455,7 @@ void eliza_answer(struct arena *arena, const struct llm_request *request, struct
     arena_free(scratch);
 }
 
-/* ---- Pieces ---- */
+/* ---- Pieces ---------------------------------------------------------------------------------- */
 
 void eliza_pieces_init(struct eliza_pieces *pieces, struct str text)
 {

@@ -254,7 +254,7 @@ static enum err parse_line(struct parser *parser, struct str line)
     return refuse_here(parser, "there is no such directive", name);
 }
 
-/* ---- When all lines are read ---- */
+/* ---- When all lines are read ----------------------------------------------------------------- */
 
 const struct eliza_key *eliza_rules_key(const struct eliza_rules *rules, struct str word)
 {

@@ -17,7 +17,7 @@ void llm_reader_init(struct llm_reader *reader, struct arena *arena, struct llm_
     reader->unmapped_capacity = reader->depth = 0;
 }
 
-/* ---- Path ----------------------------------------------------------------------------------- */
+/* ---- Path ------------------------------------------------------------------------------------ */
 
 static size_t enter(struct llm_reader *reader, struct str member, size_t index)
 {
@@ -106,7 +106,7 @@ void llm_reader_unmapped_member(struct llm_reader *reader, const char *member)
     llm_reader_leave(reader, mark);
 }
 
-/* ---- Objects and arrays --------------------------------------------------------------------- */
+/* ---- Objects and arrays ---------------------------------------------------------------------- */
 
 static const struct llm_member *find_member(const struct llm_member *members, size_t count,
                                             struct str name)
@@ -140,8 +140,7 @@ enum err llm_read_object(struct llm_reader *reader, yyjson_val *object,
     yyjson_val *key, *value;
     if (!yyjson_is_obj(object))
         return llm_reader_fail(reader, "must be an object");
-    yyjson_obj_foreach(object, i, size, key, value)
-    {
+    yyjson_obj_foreach (object, i, size, key, value) {
         struct str name = json_str(key);
         if (yyjson_is_null(value))
             continue;
@@ -161,8 +160,7 @@ enum err llm_read_array(struct llm_reader *reader, yyjson_val *array,
     yyjson_val *value;
     if (!yyjson_is_arr(array))
         return llm_reader_fail(reader, "must be an array");
-    yyjson_arr_foreach(array, i, size, value)
-    {
+    yyjson_arr_foreach (array, i, size, value) {
         size_t mark = llm_reader_enter_index(reader, i);
         enum err code = read(reader, value, target);
         if (code)
@@ -172,7 +170,7 @@ enum err llm_read_array(struct llm_reader *reader, yyjson_val *array,
     return ERR_OK;
 }
 
-/* ---- Leaves --------------------------------------------------------------------------------- */
+/* ---- Leaves ---------------------------------------------------------------------------------- */
 
 enum err llm_read_str(struct llm_reader *reader, yyjson_val *value, void *field)
 {

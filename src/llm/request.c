@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "base/map.h"
 
-/* ---- Comparing ------------------------------------------------------------------------------ */
+/* ---- Comparing ------------------------------------------------------------------------------- */
 
 /* JSON texts mean the same when their values do; what is not JSON compares as text. */
 static bool json_text_equal(struct arena *arena, struct str a, struct str b)
@@ -142,7 +142,7 @@ bool llm_request_equal(struct arena *arena, const struct llm_request *a,
            str_eq(a->user, b->user) && a->stream == b->stream && a->stream_usage == b->stream_usage;
 }
 
-/* ---- Names of tool results ------------------------------------------------------------------ */
+/* ---- Names of tool results ------------------------------------------------------------------- */
 
 void llm_call_names_note(struct map *names, const struct llm_part *part)
 {

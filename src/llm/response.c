@@ -41,7 +41,7 @@ bool llm_response_equal(struct arena *arena, const struct llm_response *a,
            llm_parts_equal(arena, a->parts, a->part_count, b->parts, b->part_count);
 }
 
-/* ---- Replay --------------------------------------------------------------------------------- */
+/* ---- Replay ---------------------------------------------------------------------------------- */
 
 struct replay {
     void (*emit)(void *user, const struct llm_event *event);

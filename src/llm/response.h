@@ -119,8 +119,7 @@ struct llm_response {
 bool llm_response_equal(struct arena *arena, const struct llm_response *a,
                         const struct llm_response *b);
 
-/* ---- Builder: events to a response
- * ----------------------------------------------------------------- */
+/* ---- Builder: events to a response ----------------------------------------------------------- */
 struct llm_builder;
 /* What each part and each opaque counts beside its texts. */
 enum { LLM_BUILDER_ITEM_COST = 256 };

@@ -58,7 +58,7 @@ struct connector {
     char detail[160]; /* how the last attempt failed */
 };
 
-/* ---- The end -------------------------------------------------------------------------------- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 static void abort_attempts(struct connector *connector)
 {
@@ -135,7 +135,7 @@ static void succeed(struct connector *connector)
     events->on_connected(user, stream);
 }
 
-/* ---- After the race: tunnel and TLS --------------------------------------------------------- */
+/* ---- After the race: tunnel and TLS ---------------------------------------------------------- */
 
 static void proceed(struct connector *connector);
 
@@ -227,7 +227,7 @@ static void proceed(struct connector *connector)
     }
 }
 
-/* ---- The race ------------------------------------------------------------------------------- */
+/* ---- The race -------------------------------------------------------------------------------- */
 
 static void race_on(void *user);
 

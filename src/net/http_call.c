@@ -66,7 +66,7 @@ struct http_call {
 
 static void begin_connect(struct http_call *call);
 
-/* ---- The end of a call ---------------------------------------------------------------------- */
+/* ---- The end of a call ----------------------------------------------------------------------- */
 
 /* What names the server to a person. */
 static const char *host_name(const struct http_call *call)
@@ -169,7 +169,7 @@ void http_call_cancel(struct http_call *call)
         call_free(call);
 }
 
-/* ---- Timers --------------------------------------------------------------------------------- */
+/* ---- Timers ---------------------------------------------------------------------------------- */
 
 static void fail_late(struct http_call *call, const char *timer, const char *what,
                       uint64_t limit_ms)
@@ -205,7 +205,7 @@ static void set_headers_timer(struct http_call *call)
                        on_headers_late, call);
 }
 
-/* ---- The response --------------------------------------------------------------------------- */
+/* ---- The response ---------------------------------------------------------------------------- */
 
 static bool may_go_on(const struct http_call *call)
 {
@@ -279,7 +279,7 @@ static void on_stream_data(void *user, const char *data, size_t len)
     call_leave(call);
 }
 
-/* ---- The end of the connection -------------------------------------------------------------- */
+/* ---- The end of the connection --------------------------------------------------------------- */
 
 /* A kept connection that the server had closed, which only using it showed. */
 static bool was_stale(const struct http_call *call)
@@ -340,7 +340,7 @@ static void on_stream_close(void *user, enum err code, const char *detail)
     call_leave(call);
 }
 
-/* ---- Pause and resume ----------------------------------------------------------------------- */
+/* ---- Pause and resume ------------------------------------------------------------------------ */
 
 void http_call_pause(struct http_call *call)
 {
@@ -387,7 +387,7 @@ void http_call_resume(struct http_call *call)
         loop_defer(call->client->loop, &call->resume_task, on_resume, call);
 }
 
-/* ---- The request ---------------------------------------------------------------------------- */
+/* ---- The request ----------------------------------------------------------------------------- */
 
 /* Runs after the stream's own flush: the small request has left by then. */
 static void on_sent(void *user)
@@ -466,9 +466,9 @@ static void begin_connect(struct http_call *call)
                                       call->connect_timeout_ms, &events, call);
 }
 
-/* ---- Starting ------------------------------------------------------------------------------- */
+/* ---- Starting -------------------------------------------------------------------------------- */
 
-/* ---- Draining: the owner is gone, the answer has not ended ---------------------------------- */
+/* ---- Draining: the owner is gone, the answer has not ended ----------------------------------- */
 
 static void ignore_headers(void *user, int status, const struct http_headers *headers)
 {
@@ -515,8 +515,8 @@ void http_call_drain(struct http_call *call, uint64_t limit_ms)
 
 void http_call_end_draining(struct http_client *client)
 {
-    LIST_EACH(&client->draining, link)
-    http_call_cancel(LIST_ENTRY(link, struct http_call, link));
+    LIST_EACH (&client->draining, link)
+        http_call_cancel(LIST_ENTRY(link, struct http_call, link));
 }
 
 /* A call with its head written; the origin becomes the call's. */

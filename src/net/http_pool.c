@@ -59,8 +59,8 @@ void http_pool_free(struct http_pool *pool)
 {
     if (!pool)
         return;
-    LIST_EACH(&pool->by_age, link)
-    http_upstream_close(LIST_ENTRY(link, struct http_upstream, by_age), false);
+    LIST_EACH (&pool->by_age, link)
+        http_upstream_close(LIST_ENTRY(link, struct http_upstream, by_age), false);
     ASSERT(map_count(pool->origins) == 0);
     loop_timer_cancel(pool->loop, &pool->expiry);
     map_free(pool->origins);
@@ -72,7 +72,7 @@ size_t http_pool_idle_count(const struct http_pool *pool)
     return pool->idle_count;
 }
 
-/* ---- Origins -------------------------------------------------------------------------------- */
+/* ---- Origins --------------------------------------------------------------------------------- */
 
 /* 's' with TLS, 'h' without, 'u' for a Unix socket; then the authority or the path. */
 static struct str write_key(char ret_key[KEY_BYTES_MAX + 1], bool tls, struct str host,
@@ -148,7 +148,7 @@ void http_origin_unref(struct http_origin *origin)
     free(memory);
 }
 
-/* ---- Connections ---------------------------------------------------------------------------- */
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 struct http_upstream *http_upstream_new(struct http_origin *origin, struct stream *stream)
 {

@@ -11,7 +11,7 @@
 
 enum { CREDENTIALS_BYTES_MAX = 2048 };
 
-/* ---- One proxy ----------------------------------------------------------------------------- */
+/* ---- One proxy ------------------------------------------------------------------------------- */
 
 static enum err refuse(struct error *error, const char *what)
 {
@@ -75,7 +75,7 @@ enum err http_proxy_parse(struct str text, struct arena *arena, struct http_prox
     return ERR_OK;
 }
 
-/* ---- NO_PROXY ------------------------------------------------------------------------------- */
+/* ---- NO_PROXY -------------------------------------------------------------------------------- */
 
 /* An IP address as bytes; bits is 0 when the text is no address. */
 struct address {
@@ -189,7 +189,7 @@ bool http_proxy_is_exempt(struct str no_proxy, struct str host, uint16_t port)
     return false;
 }
 
-/* ---- The rules of a client ------------------------------------------------------------------ */
+/* ---- The rules of a client ------------------------------------------------------------------- */
 
 /* One of the two settings. */
 struct rule {

@@ -456,8 +456,7 @@ void http_server_drain(struct http_server *server, void (*on_drained)(void *user
     server->draining = true;
     server->on_drained = on_drained;
     server->drained_user = user;
-    LIST_EACH(&server->connections, link)
-    {
+    LIST_EACH (&server->connections, link) {
         struct http_connection *connection = LIST_ENTRY(link, struct http_connection, link);
         if (!first_exchange(connection))
             http_connection_close(connection);
@@ -471,8 +470,7 @@ void http_server_free(struct http_server *server)
         return;
     while (!list_is_empty(&server->connections))
         abort_connection(LIST_ENTRY(server->connections.next, struct http_connection, link));
-    LIST_EACH(&server->spares, link)
-    {
+    LIST_EACH (&server->spares, link) {
         list_remove(link);
         http_exchange_free(LIST_ENTRY(link, struct http_exchange, link));
     }

@@ -91,8 +91,7 @@ void http_exchange_on_abort(struct http_exchange *exchange, void (*on_abort)(voi
                             void *user);
 bool http_exchange_is_aborted(const struct http_exchange *exchange);
 
-/* ---- The response
- * ----------------------------------------------------------------------------------- */
+/* ---- The response ---------------------------------------------------------------------------- */
 /* Adds a header field to the response (copied); before http_respond or http_respond_begin. Invalid
  * names and values are a mistake of ours (ASSERT): check what comes from outside. */
 void http_respond_header(struct http_exchange *exchange, const char *name, struct str value);

@@ -123,7 +123,7 @@ struct http_exchange {
     char id_text[32];
 };
 
-/* ---- http_server.c ---- */
+/* ---- http_server.c --------------------------------------------------------------------------- */
 
 /* Looks at the connection again after this callback: something was ended or became ready. */
 void http_connection_wake(struct http_connection *connection);
@@ -138,7 +138,7 @@ bool http_connection_send_static(struct http_connection *connection);
 /* The value of the Date header, at most a second old. */
 struct str http_server_date(struct http_server *server);
 
-/* ---- http_request.c ---- */
+/* ---- http_request.c -------------------------------------------------------------------------- */
 
 void http_request_parser_init(struct http_connection *connection);
 /* Parses connection->input up to the end of a request at most. */
@@ -149,7 +149,7 @@ void http_request_refuse(struct http_connection *connection, struct http_exchang
 /* 100 Continue, when it is owed. */
 void http_request_continue(struct http_exchange *exchange);
 
-/* ---- http_exchange.c ---- */
+/* ---- http_exchange.c ------------------------------------------------------------------------- */
 
 /* A new exchange at the end of the connection's. */
 struct http_exchange *http_exchange_new(struct http_connection *connection);
@@ -164,7 +164,7 @@ void http_exchange_release(struct http_exchange *exchange);
 void http_exchange_orphan(struct http_exchange *exchange);
 void http_exchange_free(struct http_exchange *exchange);
 
-/* ---- http_respond.c ---- */
+/* ---- http_respond.c -------------------------------------------------------------------------- */
 
 /* Whether `id` may be kept as a request id. */
 bool http_request_id_is_valid(struct str id);

@@ -39,7 +39,7 @@ struct listener {
     ino_t inode;
 };
 
-/* ---- Accepting ------------------------------------------------------------------------------ */
+/* ---- Accepting ------------------------------------------------------------------------------- */
 
 static void on_readable(uv_poll_t *handle, int status, int events);
 
@@ -83,7 +83,7 @@ static void on_readable(uv_poll_t *handle, int status, int events)
     loop_timer_set(listener->loop, &listener->rest, REST_MS, on_rested, listener);
 }
 
-/* ---- Making and closing --------------------------------------------------------------------- */
+/* ---- Making and closing ---------------------------------------------------------------------- */
 
 static void on_handle_closed(uv_handle_t *handle)
 {
@@ -150,7 +150,7 @@ void listener_close(struct listener *listener)
     listener->fd = -1;
 }
 
-/* ---- TCP ------------------------------------------------------------------------------------ */
+/* ---- TCP ------------------------------------------------------------------------------------- */
 
 static void describe(const char *host, uint16_t port, char ret[300])
 {
@@ -239,7 +239,7 @@ enum err listener_new_tcp(struct loop *loop, const char *host, uint16_t port,
     return start_listening(loop, fd, where, on_accept, user, ret_listener, error);
 }
 
-/* ---- Unix sockets --------------------------------------------------------------------------- */
+/* ---- Unix sockets ---------------------------------------------------------------------------- */
 
 /* Whether the file is a socket that nobody listens on any more. */
 static bool is_dead_socket(const struct sockaddr_un *address)

@@ -69,14 +69,12 @@ void loop_defer_flush(struct loop *loop, struct loop_task *task, void (*run)(voi
 /* Takes it out of either queue; nothing happens when it is in none. */
 void loop_task_cancel(struct loop_task *task);
 
-/* ---- Messages from other threads
- * ------------------------------------------------------------------ */
+/* ---- Messages from other threads ------------------------------------------------------------- */
 /* Calls run(user) on the loop's thread, in the order of posting. `task` is the caller's until it
  * runs. Any thread. Returns false when the loop is closing (nothing will run). */
 bool loop_post(struct loop *loop, struct loop_task *task, void (*run)(void *user), void *user);
 
-/* ---- Blocking work
- * --------------------------------------------------------------------------------- */
+/* ---- Blocking work --------------------------------------------------------------------------- */
 struct loop_work {
     uv_work_t request;
     struct loop *loop;

@@ -65,8 +65,7 @@ void resolver_free(struct resolver *resolver)
 {
     if (!resolver)
         return;
-    LIST_EACH(&resolver->by_age, link)
-    {
+    LIST_EACH (&resolver->by_age, link) {
         struct entry *entry = LIST_ENTRY(link, struct entry, by_age);
         ASSERT(list_is_empty(&entry->waiting));
         entry_drop(entry);
@@ -75,7 +74,7 @@ void resolver_free(struct resolver *resolver)
     free(resolver);
 }
 
-/* ---- Addresses ------------------------------------------------------------------------------ */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 bool resolver_parse_literal(struct str host, struct resolver_address *ret_address)
 {
@@ -149,7 +148,7 @@ static void take_addresses(struct resolver_addresses *addresses, const struct ad
     resolver_interleave(addresses);
 }
 
-/* ---- Answers -------------------------------------------------------------------------------- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 static void answer(struct resolver_query *query, const struct resolver_addresses *addresses,
                    const struct error *error)
@@ -212,7 +211,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     uv_freeaddrinfo(info);
 }
 
-/* ---- Questions ------------------------------------------------------------------------------ */
+/* ---- Questions ------------------------------------------------------------------------------- */
 
 static bool entry_is_busy(const struct entry *entry)
 {
@@ -224,8 +223,7 @@ static bool make_room(struct resolver *resolver)
 {
     if (map_count(resolver->entries) < ENTRIES_MAX)
         return true;
-    LIST_EACH(&resolver->by_age, link)
-    {
+    LIST_EACH (&resolver->by_age, link) {
         struct entry *entry = LIST_ENTRY(link, struct entry, by_age);
         if (!entry_is_busy(entry)) {
             entry_drop(entry);

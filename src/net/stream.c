@@ -30,7 +30,7 @@
 #include "base/assert.h"
 #include "net/stream_internal.h"
 
-/* ---- The end -------------------------------------------------------------------------------- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 static void free_stream(void *user)
 {
@@ -132,7 +132,7 @@ void stream_report_later(void *user)
         stream_update_interest(stream);
 }
 
-/* ---- Birth ---------------------------------------------------------------------------------- */
+/* ---- Birth ----------------------------------------------------------------------------------- */
 
 static void describe_peer(struct stream *stream, const struct sockaddr *address)
 {
@@ -252,7 +252,7 @@ void stream_start_tls(struct stream *stream, struct tls_context *tls, const char
         stream_update_interest(stream);
 }
 
-/* ---- What the owner does -------------------------------------------------------------------- */
+/* ---- What the owner does --------------------------------------------------------------------- */
 
 void stream_set_events(struct stream *stream, const struct stream_events *events, void *user)
 {

@@ -45,7 +45,7 @@ struct stream {
     char peer_address[INET6_ADDRSTRLEN];
 };
 
-/* ---- stream.c ------------------------------------------------------------------------------- */
+/* ---- stream.c -------------------------------------------------------------------------------- */
 /* Ends the stream by itself: notes why, and on_close comes from a deferred call. */
 void stream_die(struct stream *stream, enum err code, const char *detail);
 void stream_die_of_errno(struct stream *stream, int number);
@@ -54,7 +54,7 @@ void stream_end_our_side(struct stream *stream);
 /* The deferred call: on_close, on_open, or what a pause left over. */
 void stream_report_later(void *user);
 
-/* ---- stream_io.c ---------------------------------------------------------------------------- */
+/* ---- stream_io.c ----------------------------------------------------------------------------- */
 /* Makes the loop watch what the state asks for; call it after every change of state. */
 void stream_update_interest(struct stream *stream);
 /* The connection is there: on with the handshake, or open. */

@@ -12,7 +12,7 @@ enum {
 
 static void on_poll(uv_poll_t *handle, int status, int events);
 
-/* ---- Interest: what the loop watches -------------------------------------------------------- */
+/* ---- Interest: what the loop watches --------------------------------------------------------- */
 
 static bool wants_input(const struct stream *stream)
 {
@@ -53,7 +53,7 @@ void stream_update_interest(struct stream *stream)
         uv_poll_stop(&stream->poll);
 }
 
-/* ---- Output --------------------------------------------------------------------------------- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 size_t stream_pending_bytes(const struct stream *stream)
 {
@@ -184,7 +184,7 @@ static void on_writable(struct stream *stream)
         stream->events.on_drain(stream->user);
 }
 
-/* ---- Input ---------------------------------------------------------------------------------- */
+/* ---- Input ----------------------------------------------------------------------------------- */
 
 static void give_data(struct stream *stream, const char *data, size_t len)
 {

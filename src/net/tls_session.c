@@ -26,7 +26,7 @@ struct tls_session {
     char detail[120];
 };
 
-/* ---- The BIO -------------------------------------------------------------------------------- */
+/* ---- The BIO --------------------------------------------------------------------------------- */
 
 static int bio_read(BIO *bio, char *ret, size_t size, size_t *ret_len)
 {
@@ -81,7 +81,7 @@ static void attach_bio(struct tls_session *session)
     SSL_set_bio(session->ssl, bio, bio);
 }
 
-/* ---- Life ----------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static bool is_address(const char *name)
 {
@@ -137,7 +137,7 @@ void tls_session_free(struct tls_session *session)
     free(session);
 }
 
-/* ---- Work ----------------------------------------------------------------------------------- */
+/* ---- Work ------------------------------------------------------------------------------------ */
 
 void tls_session_feed(struct tls_session *session, const char *data, size_t len)
 {

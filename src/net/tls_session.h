@@ -45,7 +45,7 @@ struct outbox *tls_session_wire(struct tls_session *session);
 /* Why it failed, for the log. Lives as long as the session. */
 const char *tls_session_detail(const struct tls_session *session);
 
-/* ---- Between tls.c and tls_session.c -------------------------------------------------------- */
+/* ---- Between tls.c and tls_session.c --------------------------------------------------------- */
 /* How OpenSSL reaches a session's queues; one per context. Free with BIO_meth_free. */
 BIO_METHOD *tls_session_bio_method_new(void);
 const BIO_METHOD *tls_context_bio_method(const struct tls_context *context);

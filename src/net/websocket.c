@@ -59,7 +59,7 @@ struct websocket {
 
 static void on_timer(void *user);
 
-/* ---- Sending -------------------------------------------------------------------------------- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static void send_frame(struct websocket *websocket, uint8_t opcode, struct str payload)
 {
@@ -108,7 +108,7 @@ static void send_close(struct websocket *websocket, uint16_t code, const char *r
     send_frame(websocket, WSLAY_CONNECTION_CLOSE, STR_FROM(payload, 2 + length));
 }
 
-/* ---- The end -------------------------------------------------------------------------------- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 static void release_wslay(struct websocket *websocket)
 {
@@ -190,7 +190,7 @@ void websocket_abort(struct websocket *websocket)
     go_silent(websocket);
 }
 
-/* ---- Receiving: what wslay asks and says ---------------------------------------------------- */
+/* ---- Receiving: what wslay asks and says ----------------------------------------------------- */
 
 static ssize_t give_input(wslay_event_context_ptr wslay, uint8_t *ret, size_t size, int flags,
                           void *user)
@@ -296,7 +296,7 @@ static const struct wslay_event_callbacks callbacks_dropping = {
     .on_msg_recv_callback = on_message,
 };
 
-/* ---- Receiving ------------------------------------------------------------------------------ */
+/* ---- Receiving ------------------------------------------------------------------------------- */
 
 static void need_wslay(struct websocket *websocket)
 {
@@ -371,7 +371,7 @@ static bool receive(struct websocket *websocket, const char *data, size_t len)
     return true;
 }
 
-/* ---- Time ----------------------------------------------------------------------------------- */
+/* ---- Time ------------------------------------------------------------------------------------ */
 
 static void watch_liveness(struct websocket *websocket)
 {
@@ -398,7 +398,7 @@ static void on_timer(void *user)
     finish(websocket);
 }
 
-/* ---- The stream ----------------------------------------------------------------------------- */
+/* ---- The stream ------------------------------------------------------------------------------ */
 
 /* Bytes that came behind the handshake: as if they came now. The same return value as receive. */
 static bool receive_early(struct websocket *websocket)

@@ -53,8 +53,7 @@ const struct catalog_provider *catalog_find_provider(const struct catalog *catal
 MUST_USE enum err catalog_resolve(const struct catalog *catalog, struct str model,
                                   struct catalog_target *ret_target, struct error *error);
 
-/* ---- Registry
- * ----------------------------------------------------------------------------------------- */
+/* ---- Registry -------------------------------------------------------------------------------- */
 struct registry;
 
 struct registry *registry_new(struct log *log);

@@ -252,8 +252,7 @@ void registry_configure(struct registry *registry, const struct registry_entry *
     pthread_mutex_unlock(&registry->changing);
 }
 
-/* ---- Refreshing
- * ---------------------------------------------------------------------------------------- */
+/* ---- Refreshing ------------------------------------------------------------------------------ */
 
 static void refresh_free(struct refresh *refresh)
 {
@@ -373,6 +372,6 @@ void registry_refresh(struct registry *registry, struct loop *loop, struct http_
 
 void registry_cancel(struct registry *registry)
 {
-    LIST_EACH(&registry->refreshes, link)
-    refresh_free(LIST_ENTRY(link, struct refresh, link));
+    LIST_EACH (&registry->refreshes, link)
+        refresh_free(LIST_ENTRY(link, struct refresh, link));
 }

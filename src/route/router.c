@@ -79,8 +79,7 @@ static void call_free(struct route_call *call)
     arena_free(call->arena); /* the call is in it */
 }
 
-/* ---- Keeping the books
- * ------------------------------------------------------------------------------- */
+/* ---- Keeping the books ----------------------------------------------------------------------- */
 
 /* A series of this provider, with one label more when `label` is not NULL. Names of providers are
  * checked when they are configured: nothing in them needs escaping. */
@@ -140,8 +139,7 @@ static void keep_books(struct route_call *call)
              LOG_INT("output", call->usage.output_total), LOG_STR("request", call->request_id));
 }
 
-/* ---- One call
- * ---------------------------------------------------------------------------------------- */
+/* ---- One call -------------------------------------------------------------------------------- */
 
 static void note_event(struct route_call *call, const struct llm_event *event)
 {

@@ -85,8 +85,7 @@ static void unlink_segment(struct journal *journal, const struct segment *segmen
 /* Those before the current one that nobody needs. The one in the pool waits for its turn. */
 static void remove_unneeded(struct journal *journal)
 {
-    LIST_EACH(&journal->segments, link)
-    {
+    LIST_EACH (&journal->segments, link) {
         struct segment *segment = LIST_ENTRY(link, struct segment, link);
         if (segment != journal->current && segment != journal->syncing && segment->interests == 0) {
             unlink_segment(journal, segment);
@@ -184,8 +183,7 @@ static void sync_in_pool(struct journal *journal, struct segment *segment)
 /* One segment at a time: older ones at once, the current one at the next interval. */
 static void start_sync(struct journal *journal)
 {
-    LIST_EACH(&journal->segments, link)
-    {
+    LIST_EACH (&journal->segments, link) {
         struct segment *segment = LIST_ENTRY(link, struct segment, link);
         if (!journal->syncing && segment->dirty && segment != journal->current)
             sync_in_pool(journal, segment);
@@ -295,8 +293,7 @@ static void note_interest(struct journal *journal, const struct id *id)
         map_set(journal->interests, id_str(id), interest);
     }
     interest->last = generation;
-    LIST_EACH(&journal->segments, link)
-    {
+    LIST_EACH (&journal->segments, link) {
         struct segment *segment = LIST_ENTRY(link, struct segment, link);
         segment->interests += segment->name.generation >= from;
     }
@@ -322,8 +319,7 @@ void journal_release(struct journal *journal, const struct id *id)
     struct interest *interest = map_remove(journal->interests, id_str(id));
     if (!interest)
         return;
-    LIST_EACH(&journal->segments, link)
-    {
+    LIST_EACH (&journal->segments, link) {
         struct segment *segment = LIST_ENTRY(link, struct segment, link);
         if (segment->name.generation >= interest->first &&
             segment->name.generation <= interest->last)
@@ -386,8 +382,8 @@ enum err journal_open(struct loop *loop, const struct journal_options *options,
 
 static void free_journal(struct journal *journal)
 {
-    LIST_EACH(&journal->segments, link)
-    close_segment(LIST_ENTRY(link, struct segment, link));
+    LIST_EACH (&journal->segments, link)
+        close_segment(LIST_ENTRY(link, struct segment, link));
     size_t position = 0;
     void *interest;
     while ((interest = map_next(journal->interests, &position, NULL)))
@@ -406,8 +402,7 @@ void journal_close(struct journal *journal)
     journal->closing = true;
     bool written = write_pending(journal);
     int reason = 0;
-    LIST_EACH(&journal->segments, link)
-    {
+    LIST_EACH (&journal->segments, link) {
         struct segment *segment = LIST_ENTRY(link, struct segment, link);
         if (segment->interests == 0)
             unlink_segment(journal, segment); /* still open: the pool may be syncing it */

@@ -30,8 +30,7 @@ MUST_USE enum err store_user_list(struct store_tx *tx, struct arena *arena,
 MUST_USE enum err store_user_update(struct store_tx *tx, const struct store_user *user,
                                     struct error *error);
 
-/* ---- Sessions and API keys: secrets are stored as hashes only
- * ------------------------------------- */
+/* ---- Sessions and API keys: secrets are stored as hashes only -------------------------------- */
 struct store_session {
     struct str token_hash; /* 32 bytes */
     struct id user;
@@ -68,8 +67,7 @@ MUST_USE enum err store_key_list(struct store_tx *tx, struct arena *arena,
                                  struct store_key **ret_keys, size_t *ret_count,
                                  struct error *error);
 
-/* ---- Settings changed in the browser
- * --------------------------------------------------------------- */
+/* ---- Settings changed in the browser --------------------------------------------------------- */
 struct store_setting {
     struct str key;
     struct str value; /* as text; secrets sealed by the caller */
@@ -82,8 +80,7 @@ MUST_USE enum err store_setting_list(struct store_tx *tx, struct arena *arena,
                                      struct store_setting **ret_settings, size_t *ret_count,
                                      struct error *error);
 
-/* ---- Conversations: a tree of messages
- * --------------------------------------------------------------- */
+/* ---- Conversations: a tree of messages ------------------------------------------------------- */
 struct store_conversation {
     struct id owner;
     struct id id;

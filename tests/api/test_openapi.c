@@ -50,8 +50,7 @@ static void test_it_is_the_table(void **state)
     assert_int_equal(json_read(arena, answer_body(f), &root, NULL), ERR_OK);
     assert_true(str_eq(json_get_str(root, "openapi"), STR("3.1.0")));
     yyjson_val *paths = json_get(root, "paths");
-    yyjson_obj_foreach(paths, index, count, key, path)
-    {
+    yyjson_obj_foreach (paths, index, count, key, path) {
         operations += yyjson_obj_size(path);
     }
     assert_int_equal(operations, endpoint_count); /* none twice, none left out */

@@ -16,8 +16,7 @@ struct item {
 static void assert_order(struct list *head, const int *numbers)
 {
     size_t at = 0;
-    LIST_EACH(head, link)
-    {
+    LIST_EACH (head, link) {
         assert_int_equal(LIST_ENTRY(link, struct item, link)->number, numbers[at]);
         assert_ptr_equal(link->next->previous, link);
         at++;
@@ -59,14 +58,12 @@ static void the_current_one_may_go(void **state)
         items[i].number = i + 1;
         list_append(&head, &items[i].link);
     }
-    LIST_EACH(&head, link)
-    {
+    LIST_EACH (&head, link) {
         if (LIST_ENTRY(link, struct item, link)->number % 2)
             list_remove(link);
     }
     assert_order(&head, (int[]){2, 4, 6, 8, 10, 0});
-    LIST_EACH(&head, link)
-    {
+    LIST_EACH (&head, link) {
         list_remove(link);
     }
     assert_true(list_is_empty(&head));

@@ -150,8 +150,7 @@ static inline int chat_teardown(void **state)
     return 0;
 }
 
-/* ---- Asking
- * ------------------------------------------------------------------------------------------- */
+/* ---- Asking ---------------------------------------------------------------------------------- */
 
 /* What became of one ask. */
 struct asked {
@@ -212,8 +211,7 @@ static inline void send_first(struct chat_fixture *f, struct asked *asked, const
         fail_msg("send: %s: %s", asked->error.field, asked->error.message);
 }
 
-/* ---- Listening
- * ---------------------------------------------------------------------------------------- */
+/* ---- Listening ------------------------------------------------------------------------------- */
 
 /* Everything a run says from a sequence number on, "type " of each and the objects, a line each. */
 struct listening {
@@ -274,8 +272,7 @@ static inline void wait_saved(struct chat_fixture *f, const struct asked *asked)
     listening_done(&l);
 }
 
-/* ---- Looking into the store
- * --------------------------------------------------------------------------- */
+/* ---- Looking into the store ------------------------------------------------------------------ */
 
 struct stored {
     const struct id *owner, *conversation, *id;

@@ -119,8 +119,7 @@ static void test_leaving_inside_the_callback(void **state)
     loop_free(loop);
 }
 
-/* ---- Many threads
- * ------------------------------------------------------------------------------------- */
+/* ---- Many threads ---------------------------------------------------------------------------- */
 
 enum { ROUNDS = 2000, THREADS = 3 };
 

@@ -197,8 +197,7 @@ static void test_a_conversation_deleted_meanwhile(void **state)
     buf_done(&journal);
 }
 
-/* ---- Storage that refuses
- * ----------------------------------------------------------------------------- */
+/* ---- Storage that refuses -------------------------------------------------------------------- */
 
 /* A trigger that makes every change of an answer fail, or takes it away again. */
 static enum err refuse_updates(struct store_tx *tx, void *user, struct error *error)
@@ -263,8 +262,7 @@ static void test_what_cannot_be_saved_at_the_end_stays_in_the_journal(void **sta
     close(fd);
 }
 
-/* ---- Merging
- * ------------------------------------------------------------------------------------------ */
+/* ---- Merging --------------------------------------------------------------------------------- */
 
 static void test_merging(void **state)
 {

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { BYTES_MAX = 1 << 24, OPERATIONS = 5 };
 
-/* ---- Requests ------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 static void fuzz_request(const struct dialect *dialect, struct arena *arena, struct str body)
 {
@@ -36,7 +36,7 @@ static void fuzz_request(const struct dialect *dialect, struct arena *arena, str
     buf_done(&out);
 }
 
-/* ---- Answers -------------------------------------------------------------------------------- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 static void fuzz_response(const struct dialect *dialect, struct arena *arena, struct str body)
 {
@@ -58,7 +58,7 @@ static void fuzz_response(const struct dialect *dialect, struct arena *arena, st
     buf_done(&out);
 }
 
-/* ---- Streams -------------------------------------------------------------------------------- */
+/* ---- Streams --------------------------------------------------------------------------------- */
 
 /* What comes out of a stream: the events' kinds and texts, without made-up ids. */
 struct stream {
@@ -154,7 +154,7 @@ static void fuzz_stream(const struct dialect *dialect, struct arena *arena, stru
     buf_done(&halves);
 }
 
-/* ---- Errors, models ------------------------------------------------------------------------- */
+/* ---- Errors, models -------------------------------------------------------------------------- */
 
 static void fuzz_error(const struct dialect *dialect, struct arena *arena, struct str body)
 {

@@ -11,8 +11,7 @@ static void write_object(struct json_writer *w, yyjson_val *object)
     size_t at, count;
     yyjson_val *key, *value;
     json_begin_object(w);
-    yyjson_obj_foreach(object, at, count, key, value)
-    {
+    yyjson_obj_foreach (object, at, count, key, value) {
         json_key(w, json_str(key));
         write_value(w, value);
     }
@@ -24,8 +23,7 @@ static void write_array(struct json_writer *w, yyjson_val *array)
     size_t at, count;
     yyjson_val *value;
     json_begin_array(w);
-    yyjson_arr_foreach(array, at, count, value)
-    {
+    yyjson_arr_foreach (array, at, count, value) {
         write_value(w, value);
     }
     json_end_array(w);

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { OWNER_ANSWERS = 1, OWNER_CLOSES = 2, OWNER_ABORTS = 4, BYTES_MAX = 1 << 24 };
 
-/* ---- The stream and the loop's timers, without a socket or a clock -------------------------- */
+/* ---- The stream and the loop's timers, without a socket or a clock --------------------------- */
 
 struct stream {
     struct stream_events events;
@@ -88,7 +88,7 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
     (void)loop, (void)timer;
 }
 
-/* ---- The owner ------------------------------------------------------------------------------ */
+/* ---- The owner ------------------------------------------------------------------------------- */
 
 struct play {
     struct stream stream;

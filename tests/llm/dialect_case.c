@@ -15,7 +15,7 @@ void case_expect_text(struct buf *out, const char *expected)
     assert_string_equal(out->data, expected);
 }
 
-/* ---- Laws ----------------------------------------------------------------------------------- */
+/* ---- Laws ------------------------------------------------------------------------------------ */
 
 void case_requests_come_back(void **state)
 {
@@ -46,7 +46,7 @@ void case_golden_bytes_are_read(void **state)
     law_golden(laws->dialect, laws->golden);
 }
 
-/* ---- Bodies --------------------------------------------------------------------------------- */
+/* ---- Bodies ---------------------------------------------------------------------------------- */
 
 void case_trip_begin(struct case_trip *trip, const struct dialect *dialect, const char *body)
 {
@@ -118,7 +118,7 @@ void case_expect_unmapped(const struct llm_request *request, const char *const *
         assert_true(str_eq(request->unmapped[i], str_from_cstr(paths[i])));
 }
 
-/* ---- Streams -------------------------------------------------------------------------------- */
+/* ---- Streams --------------------------------------------------------------------------------- */
 
 void case_encode_all(const struct dialect *dialect, int64_t created_ms,
                      const struct llm_event *events, size_t count, struct buf *out,

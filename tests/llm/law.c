@@ -84,7 +84,7 @@ static bool is_result_order(const struct llm_request *x, const struct llm_loss *
     return message->role == LLM_TOOL && (is_order || message->part_count == 0);
 }
 
-/* ---- Requests ------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 static void compare_request(struct check *check, const struct llm_request *x,
                             const struct llm_request *y)
@@ -127,7 +127,7 @@ void law_request_roundtrip(const struct dialect *dialect, const struct dialect_t
     check_end(&check);
 }
 
-/* ---- Responses ------------------------------------------------------------------------------ */
+/* ---- Responses ------------------------------------------------------------------------------- */
 
 static void compare_response(struct check *check, const struct llm_response *x,
                              const struct llm_response *y)
@@ -155,7 +155,7 @@ void law_response_roundtrip(const struct dialect *dialect, uint64_t seed)
     check_end(&check);
 }
 
-/* ---- Streams -------------------------------------------------------------------------------- */
+/* ---- Streams --------------------------------------------------------------------------------- */
 
 /* Reads a stream: framing, decoder, and the order of what comes out. */
 struct reading {
@@ -332,7 +332,7 @@ void law_stream_roundtrip(const struct dialect *dialect, uint64_t seed)
     check_end(&check);
 }
 
-/* ---- Recorded streams ----------------------------------------------------------------------- */
+/* ---- Recorded streams ------------------------------------------------------------------------ */
 
 void law_write_event(void *user, const struct llm_event *event)
 {

@@ -6,7 +6,7 @@
 #include "base/random.h"
 #include "llm/dialect.h"
 
-/* ---- Checks --------------------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 /* decode_request(encode_request(x)). The generated model is target->model; stream is compared only
  * where the dialect's body has it (a decoder that leaves it false is forgiven). */
 void law_request_roundtrip(const struct dialect *dialect, const struct dialect_target *target,
@@ -25,7 +25,7 @@ void law_every_split(const struct dialect *dialect, struct str bytes);
  */
 void law_golden(const struct dialect *dialect, const char *folder);
 
-/* ---- Pieces --------------------------------------------------------------------------------- */
+/* ---- Pieces ---------------------------------------------------------------------------------- */
 /* Arbitrary values: every role, the parts that the role may hold, media, opaque of several
  * dialects, calls with any arguments, orphans, empty texts, unusual Unicode. */
 void law_make_request(struct arena *arena, struct random *random, struct llm_request *ret_request);

@@ -81,7 +81,7 @@ static void set_up(struct work *work, const struct llm_message *messages, size_t
     }
 }
 
-/* ---- Messages ------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static void remove_group(struct work *work, size_t at)
 {
@@ -161,7 +161,7 @@ static void add_results(struct work *work)
     }
 }
 
-/* ---- Parts ---------------------------------------------------------------------------------- */
+/* ---- Parts ----------------------------------------------------------------------------------- */
 
 static int rank(enum llm_part_kind kind)
 {
@@ -217,7 +217,7 @@ static void join_parts(struct work *work, struct group *group)
     }
 }
 
-/* ---- Fields --------------------------------------------------------------------------------- */
+/* ---- Fields ---------------------------------------------------------------------------------- */
 
 static void forgive_part(const struct work *work, struct piece *piece, const struct llm_part *y)
 {
@@ -385,7 +385,7 @@ bool law_request_matches(struct arena *arena, const struct llm_request *x,
     return llm_request_equal(arena, &rest, y);
 }
 
-/* ---- Responses ------------------------------------------------------------------------------ */
+/* ---- Responses ------------------------------------------------------------------------------- */
 
 static void forgive_response(const struct work *work, struct llm_response *x,
                              const struct llm_response *y)

@@ -119,7 +119,7 @@ static struct str make_arguments(struct maker *maker)
     return str_from_cstr(PICK(maker, arguments));
 }
 
-/* ---- Opaque --------------------------------------------------------------------------------- */
+/* ---- Opaque ---------------------------------------------------------------------------------- */
 
 static struct llm_opaque make_opaque(struct maker *maker)
 {
@@ -148,7 +148,7 @@ static void add_opaque(struct maker *maker, struct llm_part *part)
         part->opaque[i] = make_opaque(maker);
 }
 
-/* ---- Parts ---------------------------------------------------------------------------------- */
+/* ---- Parts ----------------------------------------------------------------------------------- */
 
 static struct llm_media make_media(struct maker *maker, enum llm_part_kind kind)
 {
@@ -260,7 +260,7 @@ static void make_result(struct maker *maker, struct llm_part *part, size_t *next
     make_result_content(maker, part);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static void make_parts(struct maker *maker, struct llm_message *message)
 {
@@ -312,7 +312,7 @@ static void make_messages(struct maker *maker, struct llm_request *request)
     }
 }
 
-/* ---- The rest of a request ------------------------------------------------------------------ */
+/* ---- The rest of a request ------------------------------------------------------------------- */
 
 static void make_tools(struct maker *maker, struct llm_request *request)
 {
@@ -398,7 +398,7 @@ void law_make_request(struct arena *arena, struct random *random, struct llm_req
     make_parameters(&maker, ret_request);
 }
 
-/* ---- Responses and events ------------------------------------------------------------------- */
+/* ---- Responses and events -------------------------------------------------------------------- */
 
 static struct llm_usage make_usage(struct maker *maker)
 {

@@ -93,7 +93,7 @@ void law_event_text(const struct llm_event *event, struct str known, struct buf 
     buf_append_char(out, '\n');
 }
 
-/* ---- Whole values --------------------------------------------------------------------------- */
+/* ---- Whole values ---------------------------------------------------------------------------- */
 
 static void put_part(struct buf *out, const struct llm_part *part, const char *indent)
 {

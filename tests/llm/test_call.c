@@ -152,8 +152,7 @@ static void turn(struct call_fixture *f, int times)
         helper_turn(f->loop);
 }
 
-/* ---- Answers
- * ----------------------------------------------------------------------------------------- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 static void test_a_stream(void **state)
 {
@@ -264,8 +263,7 @@ static void test_raw_errors_are_events(void **state)
     heard_done(&heard);
 }
 
-/* ---- Failures
- * ---------------------------------------------------------------------------------------- */
+/* ---- Failures -------------------------------------------------------------------------------- */
 
 static void test_error_statuses(void **state)
 {
@@ -393,8 +391,7 @@ static void test_start_refuses(void **state)
     free(model);
 }
 
-/* ---- Timers
- * -------------------------------------------------------------------------------------------- */
+/* ---- Timers ---------------------------------------------------------------------------------- */
 
 static void test_first_content_is_waited_for(void **state)
 {
@@ -498,8 +495,7 @@ static void test_pause_and_resume_inside(void **state)
     }
 }
 
-/* ---- Cancelling
- * ---------------------------------------------------------------------------------------- */
+/* ---- Cancelling ------------------------------------------------------------------------------ */
 
 static void test_cancel_in_every_state(void **state)
 {
@@ -575,8 +571,7 @@ static void test_cancel_inside_raw(void **state)
     heard_done(&heard);
 }
 
-/* ---- Connections
- * --------------------------------------------------------------------------------------- */
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 static void test_the_rest_is_drained_and_the_connection_used_again(void **state)
 {
@@ -616,8 +611,7 @@ static void test_draining_ends_when_the_server_does_not(void **state)
     heard_done(&heard);
 }
 
-/* ---- In process
- * ---------------------------------------------------------------------------------------- */
+/* ---- In process ------------------------------------------------------------------------------ */
 
 static void test_eliza_answers(void **state)
 {

@@ -9,7 +9,7 @@
 
 #include "dialect_case.h"
 
-/* ---- The laws ------------------------------------------------------------------------------- */
+/* ---- The laws -------------------------------------------------------------------------------- */
 
 static const struct dialect_target targets[] = {
     {{"claude-opus-5-5", 15}, LLM_QUIRK_NO_SAMPLING, 0},
@@ -277,7 +277,7 @@ static void test_too_big(void **state)
     case_trip_end(&trip);
 }
 
-/* ---- The door ------------------------------------------------------------------------------- */
+/* ---- The door -------------------------------------------------------------------------------- */
 
 static void test_refused_bodies(void **state)
 {
@@ -387,7 +387,7 @@ static void test_results_are_split(void **state)
     case_trip_end(&trip);
 }
 
-/* ---- Answers to our callers ----------------------------------------------------------------- */
+/* ---- Answers to our callers ------------------------------------------------------------------ */
 
 #define FRAME(type, rest) "event: " type "\ndata: {\"type\":\"" type "\"" rest "}\n\n"
 
@@ -512,7 +512,7 @@ static void test_error_code_is_kept(void **state)
     buf_done(&out);
 }
 
-/* ---- The rest ------------------------------------------------------------------------------- */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static void test_models(void **state)
 {

@@ -11,7 +11,7 @@
 
 enum { SEEDS = 30000, BYTES_MAX = 16 * 1024 * 1024 };
 
-/* ---- Laws ---- */
+/* ---- Laws ------------------------------------------------------------------------------------ */
 
 static const char *const target_models[] = {
     "some-model",       "gemini-2.5-flash", "gemini-2.5-pro",         "gemini-3-pro-preview",
@@ -47,7 +47,7 @@ static void golden_files_hold(void **state)
     law_golden(&dialect_gemini, "golden/gemini");
 }
 
-/* ---- Requests: what comes in at a door, and what goes out ---- */
+/* ---- Requests: what comes in at a door, and what goes out ------------------------------------ */
 
 struct rig {
     struct arena *arena;
@@ -375,7 +375,7 @@ static void too_many_parts_are_refused(void **state)
     rig_done(&rig);
 }
 
-/* ---- Streams ---- */
+/* ---- Streams --------------------------------------------------------------------------------- */
 
 static void write_event(void *user, const struct llm_event *event)
 {
@@ -455,7 +455,7 @@ static void streamed_calls_are_gathered(void **state)
     rig_done(&rig);
 }
 
-/* ---- Errors ---- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 static void errors_keep_their_class(void **state)
 {
@@ -534,7 +534,7 @@ static void hostile_bodies_are_survived(void **state)
     }
 }
 
-/* ---- Models ---- */
+/* ---- Models ---------------------------------------------------------------------------------- */
 
 static void models_are_listed(void **state)
 {

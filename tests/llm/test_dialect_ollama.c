@@ -9,7 +9,7 @@
 
 #include "dialect_case.h"
 
-/* ---- The laws ------------------------------------------------------------------------------- */
+/* ---- The laws -------------------------------------------------------------------------------- */
 
 static const struct dialect_target qwen = {.model = {"qwen3:8b", 8}};
 
@@ -21,7 +21,7 @@ static const struct case_laws laws = {
     .golden = "golden/ollama",
 };
 
-/* ---- Requests ------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 static const struct dialect_target target = {.model = {"q", 1}};
 
@@ -153,7 +153,7 @@ static void test_unmapped(void **state)
     case_trip_end(&trip);
 }
 
-/* ---- Answers to our callers ----------------------------------------------------------------- */
+/* ---- Answers to our callers ------------------------------------------------------------------ */
 
 #define LINE(rest) "{\"model\":\"q\",\"created_at\":\"2025-11-22T08:26:40.000Z\"," rest "}\n"
 
@@ -250,7 +250,7 @@ static void test_whole_answer(void **state)
     arena_free(arena);
 }
 
-/* ---- Errors and models ---------------------------------------------------------------------- */
+/* ---- Errors and models ----------------------------------------------------------------------- */
 
 static void test_error_shape(void **state)
 {

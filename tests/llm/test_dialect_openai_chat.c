@@ -28,7 +28,7 @@ static const struct case_laws laws = {
     .golden = "golden/openai_chat",
 };
 
-/* ---- The door ------------------------------------------------------------------------------- */
+/* ---- The door -------------------------------------------------------------------------------- */
 
 static void wrong_types_name_their_place(void **state)
 {

@@ -24,7 +24,7 @@ static const struct case_laws laws = {
     .golden = "golden/openai_responses",
 };
 
-/* ---- The door ------------------------------------------------------------------------------- */
+/* ---- The door -------------------------------------------------------------------------------- */
 
 static void wrong_types_name_their_place(void **state)
 {

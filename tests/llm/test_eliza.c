@@ -14,7 +14,7 @@
 
 enum { LINES_MAX = 64 };
 
-/* ---- Conversations ---- */
+/* ---- Conversations --------------------------------------------------------------------------- */
 
 struct conversation {
     struct arena *arena;
@@ -239,7 +239,7 @@ static void does_not_repeat_itself_at_once(void **state)
     arena_free(conversation.arena);
 }
 
-/* ---- Hostile input ---- */
+/* ---- Hostile input --------------------------------------------------------------------------- */
 
 static void survives(struct str text)
 {
@@ -289,7 +289,7 @@ static void survives_long_history(void **state)
     arena_free(arena);
 }
 
-/* ---- Rules ---- */
+/* ---- Rules ----------------------------------------------------------------------------------- */
 
 #define SPECIAL                                                                                    \
     "key *fallback 0\nmatch *\nsay Mm.\nkey *open 0\nmatch *\nsay Hi.\nkey *blind 0\nmatch "       \
@@ -405,7 +405,7 @@ static void matching_is_bounded(void **state)
     arena_free(arena);
 }
 
-/* ---- Pieces ---- */
+/* ---- Pieces ---------------------------------------------------------------------------------- */
 
 static void cuts_into_words(void **state)
 {

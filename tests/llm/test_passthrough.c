@@ -77,8 +77,7 @@ static void test_the_name_is_escaped(void **state)
     expect("{\"model\":\"a\"}", "q\"\\\n", "{\"model\":\"q\\\"\\\\\\n\"}");
 }
 
-/* ---- Property: any object, the model anywhere, any white space
- * ------------------------------------------------------------------------------- */
+/* ---- Property: any object, the model anywhere, any white space ------------------------------- */
 
 static void put_space(struct random *random, struct buf *out)
 {

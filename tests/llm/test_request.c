@@ -140,7 +140,7 @@ static void losses_are_bounded(void **state)
     assert_int_equal(losses.count, LLM_LOSSES_MAX);
 }
 
-/* ---- The laws' machinery: does it see what it must see? ------------------------------------- */
+/* ---- The laws' machinery: does it see what it must see? -------------------------------------- */
 
 static struct llm_part text(const char *content)
 {

@@ -36,7 +36,7 @@ static int heard_events_count(const struct heard_call *heard)
     return heard->headers + heard->bodies + heard->dones + heard->errors;
 }
 
-/* ---- Timers --------------------------------------------------------------------------------- */
+/* ---- Timers ---------------------------------------------------------------------------------- */
 
 static void test_connect_timeout(void **state)
 {
@@ -112,7 +112,7 @@ static void test_no_timer_outlives_the_call(void **state)
     assert_int_equal(heard_events_count(&fixture->heard), 0);
 }
 
-/* ---- Cancelling ----------------------------------------------------------------------------- */
+/* ---- Cancelling ------------------------------------------------------------------------------ */
 
 static void test_cancel_while_connecting(void **state)
 {
@@ -200,7 +200,7 @@ static void test_cancel_head_inside_headers(void **state)
     helper_close_fd(&fd);
 }
 
-/* ---- Pause and resume ----------------------------------------------------------------------- */
+/* ---- Pause and resume ------------------------------------------------------------------------ */
 
 static void resume_until_done(struct client_fixture *fixture, int expected_bodies)
 {
@@ -358,7 +358,7 @@ static void test_head_paused(void **state)
     helper_close_fd(&fd);
 }
 
-/* ---- Uploads -------------------------------------------------------------------------------- */
+/* ---- Uploads --------------------------------------------------------------------------------- */
 
 enum { UPLOAD_BYTES = 12 * 1024 * 1024 };
 
@@ -442,7 +442,7 @@ static void test_replay_of_a_large_upload(void **state)
     free(body);
 }
 
-/* ---- TLS ------------------------------------------------------------------------------------ */
+/* ---- TLS ------------------------------------------------------------------------------------- */
 
 /* A TLS server of one connection: a stream on the same loop. */
 struct tls_server {

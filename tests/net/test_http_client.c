@@ -52,7 +52,7 @@ static int keep_one(struct client_fixture *fixture)
     return fd;
 }
 
-/* ---- Requests ------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 static void test_get(void **state)
 {
@@ -221,7 +221,7 @@ static void test_wrong_requests_refused(void **state)
     expect_refused(fixture, &request, ERR_TOO_BIG);
 }
 
-/* ---- Answers -------------------------------------------------------------------------------- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 struct framing {
     const char *bytes, *body;
@@ -381,7 +381,7 @@ static void test_body_limit(void **state)
     }
 }
 
-/* ---- Keeping and replaying ------------------------------------------------------------------ */
+/* ---- Keeping and replaying ------------------------------------------------------------------- */
 
 static void test_two_at_once_two_connections(void **state)
 {
@@ -564,7 +564,7 @@ static void test_replay_that_cannot_connect(void **state)
     assert_non_null(strstr(fixture->heard.error.message, "connecting"));
 }
 
-/* ---- Proxies -------------------------------------------------------------------------------- */
+/* ---- Proxies --------------------------------------------------------------------------------- */
 
 static void use_proxy(struct client_fixture *fixture, const char *no_proxy)
 {

@@ -51,7 +51,7 @@ static void expect_order(struct fixture *fixture, const char *order)
     buf_clear(&fixture->order);
 }
 
-/* ---- Timers --------------------------------------------------------------------------------- */
+/* ---- Timers ---------------------------------------------------------------------------------- */
 
 static void test_timer_order(void **state)
 {
@@ -113,7 +113,7 @@ static void test_timer_time(void **state)
     assert_true(loop_now_ms(fixture->loop) >= set_ms + 15);
 }
 
-/* ---- Deferred calls and flushes ------------------------------------------------------------- */
+/* ---- Deferred calls and flushes -------------------------------------------------------------- */
 
 static void defer_next(void *user)
 {
@@ -170,7 +170,7 @@ static void test_flush_after_timer(void **state)
     expect_order(fixture, "tf");
 }
 
-/* ---- Threads -------------------------------------------------------------------------------- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 enum { POSTS = 2000 };
 

@@ -19,7 +19,7 @@ struct fixture {
 enum { OPCODE_MORE, OPCODE_TEXT, OPCODE_BINARY, OPCODE_CLOSE = 8, OPCODE_PING, OPCODE_PONG };
 enum { FIN = 0x80, MASKED = 0x80 };
 
-/* ---- What the server's side hears ----------------------------------------------------------- */
+/* ---- What the server's side hears ------------------------------------------------------------ */
 
 static void on_message(void *user, struct str text)
 {
@@ -95,7 +95,7 @@ static void open_plain(struct fixture *fixture)
     open_with(fixture, (struct websocket_options){.message_bytes_max = 100000}, STR_NONE);
 }
 
-/* ---- What the client does ------------------------------------------------------------------- */
+/* ---- What the client does -------------------------------------------------------------------- */
 
 /* A masked frame as bytes. */
 static void frame(struct buf *ret, int first_byte, struct str payload)
@@ -175,7 +175,7 @@ static void expect_failure(struct fixture *fixture, uint16_t code)
     assert_int_equal(fixture->code, code);
 }
 
-/* ---- Tests ---------------------------------------------------------------------------------- */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 static void test_echo_of_all_lengths(void **state)
 {

@@ -97,7 +97,7 @@ static void test_accept_key(void **state)
     assert_string_equal(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 }
 
-/* ---- Through the HTTP server ---------------------------------------------------------------- */
+/* ---- Through the HTTP server ----------------------------------------------------------------- */
 
 static void on_message(void *user, struct str text)
 {

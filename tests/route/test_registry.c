@@ -209,8 +209,7 @@ static void test_a_provider_that_comes_meanwhile_is_asked(void **state)
     registry_free(registry);
 }
 
-/* ---- Readers on other threads
- * ------------------------------------------------------------------------ */
+/* ---- Readers on other threads ---------------------------------------------------------------- */
 
 struct readers {
     struct registry *registry;
