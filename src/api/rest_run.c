@@ -103,7 +103,7 @@ static void pump(void *user)
         reader_end(reader);
         return;
     }
-    while (http_respond_pending_bytes(reader->exchange) < STREAM_HIGH_BYTES) {
+    while (http_respond_pending_bytes(reader->exchange) <= STREAM_HIGH_BYTES) {
         char id[24];
         buf_clear(&reader->json);
         enum run_pull pull = run_log_pull(reader->listener, &sequence, &type, &reader->json);

@@ -121,7 +121,7 @@ static void pump(void *user)
     enum run_pull pull = RUN_PULL_EMPTY;
     buf_init(&json, FRAME_BYTES_MAX);
     bool welcome = is_welcome(attachment->socket);
-    while (welcome && websocket_pending_bytes(websocket) < STREAM_HIGH_BYTES) {
+    while (welcome && websocket_pending_bytes(websocket) <= STREAM_HIGH_BYTES) {
         buf_clear(&json);
         pull = run_log_pull(attachment->listener, &sequence, &type, &json);
         if (pull != RUN_PULL_EVENT)
