@@ -283,6 +283,7 @@ static void take_answer(struct building *b, const struct catalog *old, struct ca
 {
     if (answer->code == ERR_OK) {
         row->status = CATALOG_OK;
+        row->message = STR("");
         for (size_t i = 0; i < answer->count; i++)
             add_model(b, row->provider, answer->models[i].id, answer->models[i].display_name,
                       answer->models[i].context_tokens);
