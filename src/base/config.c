@@ -271,6 +271,17 @@ enum err config_set(struct config *config, enum config_source source, struct str
     return ERR_OK;
 }
 
+/* Says which variable it was: the person knows it by that name. */
+static void name_variable(struct error *error, const char *variable)
+{
+    if (!error)
+        return;
+    char message[sizeof error->message];
+    snprintf(message, sizeof message, "%s", error->message);
+    snprintf(error->message, sizeof error->message, "%.64s: %.*s", variable,
+             (int)sizeof error->message - 70, message);
+}
+
 enum err config_set_environment(struct config *config,
                                 const char *(*get)(void *user, const char *name), void *user,
                                 struct error *error)
@@ -285,8 +296,10 @@ enum err config_set_environment(struct config *config,
             continue; /* several variables for one key: the first in the table wins */
         enum err code = config_set(config, CONFIG_ENVIRONMENT, str_from_cstr(row->key),
                                    str_from_cstr(value), str_from_cstr(row->alias), error);
-        if (code != ERR_OK)
+        if (code != ERR_OK) {
+            name_variable(error, row->alias);
             return code;
+        }
     }
     return ERR_OK;
 }
