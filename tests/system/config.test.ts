@@ -132,7 +132,6 @@ test("a provider made in the browser; its key is sealed and told to nobody", asy
     assert.equal((await change(many)).status, 200);
     assert.equal((await change(Object.fromEntries(Object.keys(many).map((key) => [key, null])))).status, 200);
     assert.equal((await change({ "providers.lab.api_key": "k".repeat(4001) })).status, 413);
-    assert.equal((await change({ "providers.bad name.api_key": "x" })).status >= 400, true);
     assert.equal((await parley.ask("GET", "/readyz")).status, 200);
   });
 
