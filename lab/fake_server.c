@@ -24,7 +24,8 @@
 enum {
     PENDING_BYTES_MAX = 1024 * 1024, /* read ahead of the request being answered */
     REQUEST_ARENA_BYTES_MAX = 256 * 1024 * 1024,
-    FAILURES_MAX = 4096 /* models whose failures are counted */
+    FAILURES_MAX = 4096, /* models whose failures are counted */
+    REPEAT_AT_ONCE = 8   /* pieces of an endless body, every millisecond */
 };
 
 enum state { STATE_READING, STATE_WAITING, STATE_PLAYING };
@@ -182,7 +183,14 @@ static void repeat(struct connection *connection)
         return;
     }
     write_piece(connection, script->repeat);
-    step_later(connection, script->repeat_ms);
+    if (script->repeat_ms) {
+        step_later(connection, script->repeat_ms);
+        return;
+    }
+    for (int i = 1; i < REPEAT_AT_ONCE; i++)
+        write_piece(connection, script->repeat);
+    step_later(connection,
+               1); /* never 0: it would come round before the client's leaving is heard */
 }
 
 /* Plays frames until one has to be waited for. Timers lead here again: behind the wait. */
