@@ -199,6 +199,10 @@ static void on_refuse(void *user, struct http_exchange *exchange, const struct e
     struct error why = {0};
     request->endpoint = find(request->http, request->parameters, &other);
     bool is_body = error->code == ERR_TOO_BIG && strcmp(error->field, "body") == 0;
+    if (!request->endpoint && is_body) { /* too large because nothing is here to take it */
+        handle_other(request, other);
+        return;
+    }
     if (request->endpoint && is_body && api_failed(request, check_caller(request, &why), &why))
         return;
     api_fail_status(request, refusal_status(error), error->code, error);
