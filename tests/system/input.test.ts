@@ -137,8 +137,6 @@ test("input", async (t) => {
       const { text } = await raw(parley, `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n`, 2000);
       assert.equal(statusOf(text), 401, text);
     }
-    const forbidden = await raw(parley, `PATCH /api/v1/settings HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\nContent-Length: 60000\r\n\r\n`, 2000);
-    assert.equal(statusOf(forbidden.text), 403, forbidden.text);
   });
 
   await t.test("a body where none belongs, and one that is just small enough", async () => {
@@ -200,7 +198,7 @@ test("input", async (t) => {
     assert.deepEqual(mine.map((one: any) => one.id), [conversation]);
     const { messages, conversation: kept } = (await parley.ask("GET", `/api/v1/conversations/${conversation}`, { key })).json;
     assert.equal(messages.length, 2, "only the one that was accepted");
-    assert.equal(kept.title, "New conversation");
+    assert.match(kept.title, /^x+/, "named by that one");
     const people = (await parley.ask("GET", "/api/v1/users", { local: true })).json.users;
     assert.equal(people.length, 3);
     const settings = (await parley.ask("GET", "/api/v1/settings", { local: true })).json.settings;
