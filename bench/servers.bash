@@ -4,7 +4,7 @@
 # What Parley reads from its environment; one place, so that a renamed variable is one change.
 parley_environment() { # PORT [CERTIFICATE KEY]
     printf '%s\n' "PATH=$PATH" "HOME=$work" "HOST=127.0.0.1" "PORT=$1" "DATA_DIR=$work/data" \
-        "PARLEY_LOOPS=1" \
+        "PARLEY_LOOPS=1" "PARLEY_LOG_LEVEL=warning" \
         "OPENAI_API_KEY=sk-bench" "OPENAI_BASE_URL=http://127.0.0.1:$fake_port/v1" \
         "ANTHROPIC_API_KEY=sk-bench" "ANTHROPIC_BASE_URL=http://127.0.0.1:$fake_port" \
         "PARLEY_ADMIN_EMAIL=bench@example.org" "PARLEY_ADMIN_PASSWORD=correct horse battery staple"

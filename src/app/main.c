@@ -87,6 +87,7 @@ int main(int argc, char **argv)
 {
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
     mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+    mallopt(M_MXFAST, 0); /* its lists are joined anew at every larger allocation */
     const char *name = argc > 1 ? argv[1] : "help";
     if (strcmp(name, "version") == 0 || strcmp(name, "--version") == 0) {
         puts(PARLEY_VERSION);

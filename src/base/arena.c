@@ -9,7 +9,11 @@
 
 #include "base/assert.h"
 
-enum { BLOCK_BYTES_MIN = 1024, BLOCK_BYTES_MAX = 4096, ALIGNMENT = alignof(max_align_t) };
+enum {
+    BLOCK_BYTES_MIN = 960, /* with its head: what malloc keeps at hand for each thread */
+    BLOCK_BYTES_MAX = 4096,
+    ALIGNMENT = alignof(max_align_t)
+};
 
 struct block {
     struct block *next;

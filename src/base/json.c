@@ -5,6 +5,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -213,9 +216,27 @@ static void escape_one(struct buf *out, unsigned char c)
     }
 }
 
-/* Whether none of eight bytes needs a closer look: all are 0x20 to 0x7E, no quote, no backslash.
- * Each term has the high bit of a byte set when that byte is (perhaps: a borrow may reach the next
- * higher byte, which only costs a look) one of those. */
+/* Whether none of the next PLAIN_BYTES bytes needs a closer look: all are 0x20 to 0x7E, no quote, no
+ * backslash. */
+#if defined(__SSE2__)
+enum { PLAIN_BYTES = 16 };
+
+static bool are_plain(const char *bytes)
+{
+    const __m128i text = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(text, _mm_set1_epi8(0x1F)), text);
+    const __m128i quote = _mm_cmpeq_epi8(text, _mm_set1_epi8('"'));
+    const __m128i backslash = _mm_cmpeq_epi8(text, _mm_set1_epi8('\\'));
+    const __m128i delete = _mm_cmpeq_epi8(text, _mm_set1_epi8(0x7F));
+    const __m128i special =
+        _mm_or_si128(_mm_or_si128(control, quote), _mm_or_si128(backslash, delete));
+    return _mm_movemask_epi8(_mm_or_si128(special, text)) == 0; /* the text's own high bits too */
+}
+#else
+enum { PLAIN_BYTES = 8 };
+
+/* Each term has the high bit of a byte set when that byte is one of those; a borrow from it may only
+ * set more. */
 static bool are_plain(const char *bytes)
 {
     const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
@@ -225,12 +246,13 @@ static bool are_plain(const char *bytes)
     uint64_t special = (word - ones * 0x20) | (quote - ones) | (backslash - ones) | (delete - ones);
     return !((special | word) & highs);
 }
+#endif
 
 /* Offset of the first byte from `at` on that is not plain, or s.len. */
 static size_t skip_plain(struct str s, size_t at)
 {
-    while (s.len - at >= 8 && are_plain(s.data + at))
-        at += 8;
+    while (s.len - at >= PLAIN_BYTES && are_plain(s.data + at))
+        at += PLAIN_BYTES;
     while (at < s.len && is_plain((unsigned char)s.data[at]))
         at++;
     return at;
