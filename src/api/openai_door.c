@@ -11,7 +11,7 @@
 #include "api/request.h"
 #include "base/clock.h"
 
-enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024, SCRATCH_BYTES_MAX = 64 * 1024 * 1024 };
+enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct completion {
     struct api_request *request;

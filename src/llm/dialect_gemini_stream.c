@@ -14,7 +14,7 @@
 
 #include "base/vec.h"
 
-enum { BAD_FRAMES_MAX = 16, FRAMES_IN_ARRAY_MAX = 1 << 20 };
+enum { BAD_FRAMES_MAX = 16 };
 
 /* ---- Decoding -------------------------------------------------------------------------------- */
 
