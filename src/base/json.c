@@ -258,6 +258,15 @@ static size_t skip_plain(struct str s, size_t at)
     return at;
 }
 
+bool json_is_plain(struct str s)
+{
+    size_t at, length;
+    for (at = 0; (at = skip_plain(s, at)) < s.len; at += length)
+        if ((unsigned char)s.data[at] < 0x80 || !(length = utf8_length_at(s, at)))
+            return false;
+    return true;
+}
+
 void json_escape(struct buf *out, struct str s)
 {
     for (size_t at = 0, from = 0; at <= s.len;) {

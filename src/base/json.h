@@ -87,3 +87,5 @@ void json_key_array(struct json_writer *w, const char *key);
 
 /* Appends `s` to `out` escaped for the inside of a JSON string, without the quotes. */
 void json_escape(struct buf *out, struct str s);
+/* Whether json_escape would leave `s` as it is; what stands so in a JSON string means itself. */
+bool json_is_plain(struct str s);

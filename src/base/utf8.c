@@ -2,6 +2,9 @@
 #include "base/utf8.h"
 
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 static bool is_continuation(unsigned char c)
 {
@@ -53,14 +56,25 @@ size_t utf8_length_at(struct str s, size_t at)
     return length;
 }
 
-/* Offset of the first byte from `at` on that may not be ASCII: eight are looked at together. */
+/* Offset of the first byte from `at` on that may not be ASCII: many are looked at together, for every
+ * byte of a stream comes by here. */
 static size_t skip_ascii(struct str s, size_t at)
 {
+#if defined(__SSE2__)
+    enum { STEP = 2 * sizeof(__m128i) };
+    for (; s.len - at >= STEP; at += STEP) {
+        const __m128i *bytes = (const __m128i *)(const void *)(s.data + at);
+        if (_mm_movemask_epi8(_mm_or_si128(_mm_loadu_si128(bytes), _mm_loadu_si128(bytes + 1))))
+            break;
+    }
+#endif
     for (uint64_t word; s.len - at >= sizeof word; at += sizeof word) {
         memcpy(&word, s.data + at, sizeof word);
         if (word & 0x8080808080808080u)
             break;
     }
+    while (at < s.len && (unsigned char)s.data[at] < 0x80)
+        at++;
     return at;
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "llm/call_internal.h"
+#include "llm/frame_shape.h"
 #include "llm/passthrough.h"
 #include "wire/ndjson.h"
 #include "wire/sse.h"
@@ -44,6 +45,7 @@ struct http_attempt {
     struct http_call_request http_request;
     const struct dialect *dialect;
     struct dialect_decoder *decoder;
+    struct frame_shape shape; /* of the frames that the decoder gets */
     union {
         struct sse_parser sse;
         struct ndjson_parser ndjson;
@@ -189,6 +191,7 @@ static void attempt_free(struct http_attempt *attempt)
         sse_parser_done(&attempt->parser.sse);
     else if (attempt->parser_ready)
         ndjson_parser_done(&attempt->parser.ndjson);
+    frame_shape_done(&attempt->shape);
     buf_done(&attempt->body);
     buf_done(&attempt->request_body);
     arena_free(attempt->scratch);
@@ -230,16 +233,16 @@ static void fail_with(struct http_attempt *attempt, enum err class, const char *
 static void on_sse(void *user, const struct sse_event *event)
 {
     struct http_attempt *attempt = user;
-    attempt->dialect->decode_frame(attempt->decoder, attempt->scratch, event->type, event->data,
-                                   llm_call_emit, &attempt->call);
+    frame_shape_decode(&attempt->shape, attempt->dialect, attempt->decoder, attempt->scratch,
+                       event->type, event->data, llm_call_emit, &attempt->call);
     arena_reset(attempt->scratch);
 }
 
 static void on_line(void *user, struct str line)
 {
     struct http_attempt *attempt = user;
-    attempt->dialect->decode_frame(attempt->decoder, attempt->scratch, STR(""), line, llm_call_emit,
-                                   &attempt->call);
+    frame_shape_decode(&attempt->shape, attempt->dialect, attempt->decoder, attempt->scratch,
+                       STR(""), line, llm_call_emit, &attempt->call);
     arena_reset(attempt->scratch);
 }
 
@@ -247,6 +250,7 @@ static void begin_streaming(struct http_attempt *attempt)
 {
     attempt->state = STATE_STREAMING;
     attempt->decoder = attempt->dialect->decoder_new(attempt->arena);
+    frame_shape_init(&attempt->shape);
     if (attempt->dialect->framing == DIALECT_SSE)
         sse_parser_init(&attempt->parser.sse, FRAME_BYTES_MAX, on_sse, attempt);
     else
