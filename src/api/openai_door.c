@@ -98,25 +98,35 @@ static void flush_later(void *user)
  */
 static size_t whole_frames(struct str bytes, size_t from)
 {
-    for (size_t at = bytes.len; at > 1 && at > from; at--) {
-        bool ends = bytes.data[at - 1] == '\n';
-        if (ends && (bytes.data[at - 2] == '\n' ||
-                     (at > 2 && bytes.data[at - 2] == '\r' && bytes.data[at - 3] == '\n')))
-            return at;
+    size_t at = bytes.len;
+    const char *last;
+    while (at > from && (last = memrchr(bytes.data + from, '\n', at - from))) {
+        at = (size_t)(last - bytes.data); /* the lines before it end in front of it */
+        struct str before = str_slice(bytes, 0, at);
+        if (str_ends_with(before, STR("\n")) || str_ends_with(before, STR("\n\r")))
+            return at + 1;
     }
     return 0;
 }
 
-/* Half a frame waits for its rest: when that never comes, an error takes its place, which nobody
- * could read behind it. */
-static void flush_frames(struct completion *completion)
+/* Sends the frames that are whole. Half a frame waits in `out` for its rest: when that never comes,
+ * an error takes its place, which nobody could read behind it. As a rule nothing waits, and the
+ * bytes go from the provider's buffer straight to the client's. */
+static void send_frames(struct completion *completion, struct str bytes)
 {
-    size_t whole = whole_frames(buf_str(&completion->out), completion->searched);
+    struct buf *out = &completion->out;
+    bool is_direct = out->len == 0;
+    if (!is_direct)
+        buf_append(out, bytes);
+    struct str all = is_direct ? bytes : buf_str(out);
+    size_t whole = whole_frames(all, completion->searched);
     if (whole)
-        http_respond_write(completion->request->exchange,
-                           str_slice(buf_str(&completion->out), 0, whole));
-    buf_consume(&completion->out, whole);
-    completion->searched = completion->out.len;
+        http_respond_write(completion->request->exchange, str_slice(all, 0, whole));
+    if (is_direct)
+        buf_append(out, str_skip(all, whole));
+    else
+        buf_consume(out, whole);
+    completion->searched = out->len;
     heed_back_pressure(completion);
 }
 
@@ -230,11 +240,12 @@ static void on_raw(void *user, struct str content_type, struct str bytes)
     completion->has_raw = true;
     if (!completion->content_type.data)
         completion->content_type = arena_str(completion->request->arena, content_type);
-    buf_append(&completion->out, bytes);
-    if (!completion->llm.stream)
+    if (!completion->llm.stream) {
+        buf_append(&completion->out, bytes);
         return;
+    }
     begin_stream(completion, arena_cstr(completion->request->arena, completion->content_type));
-    flush_frames(completion);
+    send_frames(completion, bytes);
 }
 
 static enum err decode(struct api_request *request, struct completion *completion,

@@ -13,19 +13,9 @@ struct str str_from_cstr(const char *text)
     return text ? (struct str){text, strlen(text)} : STR_NONE;
 }
 
-bool str_eq(struct str a, struct str b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 bool str_eq_nocase(struct str a, struct str b)
 {
     return a.len == b.len && (a.len == 0 || strncasecmp(a.data, b.data, a.len) == 0);
-}
-
-bool str_starts_with(struct str s, struct str prefix)
-{
-    return s.len >= prefix.len && str_eq(STR_FROM(s.data, prefix.len), prefix);
 }
 
 bool str_starts_with_nocase(struct str s, struct str prefix)
@@ -66,26 +56,6 @@ size_t str_find_nocase(struct str haystack, struct str needle)
         if (str_eq_nocase(STR_FROM(haystack.data + i, needle.len), needle))
             return i;
     return SIZE_MAX;
-}
-
-size_t str_find_char(struct str haystack, char c)
-{
-    const char *at = haystack.len ? memchr(haystack.data, c, haystack.len) : NULL;
-    return at ? (size_t)(at - haystack.data) : SIZE_MAX;
-}
-
-struct str str_slice(struct str s, size_t from, size_t len)
-{
-    if (from > s.len)
-        from = s.len;
-    if (len > s.len - from)
-        len = s.len - from;
-    return s.data ? STR_FROM(s.data + from, len) : s;
-}
-
-struct str str_skip(struct str s, size_t count)
-{
-    return str_slice(s, count, SIZE_MAX);
 }
 
 static bool is_space(char c)

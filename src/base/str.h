@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* A view of `len` bytes. An absent string is {NULL, 0}; an empty one has len 0 and any data. */
 struct str {
@@ -17,13 +18,22 @@ struct str {
 /* For printf's "%.*s". */
 #define STR_ARG(s) (int)(s).len, ((s).data ? (s).data : "")
 
+/* What is short and used at every frame and field is inline: comparing with a literal becomes a
+ * comparison of words. */
+
 /* A view of a NUL-terminated string; NULL gives STR_NONE. */
 struct str str_from_cstr(const char *text);
 
-bool str_eq(struct str a, struct str b);
+static inline bool str_eq(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
 /* ASCII letters compare equal in either case (HTTP header names, schemes). */
 bool str_eq_nocase(struct str a, struct str b);
-bool str_starts_with(struct str s, struct str prefix);
+static inline bool str_starts_with(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && str_eq(STR_FROM(s.data, prefix.len), prefix);
+}
 bool str_starts_with_nocase(struct str s, struct str prefix);
 bool str_ends_with(struct str s, struct str suffix);
 /* memcmp order, shorter first on a tie: -1, 0, 1. */
@@ -32,11 +42,25 @@ int str_compare(struct str a, struct str b);
 /* Offset of the first occurrence, or SIZE_MAX. An empty needle is found at 0. */
 size_t str_find(struct str haystack, struct str needle);
 size_t str_find_nocase(struct str haystack, struct str needle);
-size_t str_find_char(struct str haystack, char c);
+static inline size_t str_find_char(struct str haystack, char c)
+{
+    const char *at = haystack.len ? memchr(haystack.data, c, haystack.len) : NULL;
+    return at ? (size_t)(at - haystack.data) : SIZE_MAX;
+}
 
 /* The bytes from `from` (clamped) on, at most `len` of them. */
-struct str str_slice(struct str s, size_t from, size_t len);
-struct str str_skip(struct str s, size_t count);
+static inline struct str str_slice(struct str s, size_t from, size_t len)
+{
+    if (from > s.len)
+        from = s.len;
+    if (len > s.len - from)
+        len = s.len - from;
+    return s.data ? STR_FROM(s.data + from, len) : s;
+}
+static inline struct str str_skip(struct str s, size_t count)
+{
+    return str_slice(s, count, SIZE_MAX);
+}
 /* Without ASCII white space at both ends. */
 struct str str_trim(struct str s);
 
