@@ -224,13 +224,13 @@ enum { PLAIN_BYTES = 16 };
 static bool are_plain(const char *bytes)
 {
     const __m128i text = _mm_loadu_si128((const __m128i *)(const void *)bytes);
-    const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(text, _mm_set1_epi8(0x1F)), text);
+    /* Signed: bytes over 0x7F are below too. */
+    const __m128i low = _mm_cmplt_epi8(text, _mm_set1_epi8(0x20));
     const __m128i quote = _mm_cmpeq_epi8(text, _mm_set1_epi8('"'));
     const __m128i backslash = _mm_cmpeq_epi8(text, _mm_set1_epi8('\\'));
     const __m128i delete = _mm_cmpeq_epi8(text, _mm_set1_epi8(0x7F));
-    const __m128i special =
-        _mm_or_si128(_mm_or_si128(control, quote), _mm_or_si128(backslash, delete));
-    return _mm_movemask_epi8(_mm_or_si128(special, text)) == 0; /* the text's own high bits too */
+    return _mm_movemask_epi8(
+               _mm_or_si128(_mm_or_si128(low, quote), _mm_or_si128(backslash, delete))) == 0;
 }
 #else
 enum { PLAIN_BYTES = 8 };
@@ -253,6 +253,10 @@ static size_t skip_plain(struct str s, size_t at)
 {
     while (s.len - at >= PLAIN_BYTES && are_plain(s.data + at))
         at += PLAIN_BYTES;
+    /* The rest once more together with what is before it, rather than byte by byte. */
+    if (at < s.len && s.len - at < PLAIN_BYTES && s.len >= PLAIN_BYTES &&
+        are_plain(s.data + s.len - PLAIN_BYTES))
+        return s.len;
     while (at < s.len && is_plain((unsigned char)s.data[at]))
         at++;
     return at;
@@ -409,56 +413,19 @@ void json_put_val(struct json_writer *w, yyjson_val *value)
     arena_free(scratch);
 }
 
-/* Keys of ours are plain text: nothing in them needs escaping, and they go out in one piece. */
-static void put_literal_key(struct json_writer *w, const char *key)
+void json_literal_key(struct json_writer *w, struct str key)
 {
-    size_t len = strlen(key), at = w->comma;
+    size_t len = key.len, at = w->comma;
     char *room = buf_reserve(w->out, at + len + 3);
     if (!room)
         return;
     if (w->comma)
         room[0] = ',';
     room[at] = '"';
-    memcpy(room + at + 1, key, len);
+    memcpy(room + at + 1, key.data, len);
     memcpy(room + at + 1 + len, "\":", 2);
     buf_commit(w->out, at + len + 3);
     w->comma = false;
-}
-
-void json_key_str(struct json_writer *w, const char *key, struct str value)
-{
-    put_literal_key(w, key);
-    json_put_str(w, value);
-}
-
-void json_key_int(struct json_writer *w, const char *key, int64_t value)
-{
-    put_literal_key(w, key);
-    json_put_int(w, value);
-}
-
-void json_key_double(struct json_writer *w, const char *key, double value)
-{
-    put_literal_key(w, key);
-    json_put_double(w, value);
-}
-
-void json_key_bool(struct json_writer *w, const char *key, bool value)
-{
-    put_literal_key(w, key);
-    json_put_bool(w, value);
-}
-
-void json_key_null(struct json_writer *w, const char *key)
-{
-    put_literal_key(w, key);
-    json_put_null(w);
-}
-
-void json_key_raw(struct json_writer *w, const char *key, struct str text)
-{
-    put_literal_key(w, key);
-    json_put_raw(w, text);
 }
 
 void json_key_time(struct json_writer *w, const char *key, int64_t wall_ms)
@@ -466,16 +433,4 @@ void json_key_time(struct json_writer *w, const char *key, int64_t wall_ms)
     char text[25];
     clock_format_rfc3339(wall_ms, text);
     json_key_str(w, key, wall_ms ? str_from_cstr(text) : STR_NONE);
-}
-
-void json_key_object(struct json_writer *w, const char *key)
-{
-    put_literal_key(w, key);
-    json_begin_object(w);
-}
-
-void json_key_array(struct json_writer *w, const char *key)
-{
-    put_literal_key(w, key);
-    json_begin_array(w);
 }

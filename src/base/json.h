@@ -73,17 +73,51 @@ void json_str_part(struct json_writer *w, struct str part);
 void json_str_base64(struct json_writer *w, struct str bytes);
 void json_end_str(struct json_writer *w);
 
-/* Key and value in one. `key` is a C literal. */
-void json_key_str(struct json_writer *w, const char *key, struct str value);
-void json_key_int(struct json_writer *w, const char *key, int64_t value);
-void json_key_double(struct json_writer *w, const char *key, double value);
-void json_key_bool(struct json_writer *w, const char *key, bool value);
-void json_key_null(struct json_writer *w, const char *key);
-void json_key_raw(struct json_writer *w, const char *key, struct str text);
+/* A key of ours in one piece: plain text, in which nothing needs escaping. */
+void json_literal_key(struct json_writer *w, struct str key);
+/* Key and value in one. `key` is a C literal: inline, so that its length is known. */
+static inline void json_key_str(struct json_writer *w, const char *key, struct str value)
+{
+    json_literal_key(w, STR_FROM(key, strlen(key)));
+    json_put_str(w, value);
+}
+static inline void json_key_int(struct json_writer *w, const char *key, int64_t value)
+{
+    json_literal_key(w, STR_FROM(key, strlen(key)));
+    json_put_int(w, value);
+}
+static inline void json_key_double(struct json_writer *w, const char *key, double value)
+{
+    json_literal_key(w, STR_FROM(key, strlen(key)));
+    json_put_double(w, value);
+}
+static inline void json_key_bool(struct json_writer *w, const char *key, bool value)
+{
+    json_literal_key(w, STR_FROM(key, strlen(key)));
+    json_put_bool(w, value);
+}
+static inline void json_key_null(struct json_writer *w, const char *key)
+{
+    json_literal_key(w, STR_FROM(key, strlen(key)));
+    json_put_null(w);
+}
+static inline void json_key_raw(struct json_writer *w, const char *key, struct str text)
+{
+    json_literal_key(w, STR_FROM(key, strlen(key)));
+    json_put_raw(w, text);
+}
+static inline void json_key_object(struct json_writer *w, const char *key)
+{
+    json_literal_key(w, STR_FROM(key, strlen(key)));
+    json_begin_object(w);
+}
+static inline void json_key_array(struct json_writer *w, const char *key)
+{
+    json_literal_key(w, STR_FROM(key, strlen(key)));
+    json_begin_array(w);
+}
 /* RFC 3339 in UTC with milliseconds; 0 (never) writes null. */
 void json_key_time(struct json_writer *w, const char *key, int64_t wall_ms);
-void json_key_object(struct json_writer *w, const char *key);
-void json_key_array(struct json_writer *w, const char *key);
 
 /* Appends `s` to `out` escaped for the inside of a JSON string, without the quotes. */
 void json_escape(struct buf *out, struct str s);

@@ -140,9 +140,9 @@ bool http_headers_has_token(const struct http_headers *headers, const char *name
 
 static bool is_token_char(unsigned char c)
 {
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-        return true;
-    return c && strchr("!#$%&'*+-.^_`|~", c);
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-')
+        return true; /* what nearly every name is made of */
+    return c && strchr("!#$%&'*+.^_`|~", c);
 }
 
 bool http_header_is_valid(struct str name, struct str value)
