@@ -123,8 +123,21 @@ static size_t line_end(struct str bytes)
     return SIZE_MAX;
 }
 
+/* The same, for one line after the other: CR, which hardly any stream has, is looked for once and
+ * not at every line. *from_cr: how many bytes there are from the next CR to the end; SIZE_MAX at
+ * first. */
+static size_t next_line_end(struct str bytes, size_t *from_cr)
+{
+    if (*from_cr > bytes.len)
+        *from_cr = bytes.len - str_slice(bytes, 0, str_find_char(bytes, '\r')).len;
+    size_t cr = bytes.len - *from_cr;
+    size_t lf = str_find_char(str_slice(bytes, 0, cr), '\n');
+    return lf == SIZE_MAX && *from_cr ? cr : lf;
+}
+
 enum err sse_parser_feed(struct sse_parser *parser, struct str bytes)
 {
+    size_t from_cr = SIZE_MAX;
     if (parser->bom_seen < 4)
         bytes = skip_bom(parser, bytes);
     while (bytes.len) {
@@ -134,7 +147,7 @@ enum err sse_parser_feed(struct sse_parser *parser, struct str bytes)
             continue;
         }
         parser->last_was_cr = false;
-        size_t end = line_end(bytes);
+        size_t end = next_line_end(bytes, &from_cr);
         struct str piece = str_slice(bytes, 0, end);
         if (end == SIZE_MAX || parser->line.len || piece.len > parser->line.bytes_max)
             buf_append(&parser->line, piece);
