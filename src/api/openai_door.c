@@ -252,11 +252,12 @@ static enum err decode(struct api_request *request, struct completion *completio
                        struct error *error)
 {
     yyjson_val *root;
-    struct arena *values = arena_new(SIZE_MAX); /* not for the length of the stream */
+    struct loop *loop = request->api->options.loop;
+    struct arena *values = loop_scratch_borrow(loop); /* not for the length of the stream */
     enum err code = json_read_split(request->arena, values, request->http->body, &root, error);
     if (code == ERR_OK)
         code = dialect->decode_request(request->arena, root, &completion->llm, error);
-    arena_free(values);
+    loop_scratch_return(loop, values);
     if (code == ERR_OK && completion->llm.message_count == 0)
         code = error_set(error, ERR_INVALID, "messages", "must not be empty");
     return code;

@@ -159,7 +159,7 @@ static enum err take_answer(struct local_client *client, yyjson_val **ret_root, 
 enum err local_client_call(struct local_client *client, enum http_method method, const char *target,
                            struct str body, yyjson_val **ret_root, struct error *error)
 {
-    static const struct http_call_events events = {on_headers, on_body, on_done, on_error};
+    static const struct http_call_events events = {on_headers, on_body, on_done, on_error, NULL};
     struct http_call_request request = {
         .method = method,
         .url = arena_printf(client->arena, "http://unix:%s:%s", client->socket_path, target),

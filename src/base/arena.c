@@ -12,6 +12,7 @@
 enum {
     BLOCK_BYTES_MIN = 960, /* with its head: what malloc keeps at hand for each thread */
     BLOCK_BYTES_MAX = 4096,
+    LARGE_BYTES = BLOCK_BYTES_MIN / 2, /* over it an allocation does not begin a shared block */
     ALIGNMENT = alignof(max_align_t)
 };
 
@@ -26,14 +27,22 @@ struct arena {
     struct block *newest;
     size_t used;
     size_t bytes_max;
+    size_t first_bytes;  /* size of the first block */
+    size_t shared_bytes; /* sizes of all blocks but the large ones */
 };
 
-struct arena *arena_new(size_t bytes_max)
+struct arena *arena_new_sized(size_t bytes_max, size_t first_bytes)
 {
     struct arena *arena = calloc(1, sizeof *arena);
     ASSERT(arena);
     arena->bytes_max = bytes_max;
+    arena->first_bytes = first_bytes;
     return arena;
+}
+
+struct arena *arena_new(size_t bytes_max)
+{
+    return arena_new_sized(bytes_max, BLOCK_BYTES_MIN);
 }
 
 void arena_set_max(struct arena *arena, size_t bytes_max)
@@ -41,9 +50,10 @@ void arena_set_max(struct arena *arena, size_t bytes_max)
     arena->bytes_max = bytes_max;
 }
 
-static void free_blocks(struct block *block)
+/* Frees the blocks up to `last`, which is the caller's then. */
+static void free_blocks(struct block *block, const struct block *last)
 {
-    while (block) {
+    while (block != last) {
         struct block *next = block->next;
         free(block);
         block = next;
@@ -54,17 +64,24 @@ void arena_free(struct arena *arena)
 {
     if (!arena)
         return;
-    free_blocks(arena->newest);
+    free_blocks(arena->newest, NULL);
     free(arena);
 }
 
+/* The first block stays: it has the size that was asked for, whatever came in between. Not when the
+ * first allocation was a large one: that is as large as chance made it. */
 void arena_reset(struct arena *arena)
 {
-    if (arena->newest) {
-        free_blocks(arena->newest->next);
-        arena->newest->next = NULL;
-        arena->newest->used = 0;
-    }
+    struct block *first = arena->newest;
+    while (first && first->next)
+        first = first->next;
+    if (first && first->size != arena->first_bytes)
+        first = NULL;
+    free_blocks(arena->newest, first);
+    arena->newest = first;
+    arena->shared_bytes = first ? first->size : 0;
+    if (first)
+        first->used = 0;
     arena->used = 0;
 }
 
@@ -77,11 +94,18 @@ static struct block *new_block(size_t size)
     return block;
 }
 
-/* Blocks double up to a size that wastes little; a long-lived arena is one per stream. */
+/* A block is half as large as all before it together, within bounds: a long-lived arena is one per
+ * stream, and about a third of it is empty at most. */
 static void add_block(struct arena *arena)
 {
-    size_t size = arena->newest ? arena->newest->size * 2 : BLOCK_BYTES_MIN;
-    struct block *block = new_block(size < BLOCK_BYTES_MAX ? size : BLOCK_BYTES_MAX);
+    size_t size = arena->first_bytes;
+    if (arena->newest) {
+        size = arena->shared_bytes / 2 & ~(size_t)(ALIGNMENT - 1);
+        size = size < BLOCK_BYTES_MIN ? BLOCK_BYTES_MIN : size;
+        size = size > BLOCK_BYTES_MAX ? BLOCK_BYTES_MAX : size;
+    }
+    struct block *block = new_block(size);
+    arena->shared_bytes += size;
     block->next = arena->newest;
     arena->newest = block;
 }
@@ -90,12 +114,16 @@ static void add_block(struct arena *arena)
 static void *alloc_large(struct arena *arena, size_t size)
 {
     struct block *block = new_block(size);
-    if (!arena->newest)
-        add_block(arena);
+    struct block **behind = arena->newest ? &arena->newest->next : &arena->newest;
     block->used = size;
-    block->next = arena->newest->next;
-    arena->newest->next = block;
+    block->next = *behind;
+    *behind = block;
     return block->data;
+}
+
+static bool is_large(const struct arena *arena, size_t size)
+{
+    return size > (arena->newest ? (size_t)LARGE_BYTES : arena->first_bytes);
 }
 
 void *arena_alloc(struct arena *arena, size_t size)
@@ -110,7 +138,7 @@ void *arena_alloc(struct arena *arena, size_t size)
         arena->newest->used += size;
         return memory;
     }
-    if (size > BLOCK_BYTES_MIN / 2)
+    if (is_large(arena, size))
         return alloc_large(arena, size);
     add_block(arena);
     arena->newest->used = size;

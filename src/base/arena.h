@@ -12,11 +12,14 @@ struct arena;
  * no memory beyond its head until the first allocation. Free with arena_free. One thread at a
  * time. */
 struct arena *arena_new(size_t bytes_max);
+/* The same with a first block of `first_bytes` (a multiple of 16): for an arena that is reset and
+ * filled again and again. */
+struct arena *arena_new_sized(size_t bytes_max, size_t first_bytes);
 /* Another maximum from now on. */
 void arena_set_max(struct arena *arena, size_t bytes_max);
 /* Gives everything back. NULL is allowed. */
 void arena_free(struct arena *arena);
-/* Forgets every allocation and keeps one block for reuse. */
+/* Forgets every allocation and keeps the first block for reuse. */
 void arena_reset(struct arena *arena);
 
 /* Memory for `size` bytes, aligned for any type, not initialised; size 0 gives a valid pointer.

@@ -28,7 +28,6 @@ enum {
     WHOLE_BYTES_MAX = 64 * 1024 * 1024,
     RAW_BYTES_MAX = 256 * 1024 * 1024,
     ERROR_BYTES_MAX = 64 * 1024,
-    SCRATCH_BYTES_MAX = 256 * 1024 * 1024,
     DRAIN_MS = 1000
 };
 
@@ -37,12 +36,10 @@ enum state { STATE_WAITING, STATE_STREAMING, STATE_WHOLE, STATE_FAILING };
 struct http_attempt {
     struct llm_call call; /* first */
     enum state state;
-    struct arena *arena;   /* of the call */
-    struct arena *scratch; /* of one frame */
+    struct arena *arena; /* of the call */
     struct http_call *http;
     struct buf request_body;
     struct buf body; /* WHOLE, FAILING: what came so far */
-    struct http_call_request http_request;
     const struct dialect *dialect;
     struct dialect_decoder *decoder;
     struct frame_shape shape; /* of the frames that the decoder gets */
@@ -194,7 +191,6 @@ static void attempt_free(struct http_attempt *attempt)
     frame_shape_done(&attempt->shape);
     buf_done(&attempt->body);
     buf_done(&attempt->request_body);
-    arena_free(attempt->scratch);
     provider_unref(attempt->call.provider);
     arena_free(attempt->arena); /* the attempt itself is in it */
 }
@@ -230,20 +226,24 @@ static void fail_with(struct http_attempt *attempt, enum err class, const char *
     llm_call_fail(&attempt->call, &error);
 }
 
+/* Events may start another call, which borrows a scratch of its own. */
+static void decode_frame(struct http_attempt *attempt, struct str type, struct str data)
+{
+    struct loop *loop = attempt->call.loop;
+    struct arena *scratch = loop_scratch_borrow(loop);
+    frame_shape_decode(&attempt->shape, attempt->dialect, attempt->decoder, scratch, type, data,
+                       llm_call_emit, &attempt->call);
+    loop_scratch_return(loop, scratch);
+}
+
 static void on_sse(void *user, const struct sse_event *event)
 {
-    struct http_attempt *attempt = user;
-    frame_shape_decode(&attempt->shape, attempt->dialect, attempt->decoder, attempt->scratch,
-                       event->type, event->data, llm_call_emit, &attempt->call);
-    arena_reset(attempt->scratch);
+    decode_frame(user, event->type, event->data);
 }
 
 static void on_line(void *user, struct str line)
 {
-    struct http_attempt *attempt = user;
-    frame_shape_decode(&attempt->shape, attempt->dialect, attempt->decoder, attempt->scratch,
-                       STR(""), line, llm_call_emit, &attempt->call);
-    arena_reset(attempt->scratch);
+    decode_frame(user, STR(""), line);
 }
 
 static void begin_streaming(struct http_attempt *attempt)
@@ -278,8 +278,6 @@ static void keep_headers(struct http_attempt *attempt, const struct http_headers
 static void on_headers(void *user, int status, const struct http_headers *headers)
 {
     struct http_attempt *attempt = user;
-    if (http_call_timing(attempt->http)->request_sent)
-        buf_release(&attempt->request_body); /* a stream may last for minutes */
     attempt->status = status;
     attempt->content_type = arena_str(attempt->arena, http_headers_get(headers, "content-type"));
     if (status < 200 || status > 299) {
@@ -396,11 +394,17 @@ static void on_error(void *user, const struct error *error)
     fail_with(attempt, error->code == ERR_TOO_BIG ? ERR_SERVER : error->code, error_message(error));
 }
 
-static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error};
+static void on_sent(void *user)
+{
+    struct http_attempt *attempt = user;
+    buf_release(&attempt->request_body);
+}
 
-/* What encoding needs on the way goes back at once: a stream may last for minutes. */
+static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error,
+                                                    on_sent};
+
 static enum err build_body(struct http_attempt *attempt, const struct llm_call_request *request,
-                           struct error *error)
+                           struct arena *scratch, struct error *error)
 {
     const struct provider_kind *kind = request->provider->kind;
     const struct dialect_target target = {.model = request->model, .quirks = kind->quirks};
@@ -412,41 +416,36 @@ static enum err build_body(struct http_attempt *attempt, const struct llm_call_r
     if (attempt->raw)
         passthrough_with_model(request->raw_body, request->model, body);
     else
-        code = kind->dialect->encode_request(attempt->scratch, request->request, &target, body,
+        code = kind->dialect->encode_request(scratch, request->request, &target, body,
                                              request->losses, error);
-    arena_reset(attempt->scratch);
     if (code == ERR_OK && !buf_ok(body))
         code = error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
     return code;
 }
 
-static enum err build_request(struct http_attempt *attempt, const struct llm_call_request *request,
-                              struct error *error)
+static enum err send_request(struct http_attempt *attempt, struct http_client *client,
+                             const struct llm_call_request *request, struct arena *scratch,
+                             struct error *error)
 {
     const struct provider *provider = request->provider;
     const struct provider_kind *kind = provider->kind;
-    attempt->stream = request->request->stream;
-    attempt->raw = request->raw_body.data != NULL;
-    enum err code = build_body(attempt, request, error);
-    if (code != ERR_OK)
-        return code;
-    attempt->http_request = (struct http_call_request){
+    struct http_call_request http_request = {
         .method = HTTP_POST,
         .url =
-            provider_url(attempt->arena, provider,
+            provider_url(scratch, provider,
                          attempt->stream ? kind->path_stream : kind->path_complete, request->model),
         .body = buf_str(&attempt->request_body),
         .connect_timeout_ms = provider->connect_timeout_ms,
         .headers_timeout_ms = provider->headers_timeout_ms,
         .total_timeout_ms = provider->total_timeout_ms,
     };
-    if (!attempt->http_request.url.data)
+    if (!http_request.url.data)
         return error_set(error, ERR_INVALID, "model", "is too long");
-    struct http_headers *headers = &attempt->http_request.headers;
-    provider_headers(attempt->arena, provider, headers);
-    http_headers_add_view(headers, attempt->arena, STR("content-type"), STR("application/json"));
-    http_headers_add_view(headers, attempt->arena, STR("accept-encoding"), STR("identity"));
-    return ERR_OK;
+    struct http_headers *headers = &http_request.headers;
+    provider_headers(scratch, provider, headers);
+    http_headers_add_view(headers, scratch, STR("content-type"), STR("application/json"));
+    http_headers_add_view(headers, scratch, STR("accept-encoding"), STR("identity"));
+    return http_call_start(client, &http_request, &http_events, attempt, &attempt->http, error);
 }
 
 static enum err start_http(struct http_client *client, struct loop *loop,
@@ -457,14 +456,16 @@ static enum err start_http(struct http_client *client, struct loop *loop,
     struct arena *arena = arena_new(ARENA_BYTES_MAX);
     struct http_attempt *attempt = ARENA_NEW(arena, struct http_attempt);
     attempt->arena = arena;
-    attempt->scratch = arena_new(SCRATCH_BYTES_MAX);
     attempt->call.ops = &http_ops;
     attempt->dialect = request->provider->kind->dialect;
     llm_call_init(&attempt->call, loop, request, events, user);
-    enum err code = build_request(attempt, request, error);
+    attempt->stream = request->request->stream;
+    attempt->raw = request->raw_body.data != NULL;
+    struct arena *scratch = loop_scratch_borrow(loop); /* a stream may last for minutes */
+    enum err code = build_body(attempt, request, scratch, error);
     if (code == ERR_OK)
-        code = http_call_start(client, &attempt->http_request, &http_events, attempt,
-                               &attempt->http, error);
+        code = send_request(attempt, client, request, scratch, error);
+    loop_scratch_return(loop, scratch);
     if (code != ERR_OK) {
         attempt_free(attempt);
         return code;

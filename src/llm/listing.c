@@ -114,7 +114,7 @@ static void on_error(void *user, const struct error *error)
                  error_message(error));
 }
 
-static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error};
+static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error, NULL};
 
 static void answer_configured(void *user)
 {

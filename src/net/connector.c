@@ -32,6 +32,7 @@ static const char *const phase_names[] = {
 struct attempt {
     struct connector *connector;
     struct stream *stream;
+    struct resolver_address address;
 };
 
 struct connector {
@@ -47,10 +48,10 @@ struct connector {
     struct loop_timer stagger;
     struct loop_task begin; /* a Unix socket's address is known at once */
     struct resolver_query query;
-    struct resolver_addresses addresses;
-    size_t next; /* address to try */
+    struct attempt *attempts; /* as many as there are addresses */
+    size_t attempt_count;
+    size_t next; /* attempt to begin */
     size_t open_count;
-    struct attempt attempts[RESOLVER_ADDRESSES_MAX];
     struct stream *stream;      /* the winner */
     struct http_response reply; /* the proxy's */
     bool reply_begun;
@@ -80,6 +81,7 @@ static void release(struct connector *connector)
         stream_abort(connector->stream);
     if (connector->reply_begun)
         http_response_done(&connector->reply);
+    free(connector->attempts);
     free(connector);
 }
 
@@ -264,11 +266,10 @@ static void race_on(void *user)
     static const struct stream_events events = {.on_open = on_attempt_open,
                                                 .on_close = on_attempt_close};
     struct connector *connector = user;
-    while (connector->next < connector->addresses.count) {
-        const struct resolver_address *address = &connector->addresses.items[connector->next];
+    while (connector->next < connector->attempt_count) {
         struct attempt *attempt = &connector->attempts[connector->next++];
+        const struct resolver_address *address = &attempt->address;
         struct error error = {0};
-        attempt->connector = connector;
         attempt->stream = stream_connect(connector->loop, &address->any, address->length, NULL,
                                          NULL, &events, attempt, &error);
         if (attempt->stream) {
@@ -277,13 +278,25 @@ static void race_on(void *user)
         }
         str_copy(str_from_cstr(error.message), connector->detail, sizeof connector->detail);
     }
-    if (connector->next < connector->addresses.count)
+    if (connector->next < connector->attempt_count)
         loop_timer_set(connector->loop, &connector->stagger, CONNECTOR_STAGGER_MS, race_on,
                        connector);
     else
         loop_timer_cancel(connector->loop, &connector->stagger);
     if (connector->open_count == 0)
         fail(connector, connector->detail);
+}
+
+static void set_addresses(struct connector *connector, const struct resolver_address *addresses,
+                          size_t count)
+{
+    connector->attempts = calloc(count, sizeof *connector->attempts);
+    ASSERT(connector->attempts);
+    connector->attempt_count = count;
+    for (size_t i = 0; i < count; i++) {
+        connector->attempts[i].connector = connector;
+        connector->attempts[i].address = addresses[i];
+    }
 }
 
 static void begin_race(void *user)
@@ -301,7 +314,7 @@ static void on_resolved(void *user, const struct resolver_addresses *addresses,
         fail(connector, error->message);
         return;
     }
-    connector->addresses = *addresses;
+    set_addresses(connector, addresses->items, addresses->count);
     begin_race(connector);
 }
 
@@ -319,8 +332,9 @@ struct connector *connector_start(struct loop *loop, struct resolver *resolver,
     if (timeout_ms)
         loop_timer_set(loop, &connector->deadline, timeout_ms, on_deadline, connector);
     if (target->unix_path.len) {
-        ASSERT(resolver_unix_address(target->unix_path, &connector->addresses.items[0]));
-        connector->addresses.count = 1;
+        struct resolver_address address;
+        ASSERT(resolver_unix_address(target->unix_path, &address));
+        set_addresses(connector, &address, 1);
         loop_defer(loop, &connector->begin, begin_race, connector);
     } else {
         struct str host = target->proxy ? target->proxy->host : target->host;

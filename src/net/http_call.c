@@ -51,7 +51,7 @@ struct http_call {
     size_t body_written;
     uint64_t connect_timeout_ms, headers_timeout_ms, total_timeout_ms;
     struct loop_timer headers_timer, total_timer;
-    struct loop_task sent_task, resume_task;
+    struct loop_task resume_task;
     struct buf held;
     bool answered; /* a byte of the answer has come */
     bool paused;
@@ -60,8 +60,8 @@ struct http_call {
     bool whole; /* the response is whole, on_done waits for resume */
     bool peer_ended;
     char lost[96]; /* how the stream died while holding, or "" */
+    char *head;    /* of the request, while that may still be written */
     size_t head_len;
-    char head[];
 };
 
 static void begin_connect(struct http_call *call);
@@ -78,6 +78,7 @@ static void call_free(struct http_call *call)
 {
     http_response_done(&call->response);
     buf_done(&call->held);
+    free(call->head);
     free(call);
 }
 
@@ -112,7 +113,6 @@ static void end(struct http_call *call, enum connection_end connection_end)
     list_remove(&call->link);
     loop_timer_cancel(loop, &call->headers_timer);
     loop_timer_cancel(loop, &call->total_timer);
-    loop_task_cancel(&call->sent_task);
     loop_task_cancel(&call->resume_task);
     if (call->connector)
         connector_cancel(call->connector);
@@ -251,6 +251,24 @@ static void hold(struct http_call *call, const char *data, size_t len)
         fail(call, ERR_TOO_BIG, "reading the answer", "too much of it waits for a paused reader");
 }
 
+/* A kept connection that the server had closed, which only using it showed. */
+static bool was_stale(const struct http_call *call)
+{
+    return call->timing.reused && !call->answered;
+}
+
+/* Nothing of the request will be read again: it is all with the stream, and no replay is possible
+ * (any more). A stream of an answer may last for minutes. */
+static void forget_request(struct http_call *call)
+{
+    if (!call->head || call->body_written < call->body.len || was_stale(call))
+        return;
+    free(call->head);
+    call->head = NULL;
+    if (call->events.on_sent)
+        call->events.on_sent(call->user);
+}
+
 /* Parses bytes; whatever it leads to has happened when it returns. */
 static void take_data(struct http_call *call, const char *data, size_t len)
 {
@@ -271,8 +289,13 @@ static void on_stream_data(void *user, const char *data, size_t len)
 {
     struct http_call *call = user;
     call_enter(call);
-    call->answered = true;
-    if (call->holding)
+    if (!call->answered) {
+        call->answered = true;
+        forget_request(call);
+    }
+    if (call->state == CALL_ENDED)
+        ;
+    else if (call->holding)
         hold(call, data, len);
     else
         take_data(call, data, len);
@@ -281,18 +304,11 @@ static void on_stream_data(void *user, const char *data, size_t len)
 
 /* ---- The end of the connection --------------------------------------------------------------- */
 
-/* A kept connection that the server had closed, which only using it showed. */
-static bool was_stale(const struct http_call *call)
-{
-    return call->timing.reused && !call->answered;
-}
-
 /* On a new connection, never on another kept one: that makes it once. */
 static void replay(struct http_call *call)
 {
     let_go(call, CONNECTION_RESET);
     loop_timer_cancel(call->client->loop, &call->headers_timer);
-    loop_task_cancel(&call->sent_task);
     call->peer_ended = false;
     call->timing = (struct http_call_timing){0};
     begin_connect(call);
@@ -389,13 +405,8 @@ void http_call_resume(struct http_call *call)
 
 /* ---- The request ----------------------------------------------------------------------------- */
 
-/* Runs after the stream's own flush: the small request has left by then. */
-static void on_sent(void *user)
-{
-    note_sent(user);
-}
-
-/* Hands on as much of the body as may wait, and the rest when that has drained. */
+/* Hands on as much of the body as may wait, and the rest when that has drained. It leaves at once,
+ * not at the end of the turn: else every request of a turn would wait there as a copy. */
 static void write_body(struct http_call *call)
 {
     struct stream *stream = call->upstream->stream;
@@ -405,16 +416,19 @@ static void write_body(struct http_call *call)
         stream_write(stream, piece.data, piece.len);
         call->body_written += piece.len;
     }
+    stream_flush(stream);
+    note_sent(call);
     set_headers_timer(call);
-    if (call->body_written == call->body.len)
-        loop_defer_flush(call->client->loop, &call->sent_task, on_sent, call);
+    forget_request(call);
 }
 
 static void on_stream_drain(void *user)
 {
     struct http_call *call = user;
+    call_enter(call);
     if (!call->timing.request_sent)
         write_body(call);
+    call_leave(call);
 }
 
 static void begin_request(struct http_call *call)
@@ -436,7 +450,9 @@ static void on_connected(void *user, struct stream *stream)
     call->connector = NULL;
     call->timing.connect_ms = clock_monotonic_ms() - call->connect_started_ms;
     call->upstream = http_upstream_new(call->origin, stream);
+    call_enter(call);
     begin_request(call);
+    call_leave(call);
 }
 
 static void on_connect_failed(void *user, const struct error *error)
@@ -498,7 +514,7 @@ static void on_drain_late(void *user)
 void http_call_drain(struct http_call *call, uint64_t limit_ms)
 {
     static const struct http_call_events ignore = {ignore_headers, ignore_body, ignore_done,
-                                                   ignore_error};
+                                                   ignore_error, NULL};
     if (call->state == CALL_ENDED)
         return;
     note_sent(call);
@@ -528,16 +544,18 @@ static struct http_call *call_make(struct http_client *client, struct http_origi
     http_call_request_write_head(&client->head, request, target, origin->authority, origin->proxy);
     ASSERT(buf_ok(&client->head)); /* the parts are bounded by http_call_request_check */
     struct str head = buf_str(&client->head);
-    struct http_call *call = malloc(sizeof *call + head.len);
-    ASSERT(call);
+    struct http_call *call = malloc(sizeof *call);
+    char *head_copy = malloc(head.len);
+    ASSERT(call && head_copy);
     *call = (struct http_call){.client = client,
                                .origin = origin,
                                .body = request->body,
                                .connect_timeout_ms = request->connect_timeout_ms,
                                .headers_timeout_ms = request->headers_timeout_ms,
                                .total_timeout_ms = request->total_timeout_ms,
+                               .head = head_copy,
                                .head_len = head.len};
-    memcpy(call->head, head.data, head.len);
+    memcpy(head_copy, head.data, head.len);
     buf_init(&call->held, HELD_BYTES_MAX);
     if (client->head.capacity > HEAD_BYTES_KEPT)
         buf_release(&client->head);

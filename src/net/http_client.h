@@ -30,7 +30,7 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
 void http_client_free(struct http_client *client);
 
 /* What to send, read during http_call_start. Only the bytes of `body` are borrowed for longer: they
- * must live until the terminal event or the cancel. */
+ * must live until on_sent, the terminal event or the cancel. */
 struct http_call_request {
     enum http_method method;
     struct str url; /* absolute; parsed by url_parse. "http://unix:/path/to/socket:/target" is a
@@ -65,6 +65,9 @@ struct http_call_events {
     /* ERR_NETWORK, ERR_TIMEOUT (message names the timer), ERR_TOO_BIG, ERR_SERVER (not HTTP). The
      * message names the host, never a credential or a query. */
     void (*on_error)(void *user, const struct error *error);
+    /* The body of the request is not read again: it may go. Once at most, and never when the call
+     * ends before that. May be NULL. */
+    void (*on_sent)(void *user);
 };
 
 /* Starts a call (contract: a start that fails calls nothing; one that succeeds calls nothing before

@@ -21,7 +21,7 @@
 #include "base/assert.h"
 #include "net/http_server_internal.h"
 
-enum { HEADERS_AT_FIRST = 24, ARENA_BYTES_BESIDE_BODY = 1024 * 1024 };
+enum { HEADERS_AT_FIRST = 8, ARENA_BYTES_BESIDE_BODY = 1024 * 1024 };
 
 void http_exchange_set_state(struct http_exchange *exchange, enum http_exchange_state state)
 {

@@ -174,6 +174,7 @@ void http_respond_static(struct http_exchange *exchange, int status, const char 
 void http_respond_begin(struct http_exchange *exchange, int status, const char *content_type)
 {
     begin_head(exchange, status, content_type, HTTP_FRAMING_CHUNKED, 0);
+    buf_release(&exchange->head); /* written; the rest may take minutes */
     http_exchange_set_state(exchange, EXCHANGE_BEGUN);
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/arena.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -33,6 +34,13 @@ uv_loop_t *loop_uv(struct loop *loop);
 /* 64 KiB to read into, shared by everything on the loop, valid within one callback. */
 enum { LOOP_READ_BYTES = 65536 };
 char *loop_read_buffer(struct loop *loop);
+
+/* An empty arena for what is needed within one callback only, and is not to leave holes between
+ * what streams keep: parsed JSON, what encoding needs on the way. Give it back before the callback
+ * returns. Who borrows while another is borrowed gets another one. */
+struct arena *loop_scratch_borrow(struct loop *loop);
+/* Forgets what is in it. */
+void loop_scratch_return(struct loop *loop, struct arena *scratch);
 
 /* ---- Timers: members of their owner; setting and cancelling never allocate and never fail ------
  */

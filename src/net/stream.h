@@ -66,6 +66,9 @@ void stream_write(struct stream *stream, const char *data, size_t len);
  * stream_flush_later. Valid until the callback returns. */
 struct buf *stream_output(struct stream *stream);
 void stream_flush_later(struct stream *stream);
+/* Writes what is queued now, for what would be too much to wait for the end of the turn beside that
+ * of many others. What comes of it (a dead peer) is heard later, as always. */
+void stream_flush(struct stream *stream);
 /* Bytes queued and not yet taken by the kernel. Above STREAM_HIGH_BYTES a polite writer waits for
  * on_drain. */
 size_t stream_pending_bytes(const struct stream *stream);

@@ -158,6 +158,14 @@ void stream_flush_later(struct stream *stream)
         loop_defer_flush(stream->loop, &stream->flush, flush_output, stream);
 }
 
+void stream_flush(struct stream *stream)
+{
+    if (!list_is_linked(&stream->flush.link))
+        return; /* nothing is queued, or the kernel takes no more for now */
+    loop_task_cancel(&stream->flush);
+    flush_output(stream);
+}
+
 void stream_write(struct stream *stream, const char *data, size_t len)
 {
     if (stream->closing || stream->phase >= PHASE_SHUT || stream->write_error)
