@@ -20,14 +20,14 @@ struct completion {
     struct dialect_encoder *encoder;
     struct llm_builder *builder; /* of a whole answer, when it is not passed through */
     struct loop_task flush_task;
-    struct buf out;          /* frames of this turn; or the raw bytes of a whole answer */
-    size_t searched;         /* of `out`: no frame ends before */
-    struct str content_type; /* of raw bytes */
-    bool passes_through;     /* as far as the answer allows it */
-    bool has_raw;            /* bytes came: events are not written */
-    bool begun;              /* the response's head is out */
-    bool failed;             /* ERROR was heard: error */
-    struct llm_error *error; /* in the exchange's arena; NULL: none came */
+    struct buf out; /* frames of this turn, or half a raw one; or the raw bytes of a whole answer */
+    size_t searched;          /* of `out`: no frame ends before */
+    const char *content_type; /* of raw bytes */
+    bool passes_through;      /* as far as the answer allows it */
+    bool has_raw;             /* bytes came: events are not written */
+    bool begun;               /* the response's head is out */
+    bool failed;              /* ERROR was heard: error */
+    struct llm_error *error;  /* in the exchange's arena; NULL: none came */
 };
 
 static const struct dialect *const dialect = &dialect_openai_chat;
@@ -98,35 +98,35 @@ static void flush_later(void *user)
  */
 static size_t whole_frames(struct str bytes, size_t from)
 {
-    size_t at = bytes.len;
-    const char *last;
-    while (at > from && (last = memrchr(bytes.data + from, '\n', at - from))) {
-        at = (size_t)(last - bytes.data); /* the lines before it end in front of it */
-        struct str before = str_slice(bytes, 0, at);
-        if (str_ends_with(before, STR("\n")) || str_ends_with(before, STR("\n\r")))
-            return at + 1;
+    for (size_t at = bytes.len; at > 1 && at > from; at--) {
+        bool ends = bytes.data[at - 1] == '\n';
+        if (ends && (bytes.data[at - 2] == '\n' ||
+                     (at > 2 && bytes.data[at - 2] == '\r' && bytes.data[at - 3] == '\n')))
+            return at;
     }
     return 0;
 }
 
-/* Sends the frames that are whole. Half a frame waits in `out` for its rest: when that never comes,
- * an error takes its place, which nobody could read behind it. As a rule nothing waits, and the
- * bytes go from the provider's buffer straight to the client's. */
-static void send_frames(struct completion *completion, struct str bytes)
+/* Half a frame waits for its rest: when that never comes, an error takes its place, which nobody
+ * could read behind it. Mostly there is none, and nothing is copied or kept. */
+static void forward_frames(struct completion *completion, struct str bytes)
 {
-    struct buf *out = &completion->out;
-    bool is_direct = out->len == 0;
-    if (!is_direct)
-        buf_append(out, bytes);
-    struct str all = is_direct ? bytes : buf_str(out);
-    size_t whole = whole_frames(all, completion->searched);
+    struct buf *half = &completion->out;
+    bool waited = half->len > 0;
+    if (waited) {
+        buf_append(half, bytes);
+        bytes = buf_str(half);
+    }
+    size_t whole = whole_frames(bytes, completion->searched);
     if (whole)
-        http_respond_write(completion->request->exchange, str_slice(all, 0, whole));
-    if (is_direct)
-        buf_append(out, str_skip(all, whole));
+        http_respond_write(completion->request->exchange, str_slice(bytes, 0, whole));
+    if (waited)
+        buf_consume(half, whole);
     else
-        buf_consume(out, whole);
-    completion->searched = out->len;
+        buf_append(half, str_skip(bytes, whole));
+    completion->searched = half->len;
+    if (!half->len)
+        buf_release(half);
     heed_back_pressure(completion);
 }
 
@@ -148,6 +148,15 @@ static void on_abort(void *user)
     http_respond_break(exchange); /* whether or not it has begun */
 }
 
+/* A stream that is passed through needs none, unless it fails. */
+static struct dialect_encoder *encoder_of(struct completion *completion)
+{
+    if (!completion->encoder)
+        completion->encoder = dialect->encoder_new(completion->request->arena, clock_wall_ms(),
+                                                   completion->llm.stream_usage);
+    return completion->encoder;
+}
+
 /* ERROR within a stream: a frame that says so, and no sentinel after it, so that nobody takes the
  * answer for whole. Before the head it waits for END and gets a status of its own. */
 static void on_failure(struct completion *completion, const struct llm_event *event)
@@ -157,12 +166,9 @@ static void on_failure(struct completion *completion, const struct llm_event *ev
     *completion->error = *event->error;
     if (!completion->begun)
         return;
-    if (!completion->encoder)
-        completion->encoder =
-            dialect->encoder_new(completion->request->arena, clock_wall_ms(), false);
     if (completion->has_raw)
         buf_clear(&completion->out); /* half a frame */
-    dialect->encode_event(completion->encoder, event, &completion->out, NULL);
+    dialect->encode_event(encoder_of(completion), event, &completion->out, NULL);
     flush(completion);
 }
 
@@ -190,7 +196,7 @@ static void end_at_once(struct completion *completion)
     if (completion->failed)
         status = encode_failure(completion, &out);
     else if (completion->passes_through)
-        content_type = arena_cstr(request->arena, completion->content_type);
+        content_type = completion->content_type;
     else
         dialect->encode_response(request->arena, llm_builder_response(completion->builder),
                                  clock_wall_ms(), &out, NULL);
@@ -224,9 +230,9 @@ static void on_event(void *user, const struct llm_event *event)
     if (completion->builder && !completion->failed)
         if (llm_builder_add(completion->builder, event) != ERR_OK)
             completion->out.overflowed = true; /* end_at_once refuses */
-    if (completion->encoder && !completion->has_raw && !completion->failed) {
+    if (completion->llm.stream && !completion->has_raw && !completion->failed) {
         begin_stream(completion, "text/event-stream");
-        dialect->encode_event(completion->encoder, event, &completion->out, NULL);
+        dialect->encode_event(encoder_of(completion), event, &completion->out, NULL);
         loop_defer(completion->request->api->options.loop, &completion->flush_task, flush_later,
                    completion); /* what one turn brings leaves as one piece */
     }
@@ -238,14 +244,14 @@ static void on_raw(void *user, struct str content_type, struct str bytes)
 {
     struct completion *completion = user;
     completion->has_raw = true;
-    if (!completion->content_type.data)
-        completion->content_type = arena_str(completion->request->arena, content_type);
+    if (!completion->content_type)
+        completion->content_type = arena_cstr(completion->request->arena, content_type);
     if (!completion->llm.stream) {
         buf_append(&completion->out, bytes);
         return;
     }
-    begin_stream(completion, arena_cstr(completion->request->arena, completion->content_type));
-    send_frames(completion, bytes);
+    begin_stream(completion, completion->content_type);
+    forward_frames(completion, bytes);
 }
 
 static enum err decode(struct api_request *request, struct completion *completion,
@@ -291,10 +297,9 @@ void api_openai_chat(struct api_request *request)
         return;
     http_exchange_drop_body(request->exchange); /* its strings were copied, its bytes are sent */
     completion->passes_through = route_target(completion->call)->passes_through;
-    if (completion->llm.stream)
-        completion->encoder =
-            dialect->encoder_new(request->arena, clock_wall_ms(), completion->llm.stream_usage);
-    else if (!completion->passes_through)
+    if (completion->llm.stream && !completion->passes_through)
+        encoder_of(completion); /* it notes the time */
+    else if (!completion->llm.stream && !completion->passes_through)
         completion->builder = llm_builder_new(request->arena, ANSWER_BYTES_MAX);
     http_exchange_on_abort(request->exchange, on_abort, completion);
     http_respond_on_drain(request->exchange, on_drain, completion);

@@ -94,13 +94,13 @@ static struct block *new_block(size_t size)
     return block;
 }
 
-/* A block is half as large as all before it together, within bounds: a long-lived arena is one per
- * stream, and about a third of it is empty at most. */
+/* A block is a quarter as large as all before it together, within bounds: a long-lived arena is one
+ * per stream, and about a fifth of it is empty at most once it is larger than a few blocks. */
 static void add_block(struct arena *arena)
 {
     size_t size = arena->first_bytes;
     if (arena->newest) {
-        size = arena->shared_bytes / 2 & ~(size_t)(ALIGNMENT - 1);
+        size = arena->shared_bytes / 4 & ~(size_t)(ALIGNMENT - 1);
         size = size < BLOCK_BYTES_MIN ? BLOCK_BYTES_MIN : size;
         size = size > BLOCK_BYTES_MAX ? BLOCK_BYTES_MAX : size;
     }

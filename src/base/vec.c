@@ -16,3 +16,13 @@ void *vec_grow(struct arena *arena, void *items, size_t count, size_t *capacity,
     memset((char *)items + count * item_size, 0, item_size);
     return items;
 }
+
+void *vec_reserve(struct arena *arena, void *items, size_t count, size_t *capacity,
+                  size_t item_size, size_t more)
+{
+    if (more <= *capacity - count)
+        return items;
+    items = arena_realloc(arena, items, *capacity * item_size, (count + more) * item_size);
+    *capacity = count + more;
+    return items;
+}

@@ -15,3 +15,10 @@ void *vec_grow(struct arena *arena, void *items, size_t count, size_t *capacity,
 #define VEC_PUSH(arena, items, count, capacity)                                                    \
     ((items) = vec_grow((arena), (items), (count), &(capacity), sizeof *(items)),                  \
      &(items)[(count)++])
+
+/* VEC_RESERVE(arena, items, count, capacity, more): room for `more` elements at once, when how many
+ * come is known beforehand: what was outgrown stays in an arena. */
+void *vec_reserve(struct arena *arena, void *items, size_t count, size_t *capacity,
+                  size_t item_size, size_t more);
+#define VEC_RESERVE(arena, items, count, capacity, more)                                           \
+    ((items) = vec_reserve((arena), (items), (count), &(capacity), sizeof *(items), (more)))

@@ -272,6 +272,9 @@ static enum err read_message(struct llm_reader *reader, yyjson_val *value, void 
 
 static enum err read_messages(struct llm_reader *reader, yyjson_val *value, void *target)
 {
+    struct openai_messages *messages = &((struct body *)target)->common.messages;
+    VEC_RESERVE(reader->arena, messages->items, messages->count, messages->capacity,
+                yyjson_arr_size(value));
     return llm_read_array(reader, value, read_message, target);
 }
 

@@ -188,7 +188,7 @@ struct dialect_encoder {
     struct str delta_prefix; /* the same and on, up to the delta's first member */
     struct llm_usage usage;
     bool has_calls, has_refusal;
-    bool *call_has_arguments; /* by index */
+    bool *call_has_arguments; /* by index; NULL: none has */
     struct llm_cursor cursor;
     struct openai_book book; /* for losses */
 };
@@ -201,7 +201,6 @@ struct dialect_encoder *openai_chat_encoder_new(struct arena *arena, int64_t cre
     encoder->created_s = created_ms / 1000;
     encoder->include_usage = include_usage;
     encoder->usage = LLM_USAGE_UNKNOWN;
-    encoder->call_has_arguments = ARENA_NEW_ARRAY(arena, LLM_CALLS_MAX, bool);
     llm_cursor_init(&encoder->cursor, arena);
     return encoder;
 }
@@ -314,6 +313,8 @@ static void encode_arguments(struct dialect_encoder *encoder, const struct llm_e
     struct json_writer w;
     if (!event->text.len || event->index < 0 || event->index >= LLM_CALLS_MAX)
         return;
+    if (!encoder->call_has_arguments) /* most answers call no tool */
+        encoder->call_has_arguments = ARENA_NEW_ARRAY(encoder->arena, LLM_CALLS_MAX, bool);
     encoder->call_has_arguments[event->index] = true;
     call_delta_begin(encoder, &w, event->index, out);
     json_key_object(&w, "function");
@@ -377,7 +378,7 @@ static void end_call(struct dialect_encoder *encoder, const struct llm_event *ev
                      struct llm_losses *losses)
 {
     int part = llm_cursor_add(&encoder->cursor, event, NULL);
-    if (part >= 0 && !encoder->call_has_arguments[event->index])
+    if (part >= 0 && !(encoder->call_has_arguments && encoder->call_has_arguments[event->index]))
         llm_losses_add(losses, LLM_FIELD_PART_ARGUMENTS, -1, part);
 }
 
