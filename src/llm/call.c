@@ -38,8 +38,8 @@ struct http_attempt {
     enum state state;
     struct arena *arena; /* of the call */
     struct http_call *http;
-    struct buf request_body;
-    struct buf body; /* WHOLE, FAILING: what came so far */
+    struct str request_body; /* until it is sent: in the loop's transit, or (large) malloc's */
+    struct buf body;         /* WHOLE, FAILING: what came so far */
     const struct dialect *dialect;
     struct dialect_decoder *decoder;
     struct frame_shape shape; /* of the frames that the decoder gets */
@@ -179,6 +179,28 @@ void llm_call_resume(struct llm_call *call)
 
 /* ---- Over HTTP ------------------------------------------------------------------------------- */
 
+/* Many requests wait to be sent when many come at once: they wait where they leave no holes. */
+static void keep_request_body(struct http_attempt *attempt, struct buf *body)
+{
+    size_t len;
+    if (body->len > TRANSIT_BYTES_MAX) {
+        const char *data = buf_take(body, &len);
+        attempt->request_body = STR_FROM(data, len);
+    } else {
+        attempt->request_body = transit_put(loop_transit(attempt->call.loop), buf_str(body));
+    }
+}
+
+static void drop_request_body(struct http_attempt *attempt)
+{
+    if (attempt->request_body.len > TRANSIT_BYTES_MAX) {
+        free((char *)attempt->request_body.data);
+        attempt->request_body = STR_NONE;
+    } else {
+        transit_drop(&attempt->request_body);
+    }
+}
+
 static void attempt_free(struct http_attempt *attempt)
 {
     if (attempt->http)
@@ -190,7 +212,7 @@ static void attempt_free(struct http_attempt *attempt)
         ndjson_parser_done(&attempt->parser.ndjson);
     frame_shape_done(&attempt->shape);
     buf_done(&attempt->body);
-    buf_done(&attempt->request_body);
+    drop_request_body(attempt);
     provider_unref(attempt->call.provider);
     arena_free(attempt->arena); /* the attempt itself is in it */
 }
@@ -396,8 +418,7 @@ static void on_error(void *user, const struct error *error)
 
 static void on_sent(void *user)
 {
-    struct http_attempt *attempt = user;
-    buf_release(&attempt->request_body);
+    drop_request_body(user);
 }
 
 static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error,
@@ -408,18 +429,21 @@ static enum err build_body(struct http_attempt *attempt, const struct llm_call_r
 {
     const struct provider_kind *kind = request->provider->kind;
     const struct dialect_target target = {.model = request->model, .quirks = kind->quirks};
-    struct buf *body = &attempt->request_body;
+    struct buf body;
     enum err code = ERR_OK;
-    buf_init(body, attempt->raw ? RAW_BYTES_MAX : WHOLE_BYTES_MAX);
+    buf_init(&body, attempt->raw ? RAW_BYTES_MAX : WHOLE_BYTES_MAX);
     if (request->body_bytes_hint < WHOLE_BYTES_MAX)
-        buf_reserve(body, request->body_bytes_hint);
+        buf_reserve(&body, request->body_bytes_hint);
     if (attempt->raw)
-        passthrough_with_model(request->raw_body, request->model, body);
+        passthrough_with_model(request->raw_body, request->model, &body);
     else
-        code = kind->dialect->encode_request(scratch, request->request, &target, body,
+        code = kind->dialect->encode_request(scratch, request->request, &target, &body,
                                              request->losses, error);
-    if (code == ERR_OK && !buf_ok(body))
+    if (code == ERR_OK && !buf_ok(&body))
         code = error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
+    if (code == ERR_OK)
+        keep_request_body(attempt, &body);
+    buf_done(&body);
     return code;
 }
 
@@ -434,7 +458,7 @@ static enum err send_request(struct http_attempt *attempt, struct http_client *c
         .url =
             provider_url(scratch, provider,
                          attempt->stream ? kind->path_stream : kind->path_complete, request->model),
-        .body = buf_str(&attempt->request_body),
+        .body = attempt->request_body,
         .connect_timeout_ms = provider->connect_timeout_ms,
         .headers_timeout_ms = provider->headers_timeout_ms,
         .total_timeout_ms = provider->total_timeout_ms,

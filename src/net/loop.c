@@ -33,6 +33,7 @@ struct loop {
     struct log *log;
     struct arena *scratches[SCRATCHES_KEPT]; /* the first scratch_count wait to be borrowed */
     size_t scratch_count;
+    struct transit *transit;
     char read_buffer[LOOP_READ_BYTES];
 };
 
@@ -113,6 +114,7 @@ struct loop *loop_new(int index, struct log *log)
     ASSERT(loop);
     loop->index = index;
     loop->log = log;
+    loop->transit = transit_new();
     list_init(&loop->tasks);
     list_init(&loop->flushes);
     list_init(&loop->posted);
@@ -149,6 +151,7 @@ void loop_free(struct loop *loop)
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     ASSERT(uv_loop_close(&loop->uv) == 0);
     heap_done(&loop->timers);
+    transit_free(loop->transit);
     while (loop->scratch_count)
         arena_free(loop->scratches[--loop->scratch_count]);
     pthread_mutex_destroy(&loop->lock);
@@ -214,6 +217,11 @@ void loop_scratch_return(struct loop *loop, struct arena *scratch)
     }
     arena_reset(scratch);
     loop->scratches[loop->scratch_count++] = scratch;
+}
+
+struct transit *loop_transit(struct loop *loop)
+{
+    return loop->transit;
 }
 
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t delay_ms,

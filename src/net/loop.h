@@ -10,6 +10,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/transit.h"
 
 struct loop;
 
@@ -41,6 +42,8 @@ char *loop_read_buffer(struct loop *loop);
 struct arena *loop_scratch_borrow(struct loop *loop);
 /* Forgets what is in it. */
 void loop_scratch_return(struct loop *loop, struct arena *scratch);
+/* For bytes that wait across callbacks, but not for long. All is to be dropped before loop_free. */
+struct transit *loop_transit(struct loop *loop);
 
 /* ---- Timers: members of their owner; setting and cancelling never allocate and never fail ------
  */
