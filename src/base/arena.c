@@ -25,6 +25,7 @@ struct block {
 
 struct arena {
     struct block *newest;
+    struct block *first; /* of the shared ones; NULL: none yet */
     size_t used;
     size_t bytes_max;
     size_t first_bytes;  /* size of the first block */
@@ -50,12 +51,12 @@ void arena_set_max(struct arena *arena, size_t bytes_max)
     arena->bytes_max = bytes_max;
 }
 
-/* Frees the blocks up to `last`, which is the caller's then. */
-static void free_blocks(struct block *block, const struct block *last)
+static void free_blocks(struct block *block, const struct block *kept)
 {
-    while (block != last) {
+    while (block) {
         struct block *next = block->next;
-        free(block);
+        if (block != kept)
+            free(block);
         block = next;
     }
 }
@@ -68,21 +69,18 @@ void arena_free(struct arena *arena)
     free(arena);
 }
 
-/* The first block stays: it has the size that was asked for, whatever came in between. Not when the
- * first allocation was a large one: that is as large as chance made it. */
+/* The first shared block has the size that was asked for, whatever came in between. */
 void arena_reset(struct arena *arena)
 {
-    struct block *first = arena->newest;
-    while (first && first->next)
-        first = first->next;
-    if (first && first->size != arena->first_bytes)
-        first = NULL;
+    struct block *first = arena->first;
     free_blocks(arena->newest, first);
     arena->newest = first;
-    arena->shared_bytes = first ? first->size : 0;
-    if (first)
-        first->used = 0;
-    arena->used = 0;
+    arena->shared_bytes = arena->used = 0;
+    if (!first)
+        return;
+    arena->shared_bytes = first->size;
+    first->next = NULL;
+    first->used = 0;
 }
 
 static struct block *new_block(size_t size)
@@ -99,13 +97,15 @@ static struct block *new_block(size_t size)
 static void add_block(struct arena *arena)
 {
     size_t size = arena->first_bytes;
-    if (arena->newest) {
+    if (arena->first) {
         size = arena->shared_bytes / 4 & ~(size_t)(ALIGNMENT - 1);
         size = size < BLOCK_BYTES_MIN ? BLOCK_BYTES_MIN : size;
         size = size > BLOCK_BYTES_MAX ? BLOCK_BYTES_MAX : size;
     }
     struct block *block = new_block(size);
     arena->shared_bytes += size;
+    if (!arena->first)
+        arena->first = block;
     block->next = arena->newest;
     arena->newest = block;
 }
@@ -123,7 +123,7 @@ static void *alloc_large(struct arena *arena, size_t size)
 
 static bool is_large(const struct arena *arena, size_t size)
 {
-    return size > (arena->newest ? (size_t)LARGE_BYTES : arena->first_bytes);
+    return size > (arena->first ? (size_t)LARGE_BYTES : arena->first_bytes);
 }
 
 void *arena_alloc(struct arena *arena, size_t size)

@@ -145,6 +145,61 @@ static void vectors_grow_and_zero(void **state)
     arena_free(arena);
 }
 
+static void reserved_vectors_do_not_move(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new(SIZE_MAX);
+    int *items = NULL;
+    size_t count = 0, capacity = 0;
+    VEC_RESERVE(arena, items, count, capacity, 0);
+    assert_null(items);
+    *VEC_PUSH(arena, items, count, capacity) = 7;
+    VEC_RESERVE(arena, items, count, capacity, 99);
+    assert_int_equal(capacity, 100);
+    const int *place = items;
+    arena_alloc(arena, 8);
+    for (int i = 1; i < 100; i++)
+        *VEC_PUSH(arena, items, count, capacity) = i;
+    assert_ptr_equal(items, place);
+    assert_int_equal(items[0], 7);
+    assert_int_equal(items[99], 99);
+    VEC_RESERVE(arena, items, count, capacity, 0);
+    assert_int_equal(capacity, 100);
+    arena_free(arena);
+}
+
+static void a_sized_arena_keeps_its_first_block(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new_sized(SIZE_MAX, 32768);
+    for (int round = 0; round < 3; round++) {
+        char *first = arena_alloc(arena, 32000);
+        memset(first, round, 32000);
+        memset(arena_alloc(arena, 100000), 1, 100000);
+        memset(arena_alloc(arena, 100), 1, 100);
+        memset(arena_alloc(arena, 1000), 1, 1000);
+        arena_reset(arena);
+        assert_ptr_equal(arena_alloc(arena, 1), first);
+        arena_reset(arena);
+    }
+    arena_free(arena);
+}
+
+static void a_first_large_allocation_is_not_kept(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new(SIZE_MAX);
+    for (int round = 0; round < 3; round++) {
+        memset(arena_alloc(arena, 100000), round, 100000);
+        char *small = arena_alloc(arena, 100);
+        memset(small, round, 100);
+        memset(arena_realloc(arena, small, 100, 5000), round, 5000);
+        arena_reset(arena);
+        assert_int_equal(arena_used(arena), 0);
+    }
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +210,9 @@ int main(void)
         cmocka_unit_test(copies_are_terminated),
         cmocka_unit_test(prints_any_length),
         cmocka_unit_test(vectors_grow_and_zero),
+        cmocka_unit_test(reserved_vectors_do_not_move),
+        cmocka_unit_test(a_sized_arena_keeps_its_first_block),
+        cmocka_unit_test(a_first_large_allocation_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,9 @@ enum call_action { ACTION_NONE, ACTION_CANCEL, ACTION_PAUSE, ACTION_PAUSE_RESUME
 /* What a call said, and what to do while it speaks. */
 struct heard_call {
     struct http_call *call;
-    int headers, bodies, dones, errors;
+    int headers, bodies, dones, errors, sents;
+    char *overwrite; /* the body of the request, made unreadable when it may go; or NULL */
+    size_t overwrite_bytes;
     int status;
     struct buf fields; /* "name=value|" of each */
     struct buf body;
@@ -76,8 +78,17 @@ static inline void heard_call_error(void *user, const struct error *error)
     heard_call_act(heard, heard->at_end);
 }
 
-static const struct http_call_events heard_call_events = {heard_call_headers, heard_call_body,
-                                                          heard_call_done, heard_call_error};
+static inline void heard_call_sent(void *user)
+{
+    struct heard_call *heard = user;
+    assert_int_equal(heard->dones + heard->errors + heard->sents, 0);
+    heard->sents++;
+    if (heard->overwrite)
+        memset(heard->overwrite, 0, heard->overwrite_bytes);
+}
+
+static const struct http_call_events heard_call_events = {
+    heard_call_headers, heard_call_body, heard_call_done, heard_call_error, heard_call_sent};
 
 static inline void heard_call_init(struct heard_call *heard)
 {
@@ -146,7 +157,7 @@ static inline void client_start(struct client_fixture *fixture, struct heard_cal
         http_call_start(fixture->client, request, &heard_call_events, heard, &heard->call, &error);
     assert_string_equal(error.message, "");
     assert_int_equal(code, ERR_OK);
-    assert_int_equal(heard->headers + heard->dones + heard->errors, 0);
+    assert_int_equal(heard->headers + heard->dones + heard->errors + heard->sents, 0);
 }
 
 static inline void client_get(struct client_fixture *fixture)

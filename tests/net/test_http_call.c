@@ -418,7 +418,8 @@ static void test_answer_before_the_upload_ends(void **state)
     assert_int_equal(fixture->heard.dones, 1);
     assert_int_equal(fixture->heard.status, 413);
     assert_false(fixture->heard.timing.request_sent);
-    server_wait_end(&fixture->server, fd); /* not kept */
+    assert_int_equal(fixture->heard.sents, 0); /* the rest of it was never read */
+    server_wait_end(&fixture->server, fd);     /* not kept */
     helper_close_fd(&fd);
     free(body);
 }
@@ -431,8 +432,10 @@ static void test_replay_of_a_large_upload(void **state)
     finish(fixture);
     char *body = start_upload(fixture, 5000);
     server_read_bytes(&fixture->server, fd, &fixture->request, 100000);
+    assert_int_equal(fixture->heard.sents, 0);
     server_reset(&fd);
     fd = client_accept(fixture, UPLOAD_BYTES);
+    assert_int_equal(fixture->heard.sents, 1);
     struct str got = buf_str(&fixture->request);
     assert_memory_equal(got.data + got.len - UPLOAD_BYTES, body, UPLOAD_BYTES);
     answer(fixture, fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -440,6 +443,61 @@ static void test_replay_of_a_large_upload(void **state)
     assert_int_equal(fixture->heard.dones, 1);
     helper_close_fd(&fd);
     free(body);
+}
+
+/* A body that is overwritten as soon as its owner may: the server still gets what it was. */
+static int post_overwritten(struct client_fixture *fixture, char *body, size_t bytes)
+{
+    char *copy = malloc(bytes);
+    memset(body, 'b', bytes);
+    memcpy(copy, body, bytes);
+    struct http_call_request request = {
+        .method = HTTP_POST, .url = str_from_cstr(fixture->url), .body = STR_FROM(body, bytes)};
+    client_start(fixture, &fixture->heard, &request);
+    fixture->heard.overwrite = body;
+    fixture->heard.overwrite_bytes = bytes;
+    int fd = client_accept(fixture, bytes);
+    struct str got = buf_str(&fixture->request);
+    assert_memory_equal(got.data + got.len - bytes, copy, bytes);
+    free(copy);
+    return fd;
+}
+
+static void test_body_goes_when_it_is_sent(void **state)
+{
+    struct client_fixture *fixture = *state;
+    static char body[100000];
+    for (size_t bytes = 1; bytes <= sizeof body; bytes *= 10) {
+        int fd = post_overwritten(fixture, body, bytes);
+        assert_int_equal(fixture->heard.sents, 1); /* long before there is an answer */
+        assert_int_equal(fixture->heard.headers, 0);
+        answer(fixture, fd, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        finish(fixture);
+        assert_int_equal(fixture->heard.dones, 1);
+        helper_close_fd(&fd);
+    }
+}
+
+/* On a kept connection it may have to be sent again, until the first byte of an answer. */
+static void test_body_on_a_kept_connection_goes_with_the_answer(void **state)
+{
+    struct client_fixture *fixture = *state;
+    int fd = client_get_accept(fixture);
+    answer(fixture, fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    finish(fixture);
+    struct http_call_request request = {
+        .method = HTTP_POST, .url = str_from_cstr(fixture->url), .body = STR("body")};
+    client_start(fixture, &fixture->heard, &request);
+    server_read_request(&fixture->server, fd, &fixture->request, 4);
+    turns(fixture, 3);
+    assert_int_equal(fixture->heard.sents, 0);
+    answer(fixture, fd, "H");
+    TURN_UNTIL(fixture->loop, fixture->heard.sents);
+    assert_int_equal(fixture->heard.headers, 0);
+    answer(fixture, fd, "TTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    finish(fixture);
+    assert_int_equal(fixture->heard.dones, 1);
+    helper_close_fd(&fd);
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
@@ -675,6 +733,8 @@ int main(void)
         TEST(test_stalled_upload),
         TEST(test_answer_before_the_upload_ends),
         TEST(test_replay_of_a_large_upload),
+        TEST(test_body_goes_when_it_is_sent),
+        TEST(test_body_on_a_kept_connection_goes_with_the_answer),
         TEST(test_drain_keeps_the_connection),
         TEST(test_drain_has_its_time),
         TEST(test_tls),

@@ -310,6 +310,30 @@ static void test_work_at_the_end(void **state)
     assert_int_equal(job.done, 1);
 }
 
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+static void test_scratch_is_nobody_elses(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { DEPTH = 8 };
+    struct arena *scratches[DEPTH];
+    char *texts[DEPTH];
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < DEPTH; i++) {
+            scratches[i] = loop_scratch_borrow(fixture->loop);
+            assert_int_equal(arena_used(scratches[i]), 0);
+            for (int before = 0; before < i; before++)
+                assert_ptr_not_equal(scratches[i], scratches[before]);
+            texts[i] = arena_alloc(scratches[i], i % 2 ? 100 : 100000);
+            memset(texts[i], i, 100);
+        }
+        for (int i = 0; i < DEPTH; i++) {
+            assert_int_equal(texts[i][99], i);
+            loop_scratch_return(fixture->loop, scratches[i]);
+        }
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -325,6 +349,7 @@ int main(void)
         TEST(test_loops_on_threads),
         TEST(test_work),
         TEST(test_work_at_the_end),
+        TEST(test_scratch_is_nobody_elses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
