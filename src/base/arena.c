@@ -73,7 +73,8 @@ void arena_free(struct arena *arena)
 void arena_reset(struct arena *arena)
 {
     struct block *first = arena->first;
-    free_blocks(arena->newest, first);
+    if (arena->newest != first || (first && first->next))
+        free_blocks(arena->newest, first);
     arena->newest = first;
     arena->shared_bytes = arena->used = 0;
     if (!first)
