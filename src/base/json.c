@@ -3,6 +3,8 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdalign.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #if defined(__SSE2__)
@@ -12,6 +14,8 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/utf8.h"
+
+enum { WRITE_ROOM_BYTES = 8192 };
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
@@ -140,10 +144,17 @@ struct str json_text(struct arena *arena, yyjson_val *value)
 {
     if (!value)
         return STR("null");
-    yyjson_alc allocator = arena_allocator(arena);
+    yyjson_alc allocator;
+    alignas(max_align_t) char room[WRITE_ROOM_BYTES];
     size_t len = 0;
+    /* yyjson guesses the length, generously: in the arena, only a text that is too long for here. */
+    yyjson_alc_pool_init(&allocator, room, sizeof room);
     char *text =
         yyjson_val_write_opts(value, YYJSON_WRITE_ALLOW_INVALID_UNICODE, &allocator, &len, NULL);
+    if (text)
+        return arena_str(arena, STR_FROM(text, len));
+    allocator = arena_allocator(arena);
+    text = yyjson_val_write_opts(value, YYJSON_WRITE_ALLOW_INVALID_UNICODE, &allocator, &len, NULL);
     return text ? STR_FROM(text, len) : STR("null");
 }
 
