@@ -1,0 +1,33 @@
+/* Price: what tokens cost. A dated table of list prices, which a configuration may override. Money
+ * is counted in whole numbers: prices in pico-dollars a token (1 USD per million tokens is
+ * 1 000 000), sums in nano-dollars. Pure, any thread. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "llm/response.h"
+
+enum { PRICE_PER_MILLION = 1000000 }; /* pico-dollars a token of 1 USD per million tokens */
+
+/* -1: this kind has no price of its own: cache reads and writes then cost what input does. */
+struct price {
+    int64_t input;
+    int64_t cache_read;
+    int64_t cache_write;
+    int64_t output;
+    int64_t long_from_tokens; /* whole requests with more input cost the long rates; 0: none */
+    int64_t long_input;       /* -1: as the short one */
+    int64_t long_output;
+};
+
+/* The list price of a model in force at `wall_ms`, by the provider's kind ("openai", "anthropic",
+ * ...; others are looked up by the model's name alone) and the model as the provider names it. An
+ * exact name first; then a dated or suffixed form of a known one ("gpt-5.5-2026-05-01"), which sets
+ * *ret_is_estimate (may be NULL). False when nothing is known. Local providers (ollama, parley)
+ * cost nothing: all zero. */
+bool price_find(struct str kind, struct str model, int64_t wall_ms, struct price *ret_price,
+                bool *ret_is_estimate);
+/* What that usage costs, in nano-dollars, rounded up; unknown counts are 0. */
+int64_t price_cost_nano(const struct price *price, const struct llm_usage *usage);
