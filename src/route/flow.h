@@ -71,8 +71,10 @@ struct flow_ops {
     void (*cancel)(void *user, int slot, struct llm_usage *ret_usage);
     /* Calls flow_on_timer at that time or later; replaces the one before; 0: no more. */
     void (*timer)(void *user, uint64_t at_us);
-    /* Wakes: a place may be free. Any thread: posts flow_on_wake to the flow's own. */
-    void (*wake)(void *user);
+    /* A place may be free: called on any thread, must only post, so that flow_on_wake is called on
+     * the flow's own. `wake_user`: what wake_user() gave, which outlives the flow. */
+    void (*wake)(void *wake_user);
+    void *(*wake_user)(void *user);
     /* To the caller: START, content, USAGE, FINISH or ERROR, END. After END the flow is dead, and
      * may be freed in the call. */
     void (*event)(void *user, const struct llm_event *event);

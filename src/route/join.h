@@ -24,7 +24,8 @@ struct join {
     struct buf held;
 };
 
-/* Begins; `is_splice`: the second answer is a whole one. Release with join_done. */
+/* Begins; `is_splice`: the second answer is a whole one. Release with join_done (which a zeroed one
+ * may have too). */
 void join_init(struct join *join, struct str sent, bool is_splice);
 void join_done(struct join *join);
 

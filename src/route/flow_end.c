@@ -1,0 +1,96 @@
+/* Flow, the end of an attempt: its place goes back, the cell hears how the target was, and the ledger
+ * gets its one row. */
+#include <stdatomic.h>
+
+#include "route/flow_internal.h"
+
+void flow_complete_usage(const struct flow *flow, struct flow_attempt *attempt,
+                         enum flow_outcome outcome)
+{
+    struct llm_usage *usage = &attempt->usage;
+    int64_t counted = llm_estimate_tokens(&attempt->output);
+    bool has_ended = outcome == FLOW_ANSWERED || outcome == FLOW_FAILED;
+    if (outcome == FLOW_FAILED && !attempt->content_us)
+        return;
+    if (usage->input_total < 0) {
+        usage->input_total = flow->request.needs->input_tokens;
+        usage->is_estimated = true;
+    }
+    if (usage->output_total < 0 || (!has_ended && usage->output_total < counted)) {
+        usage->output_total = counted;
+        usage->is_estimated = true;
+    }
+}
+
+static int64_t tokens_of(const struct llm_usage *usage)
+{
+    if (usage->input_total < 0 && usage->output_total < 0)
+        return -1;
+    return (usage->input_total > 0 ? usage->input_total : 0) +
+           (usage->output_total > 0 ? usage->output_total : 0);
+}
+
+static void tell_cell(struct flow *flow, struct flow_attempt *attempt, enum flow_outcome outcome,
+                      const struct attribution *attribution, uint64_t now)
+{
+    const struct llm_error *error = flow->error;
+    struct cell *cell = attempt->lease.cell;
+    int64_t tokens = tokens_of(&attempt->usage);
+    if (outcome == FLOW_ANSWERED || outcome == FLOW_DIFFERED)
+        cell_succeed(&attempt->lease, &flow->policy->breaker, now, tokens);
+    else if (attribution && attribution->counts)
+        cell_fail(&attempt->lease, &flow->policy->breaker, now, tokens, error->class,
+                  error->message,
+                  error->retry_after_ms > 0 ? (uint64_t)error->retry_after_ms * 1000 : 0,
+                  flow->request.random);
+    else
+        cell_forget(&attempt->lease, now, tokens);
+    if (attribution && attribution->benches)
+        cell_bench(cell, now + flow->policy->bench_us, error->message);
+}
+
+static void count_cost(struct flow *flow, const struct flow_attempt *attempt, int64_t cost_nano)
+{
+    struct route_live *live = flow->request.plan->live;
+    if (cost_nano < 0)
+        return;
+    flow->cost_nano += cost_nano;
+    if (!live)
+        return;
+    atomic_fetch_add(&live->spent_nano, cost_nano);
+    if (attempt->is_hedge)
+        atomic_fetch_add(&live->hedge_spent_nano, cost_nano);
+}
+
+void flow_end_attempt(struct flow *flow, int slot, enum flow_outcome outcome, bool is_cancelled,
+                      const struct attribution *attribution)
+{
+    struct flow_attempt *attempt = &flow->attempts[slot];
+    const struct target *target = flow->candidates[attempt->candidate].target;
+    uint64_t now = flow->ops->now_us(flow->user);
+    attempt->active = false;
+    if (is_cancelled)
+        flow->ops->cancel(flow->user, slot, &attempt->usage);
+    flow_complete_usage(flow, attempt, outcome);
+    tell_cell(flow, attempt, outcome, attribution, now);
+    bool has_failed = outcome == FLOW_FAILED || outcome == FLOW_CUT;
+    struct flow_row row = {
+        .target = target,
+        .number = attempt->number,
+        .mode = attempt->mode,
+        .outcome = outcome,
+        .is_hedge = attempt->is_hedge,
+        .is_probe = attempt->is_probe,
+        .error = has_failed ? flow->error : NULL,
+        .usage = attempt->usage,
+        .cost_nano = target->has_price ? price_cost_nano(&target->price, &attempt->usage) : -1,
+        .start_us = attempt->start_us,
+        .first_content_us = attempt->content_us,
+        .end_us = now - attempt->start_us,
+    };
+    count_cost(flow, attempt, row.cost_nano);
+    if (has_failed && flow->failure_count < FLOW_JOINTS_MAX)
+        flow->failures[flow->failure_count++] = (struct flow_failure){target, flow->error->class};
+    buf_done(&attempt->raw);
+    flow->ops->ledger(flow->user, &row);
+}
