@@ -1,67 +1,74 @@
-/* Router: resolves the model, starts one call at its target, and keeps the books of it: one log
- * record and a handful of metrics for every provider call. */
+/* Router: gives the flow its world: calls of the llm floor, the loop's clock and timers, messages
+ * from other loops, and the books. Between the doors and runs above, and llm_call below.
+ *
+ * A call is alive until END has been heard or it was cancelled; its memory goes when the last
+ * callback into it has returned (leave). */
 #include "route/router.h"
 
-#include <stdio.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
-#include "base/map.h"
+#include "route/books.h"
+#include "route/recover.h"
 
-enum { ARENA_BYTES_MAX = 1024 * 1024 };
-
-static const double seconds_bounds[] = {0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300};
-#define BOUNDS seconds_bounds, (int)(sizeof seconds_bounds / sizeof seconds_bounds[0])
-
-static const struct metric_definition metric_calls = {
-    "parley_provider_calls_total", "Calls to providers by outcome.", METRIC_COUNTER, NULL, 0};
-static const struct metric_definition metric_duration = {
-    "parley_provider_call_seconds", "Time from start to end of a call.", METRIC_HISTOGRAM, BOUNDS};
-static const struct metric_definition metric_first_content = {
-    "parley_provider_first_content_seconds", "Time to the first content of a call.",
-    METRIC_HISTOGRAM, BOUNDS};
-static const struct metric_definition metric_tokens = {
-    "parley_tokens_total", "Tokens by provider and direction.", METRIC_COUNTER, NULL, 0};
-
-/* The series of one provider, looked up once: metric_get takes a lock that all loops share. */
-struct books {
-    struct metric *outcomes[ERR_COUNT]; /* made when they first happen */
-    struct metric *duration;
-    struct metric *first_content;
-    struct metric *input_tokens;
-    struct metric *output_tokens;
-};
+enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct router {
     struct router_options options;
-    struct arena *arena;
-    struct map *books; /* provider's name -> struct books */
+    struct books *books;
+    struct random random;
+};
+
+/* One attempt's call. */
+struct slot {
+    struct route_call *call;
+    struct llm_call *llm;
+    struct llm_losses losses;
+    bool passes_through;
+};
+
+/* What a cell wakes: it outlives the call, since a wake may be on its way when the call ends. */
+struct wake_ticket {
+    struct loop_task task;
+    struct loop *loop;
+    struct route_call *call; /* on the loop's thread only; NULL: it has ended */
+    _Atomic int references;
+    _Atomic bool is_posted;
 };
 
 struct route_call {
     struct router *router;
     struct arena *arena;
-    const struct catalog *catalog; /* referenced: the target's strings live in it */
-    struct catalog_target resolved;
-    struct route_target target;
-    struct llm_losses losses;
-    struct llm_call *call;
+    const struct catalog *catalog; /* referenced: the plan's targets live in it */
+    struct route_plan plan;
+    struct llm_needs needs;
+    struct flow *flow;
+    struct flow_ops ops;
+    struct route_request request;
     struct route_events events;
     void *user;
-    struct str request_id;
-    uint64_t start_ns;
-    uint64_t first_content_ns; /* 0: none yet */
-    struct llm_usage usage;
-    enum err class;
-    int http_status;
+    struct slot slots[FLOW_SLOTS];
+    struct loop_timer timer;
+    uint64_t timer_at_us;
+    struct loop_task failed_task; /* says what failed within the start */
+    struct llm_error *failed;
+    struct wake_ticket *ticket; /* NULL: it never waited for a place */
+    bool is_paused;
+    bool is_over; /* END was heard, or it was cancelled */
+    int depth;    /* of callbacks that will come back here */
 };
 
 struct router *router_new(const struct router_options *options)
 {
-    struct arena *arena = arena_new(SIZE_MAX);
-    struct router *router = ARENA_NEW(arena, struct router);
-    router->arena = arena;
+    struct router *router = calloc(1, sizeof *router);
+    uint64_t seed;
+    ASSERT(router);
+    random_bytes(&seed, sizeof seed);
     router->options = *options;
-    router->books = map_new();
+    router->books = books_new(options->metrics, options->log);
+    random_init(&router->random, seed);
     return router;
 }
 
@@ -69,110 +76,268 @@ void router_free(struct router *router)
 {
     if (!router)
         return;
-    map_free(router->books);
-    arena_free(router->arena);
+    books_free(router->books);
+    free(router);
 }
+
+/* ---- Waking ---------------------------------------------------------------------------------- */
+
+static void ticket_unref(struct wake_ticket *ticket)
+{
+    if (ticket && atomic_fetch_sub(&ticket->references, 1) == 1)
+        free(ticket);
+}
+
+static void ticket_run(void *user);
+
+/* Any thread, under a cell's lock. */
+static void wake(void *user)
+{
+    struct wake_ticket *ticket = user;
+    if (atomic_exchange(&ticket->is_posted, true))
+        return;
+    atomic_fetch_add(&ticket->references, 1);
+    if (!loop_post(ticket->loop, &ticket->task, ticket_run, ticket))
+        ticket_unref(ticket);
+}
+
+static void *wake_user(void *user)
+{
+    struct route_call *call = user;
+    if (call->ticket)
+        return call->ticket;
+    call->ticket = calloc(1, sizeof *call->ticket);
+    ASSERT(call->ticket);
+    call->ticket->loop = call->router->options.loop;
+    call->ticket->call = call;
+    call->ticket->references = 1;
+    return call->ticket;
+}
+
+/* ---- Life of a call -------------------------------------------------------------------------- */
 
 static void call_free(struct route_call *call)
 {
+    struct loop *loop = call->router->options.loop;
+    loop_timer_cancel(loop, &call->timer);
+    loop_task_cancel(&call->failed_task);
+    if (call->ticket)
+        call->ticket->call = NULL;
+    ticket_unref(call->ticket);
+    if (call->flow)
+        flow_done(call->flow);
     catalog_unref(call->catalog);
     arena_free(call->arena); /* the call is in it */
 }
 
-/* ---- Keeping the books ----------------------------------------------------------------------- */
-
-/* A series of this provider, with one label more when `label` is not NULL. Names of providers are
- * checked when they are configured: nothing in them needs escaping. */
-static struct metric *find_metric(const struct router *router, struct str provider,
-                                  const struct metric_definition *definition, const char *label,
-                                  const char *value)
+static void enter(struct route_call *call)
 {
-    char labels[160];
-    if (label)
-        snprintf(labels, sizeof labels, "provider=\"%.*s\",%s=\"%s\"", STR_ARG(provider), label,
-                 value);
-    else
-        snprintf(labels, sizeof labels, "provider=\"%.*s\"", STR_ARG(provider));
-    return metric_get(router->options.metrics, definition, labels);
+    call->depth++;
 }
 
-static struct books *books_of(struct router *router, struct str provider)
+static void leave(struct route_call *call)
 {
-    struct books *books = map_get(router->books, provider);
-    if (books)
-        return books;
-    books = ARENA_NEW(router->arena, struct books);
-    books->duration = find_metric(router, provider, &metric_duration, NULL, NULL);
-    books->first_content = find_metric(router, provider, &metric_first_content, NULL, NULL);
-    books->input_tokens = find_metric(router, provider, &metric_tokens, "direction", "input");
-    books->output_tokens = find_metric(router, provider, &metric_tokens, "direction", "output");
-    map_set(router->books, provider, books);
-    return books;
+    if (--call->depth == 0 && call->is_over)
+        call_free(call);
 }
 
-static void count_outcome(struct router *router, struct books *books, struct str provider,
-                          enum err class)
+static void ticket_run(void *user)
 {
-    if (!books->outcomes[class])
-        books->outcomes[class] =
-            find_metric(router, provider, &metric_calls, "outcome", err_info(class)->name);
-    metric_add(books->outcomes[class], 1);
-}
-
-static void keep_books(struct route_call *call)
-{
-    struct books *books = books_of(call->router, call->target.provider);
-    double seconds = (double)(clock_monotonic_ns() - call->start_ns) / 1e9;
-    count_outcome(call->router, books, call->target.provider, call->class);
-    metric_observe(books->duration, seconds);
-    if (call->first_content_ns)
-        metric_observe(books->first_content,
-                       (double)(call->first_content_ns - call->start_ns) / 1e9);
-    if (call->usage.input_total > 0)
-        metric_add(books->input_tokens, call->usage.input_total);
-    if (call->usage.output_total > 0)
-        metric_add(books->output_tokens, call->usage.output_total);
-    log_info(call->router->options.log, "provider call", LOG_STR("provider", call->target.provider),
-             LOG_STR("model", call->resolved.model), LOG_BOOL("success", call->class == ERR_OK),
-             LOG_CSTR("class", err_info(call->class)->name), LOG_INT("status", call->http_status),
-             LOG_INT("duration_ms", seconds * 1000), LOG_INT("input", call->usage.input_total),
-             LOG_INT("output", call->usage.output_total), LOG_STR("request", call->request_id));
-}
-
-/* ---- One call -------------------------------------------------------------------------------- */
-
-static void note_event(struct route_call *call, const struct llm_event *event)
-{
-    if (event->kind == LLM_EVENT_USAGE)
-        call->usage = event->usage;
-    if (event->kind == LLM_EVENT_ERROR) {
-        call->class = event->error->class;
-        call->http_status = event->error->http_status;
+    struct wake_ticket *ticket = user;
+    struct route_call *call = ticket->call;
+    atomic_store(&ticket->is_posted, false);
+    if (call && !call->is_over) {
+        enter(call);
+        flow_on_wake(call->flow);
+        leave(call);
     }
-    if (llm_event_is_content(event->kind) && !call->first_content_ns)
-        call->first_content_ns = clock_monotonic_ns();
+    ticket_unref(ticket);
 }
+
+/* ---- What the flow hears --------------------------------------------------------------------- */
 
 static void on_event(void *user, const struct llm_event *event)
 {
-    struct route_call *call = user;
-    note_event(call, event);
-    if (event->kind != LLM_EVENT_END) {
-        call->events.on_event(call->user, event);
-        return;
-    }
-    keep_books(call);
-    struct route_events events = call->events;
-    void *owner = call->user;
-    call->call = NULL;
-    events.on_event(owner, event);
-    call_free(call);
+    struct slot *slot = user;
+    struct route_call *call = slot->call;
+    enter(call);
+    if (event->kind == LLM_EVENT_END)
+        slot->llm = NULL;
+    flow_on_event(call->flow, (int)(slot - call->slots), event);
+    leave(call);
 }
 
 static void on_raw(void *user, struct str content_type, struct str bytes)
 {
+    struct slot *slot = user;
+    struct route_call *call = slot->call;
+    enter(call);
+    flow_on_raw(call->flow, (int)(slot - call->slots), content_type, bytes);
+    leave(call);
+}
+
+static void on_head(void *user, const struct llm_call_head *head)
+{
+    struct slot *slot = user;
+    flow_on_head(slot->call->flow, (int)(slot - slot->call->slots), head->connect_ms * 1000,
+                 &head->limits);
+}
+
+static void on_timer(void *user)
+{
     struct route_call *call = user;
-    call->events.on_raw(call->user, content_type, bytes);
+    call->timer_at_us = 0;
+    enter(call);
+    flow_on_timer(call->flow);
+    leave(call);
+}
+
+/* ---- What the flow does ---------------------------------------------------------------------- */
+
+static uint64_t now_us(void *user)
+{
+    (void)user;
+    return clock_monotonic_ns() / 1000;
+}
+
+static void set_timer(void *user, uint64_t at_us)
+{
+    struct route_call *call = user;
+    struct loop *loop = call->router->options.loop;
+    if (at_us == call->timer_at_us)
+        return; /* as a rule: the deadline */
+    call->timer_at_us = at_us;
+    if (!at_us) {
+        loop_timer_cancel(loop, &call->timer);
+        return;
+    }
+    uint64_t now = now_us(call);
+    loop_timer_set(loop, &call->timer, at_us > now ? (at_us - now + 999) / 1000 : 1, on_timer,
+                   call);
+}
+
+static enum err start(void *user, const struct flow_start *start, struct llm_error *ret_error)
+{
+    struct route_call *call = user;
+    const struct router_options *options = &call->router->options;
+    const struct route_timeouts *timeouts = &call->plan.policy->timeouts;
+    struct slot *slot = &call->slots[start->slot];
+    struct provider *provider = start->target->provider;
+    bool as_asked = start->mode == ROUTE_WHOLE || start->mode == ROUTE_SPLICE;
+    bool same_form = as_asked && call->request.raw_body.data && provider->kind->dialect &&
+                     provider->kind->dialect == call->request.raw_dialect;
+    struct error error = {0};
+    slot->call = call;
+    slot->passes_through = same_form && start->mode == ROUTE_WHOLE && call->events.on_raw;
+    llm_losses_init(&slot->losses, call->arena);
+    struct llm_call_request request = {
+        .provider = provider,
+        .request = recover_request(call->arena, call->request.request, start->mode, start->partial),
+        .model = start->target->model,
+        .raw_body = same_form ? call->request.raw_body : STR_NONE,
+        .losses = &slot->losses,
+        .body_bytes_hint = call->request.raw_body.len + call->request.raw_body.len / 8 + 256,
+        .timeouts = {timeouts->connect_ms, timeouts->headers_ms, timeouts->first_content_ms,
+                     timeouts->content_idle_ms},
+    };
+    const struct llm_call_events events = {on_event, slot->passes_through ? on_raw : NULL, on_head};
+    enum err code =
+        llm_call_start(options->client, options->loop, &request, &events, slot, &slot->llm, &error);
+    if (code != ERR_OK) {
+        *ret_error = (struct llm_error){.class = code, .retry_after_ms = -1};
+        str_copy(str_from_cstr(error.field), ret_error->field, sizeof ret_error->field);
+        str_copy(str_from_cstr(error_message(&error)), ret_error->message,
+                 sizeof ret_error->message);
+    } else if (call->is_paused) {
+        llm_call_pause(slot->llm);
+    }
+    return code;
+}
+
+static void cancel(void *user, int index, struct llm_usage *ret_usage)
+{
+    struct route_call *call = user;
+    struct slot *slot = &call->slots[index];
+    if (slot->llm)
+        llm_call_cancel(slot->llm, ret_usage);
+    slot->llm = NULL;
+}
+
+/* The caller of a joined answer is told so where it ends. */
+static struct str extension_of(struct route_call *call)
+{
+    const struct flow_joint *joints;
+    struct json_writer w;
+    struct buf out;
+    if (!flow_joints(call->flow, &joints))
+        return STR_NONE;
+    buf_init(&out, 64 * 1024);
+    json_writer_init(&w, &out);
+    route_write_story(call, &w);
+    struct str text = buf_ok(&out) ? arena_str(call->arena, buf_str(&out)) : STR_NONE;
+    buf_done(&out);
+    return text;
+}
+
+static void tell_event(void *user, const struct llm_event *event)
+{
+    struct route_call *call = user;
+    struct llm_event extended;
+    if (call->is_over)
+        return;
+    if (event->kind == LLM_EVENT_FINISH) {
+        extended = *event;
+        extended.extension = extension_of(call);
+        event = &extended;
+    }
+    call->is_over = event->kind == LLM_EVENT_END;
+    call->events.on_event(call->user, event);
+}
+
+static void tell_raw(void *user, struct str content_type, struct str bytes)
+{
+    struct route_call *call = user;
+    if (!call->is_over)
+        call->events.on_raw(call->user, content_type, bytes);
+}
+
+static void tell_rewind(void *user, size_t text_bytes)
+{
+    struct route_call *call = user;
+    if (!call->is_over)
+        call->events.on_rewind(call->user, text_bytes);
+}
+
+static void note_row(void *user, const struct flow_row *row)
+{
+    struct route_call *call = user;
+    books_note(call->router->books, row, call->request.request_id);
+}
+
+static const struct flow_ops flow_world = {
+    .now_us = now_us,
+    .start = start,
+    .cancel = cancel,
+    .timer = set_timer,
+    .wake = wake,
+    .wake_user = wake_user,
+    .event = tell_event,
+    .raw = tell_raw,
+    .rewind = tell_rewind,
+    .ledger = note_row,
+};
+
+/* ---- Starting and ending --------------------------------------------------------------------- */
+
+/* What failed within the start is told a turn later, like every other failure. */
+static void tell_failed(void *user)
+{
+    struct route_call *call = user;
+    enter(call);
+    call->events.on_event(call->user,
+                          &(struct llm_event){.kind = LLM_EVENT_ERROR, .error = call->failed});
+    tell_event(call, &(struct llm_event){.kind = LLM_EVENT_END});
+    leave(call);
 }
 
 static struct route_call *call_new(struct router *router, const struct route_request *request,
@@ -182,44 +347,44 @@ static struct route_call *call_new(struct router *router, const struct route_req
     struct route_call *call = ARENA_NEW(arena, struct route_call);
     call->router = router;
     call->arena = arena;
+    call->request = *request;
+    call->request.request_id = arena_str(arena, request->request_id);
     call->events = *events;
     call->user = user;
-    call->request_id = arena_str(arena, request->request_id);
-    call->usage = LLM_USAGE_UNKNOWN;
-    call->start_ns = clock_monotonic_ns();
-    llm_losses_init(&call->losses, arena);
+    call->ops = flow_world;
+    if (!events->on_rewind)
+        call->ops.rewind = NULL;
     return call;
 }
 
-static enum err start_call(struct route_call *call, const struct route_request *request,
-                           struct error *error)
+static enum err make_plan(struct route_call *call, struct error *error)
+{
+    const struct route_request *request = &call->request;
+    call->catalog = registry_acquire(call->router->options.registry);
+    return catalog_plan(call->catalog, call->arena, request->request->model, request->chain,
+                        request->chain_count, &call->plan, error);
+}
+
+static void begin(struct route_call *call)
 {
     struct router *router = call->router;
-    call->catalog = registry_acquire(router->options.registry);
-    enum err code = catalog_resolve(call->catalog, request->request->model, &call->resolved, error);
-    if (code != ERR_OK)
-        return code;
-    struct provider *provider = call->resolved.provider;
-    call->target = (struct route_target){
-        .id = arena_printf(call->arena, "%.*s/%.*s", STR_ARG(provider->name),
-                           STR_ARG(call->resolved.model)),
-        .provider = provider->name,
-        .passes_through = call->events.on_raw && request->raw_body.data &&
-                          provider->kind->dialect &&
-                          provider->kind->dialect == request->raw_dialect,
-    };
-    struct llm_call_request call_request = {
-        .provider = provider,
-        .request = request->request,
-        .model = call->resolved.model,
-        .losses = &call->losses,
-        .body_bytes_hint = request->raw_body.len + request->raw_body.len / 8 + 256,
-    };
-    if (call->target.passes_through)
-        call_request.raw_body = request->raw_body;
-    static const struct llm_call_events call_events = {on_event, on_raw};
-    return llm_call_start(router->options.client, router->options.loop, &call_request, &call_events,
-                          call, &call->call, error);
+    struct llm_error failed;
+    llm_needs_of(call->request.request, &call->needs);
+    call->flow = flow_new(
+        &(struct flow_request){
+            .plan = &call->plan,
+            .needs = &call->needs,
+            .priority = call->request.priority,
+            .is_streamed = call->request.request->stream,
+            .arena = call->arena,
+            .random = &router->random,
+        },
+        &call->ops, call);
+    if (flow_begin(call->flow, &failed) == ERR_OK)
+        return;
+    call->failed = ARENA_NEW(call->arena, struct llm_error);
+    *call->failed = failed;
+    loop_defer(router->options.loop, &call->failed_task, tell_failed, call);
 }
 
 enum err route_start(struct router *router, const struct route_request *request,
@@ -227,45 +392,110 @@ enum err route_start(struct router *router, const struct route_request *request,
                      struct error *error)
 {
     struct route_call *call = call_new(router, request, events, user);
-    enum err code = start_call(call, request, error);
-    if (code == ERR_OK)
-        *ret_call = call;
-    else
+    enum err code = make_plan(call, error);
+    if (code != ERR_OK) {
         call_free(call);
-    return code;
+        return code;
+    }
+    begin(call);
+    *ret_call = call;
+    return ERR_OK;
 }
 
 void route_cancel(struct route_call *call, struct llm_usage *ret_usage)
 {
-    if (!call->call) { /* END is being said: it frees the call itself */
-        if (ret_usage)
-            *ret_usage = call->usage;
-        return;
-    }
-    llm_call_cancel(call->call, ret_usage);
-    call->class = ERR_CANCELLED;
-    keep_books(call);
-    call_free(call);
+    if (ret_usage)
+        *ret_usage = LLM_USAGE_UNKNOWN;
+    if (call->is_over)
+        return; /* END is being said */
+    enter(call);
+    call->is_over = true;
+    flow_cancel(call->flow, ret_usage);
+    leave(call);
 }
 
 void route_pause(struct route_call *call)
 {
-    if (call->call)
-        llm_call_pause(call->call);
+    call->is_paused = true;
+    for (int i = 0; i < FLOW_SLOTS; i++)
+        if (call->slots[i].llm)
+            llm_call_pause(call->slots[i].llm);
 }
 
 void route_resume(struct route_call *call)
 {
-    if (call->call)
-        llm_call_resume(call->call);
+    call->is_paused = false;
+    for (int i = 0; i < FLOW_SLOTS; i++)
+        if (call->slots[i].llm)
+            llm_call_resume(call->slots[i].llm);
 }
 
-const struct route_target *route_target(const struct route_call *call)
+/* ---- Asking ---------------------------------------------------------------------------------- */
+
+struct route_target route_target(const struct route_call *call)
 {
-    return &call->target;
+    const struct target *target = flow_target(call->flow);
+    return (struct route_target){target->id, target->provider->name};
+}
+
+bool route_is_raw(const struct route_call *call)
+{
+    return flow_is_raw(call->flow);
 }
 
 const struct llm_losses *route_losses(const struct route_call *call)
 {
-    return &call->losses;
+    return &call->slots[flow_slot(call->flow)].losses;
+}
+
+int route_attempts(const struct route_call *call)
+{
+    return flow_attempts(call->flow);
+}
+
+uint64_t route_overhead_us(const struct route_call *call)
+{
+    return flow_overhead_us(call->flow);
+}
+
+bool route_has_story(const struct route_call *call)
+{
+    const struct flow_failure *failures;
+    const struct flow_joint *joints;
+    return flow_failures(call->flow, &failures) + flow_joints(call->flow, &joints) > 0;
+}
+
+static void write_joint(struct json_writer *w, const struct flow_joint *joint)
+{
+    json_begin_object(w);
+    json_key_int(w, "text_bytes", (int64_t)joint->text_bytes);
+    json_key_str(w, "mode", str_from_cstr(route_mode_name(joint->mode)));
+    json_key_str(w, "from", joint->from->id);
+    json_key_str(w, "to", joint->to->id);
+    json_key_str(w, "class", str_from_cstr(err_info(joint->class)->name));
+    json_end_object(w);
+}
+
+void route_write_story(const struct route_call *call, struct json_writer *w)
+{
+    const struct flow_failure *failures;
+    const struct flow_joint *joints;
+    size_t failure_count = flow_failures(call->flow, &failures);
+    size_t joint_count = flow_joints(call->flow, &joints);
+    json_begin_object(w);
+    json_key_str(w, "target", flow_target(call->flow)->id);
+    json_key_int(w, "attempts", flow_attempts(call->flow));
+    json_key_array(w, "failures");
+    for (size_t i = 0; i < failure_count; i++) {
+        json_begin_object(w);
+        json_key_str(w, "target", failures[i].target->id);
+        json_key_str(w, "class", str_from_cstr(err_info(failures[i].class)->name));
+        json_end_object(w);
+    }
+    json_end_array(w);
+    json_key_array(w, "joints");
+    for (size_t i = 0; i < joint_count; i++)
+        write_joint(w, &joints[i]);
+    json_end_array(w);
+    json_end_object(w);
 }

@@ -1,8 +1,11 @@
-/* Router: takes a canonical request to a target and brings the answer back. One per loop. */
+/* Router: takes a canonical request to somebody who answers it, and brings the answer back, whole,
+ * whatever the providers do: see flow.h for how. One per loop. */
 #pragma once
 
+#include "base/json.h"
 #include "base/metric.h"
 #include "route/catalog.h"
+#include "route/flow.h"
 
 struct router;
 struct route_call;
@@ -20,31 +23,38 @@ struct router *router_new(const struct router_options *options);
 void router_free(struct router *router);
 
 struct route_request {
-    const struct llm_request
-        *request; /* borrowed until END or cancel; its model picks the target */
+    /* Borrowed until END or cancel. Its model names a route, a model, or (empty) the default. */
+    const struct llm_request *request;
+    const struct str *chain; /* further routes or models, tried after it in this order; borrowed
+                                during the start */
+    size_t chain_count;
+    enum cell_priority priority;
     /* The caller's own bytes and their dialect: forwarded unchanged but for the model when the
-     * target speaks the same one. Borrowed likewise; STR_NONE when there are none. */
+     * target speaks the same one. Borrowed like the request; STR_NONE when there are none. */
     struct str raw_body;
     const struct dialect *raw_dialect;
     struct str request_id; /* for the log */
 };
 
 struct route_events {
-    /* As llm_call_events.on_event. */
+    /* As llm_call_events.on_event; what comes before the first content is told together with it. */
     void (*on_event)(void *user, const struct llm_event *event);
-    /* Only when the answer passes through unchanged: its bytes. May be NULL (then nothing does). */
+    /* Only when the answer passes through unchanged: its bytes, see llm_call_events.on_raw. May be
+     * NULL (then nothing does). */
     void (*on_raw)(void *user, struct str content_type, struct str bytes);
+    /* The text of the answer is only its first `text_bytes` bytes: another target goes on from
+     * there. NULL when the caller can take nothing back (then what was shown is never changed). */
+    void (*on_rewind)(void *user, size_t text_bytes);
 };
 
 /* Who answers. */
 struct route_target {
     struct str id; /* "provider/model" */
     struct str provider;
-    bool passes_through;
 };
 
-/* Starts; the contract of every start. Errors: those of catalog_resolve, or the request cannot be
- * encoded for its target. */
+/* Starts; the contract of every start. Errors: those of catalog_plan. Everything else that goes
+ * wrong, also at once, is told as ERROR and END. */
 MUST_USE enum err route_start(struct router *router, const struct route_request *request,
                               const struct route_events *events, void *user,
                               struct route_call **ret_call, struct error *error);
@@ -52,7 +62,19 @@ MUST_USE enum err route_start(struct router *router, const struct route_request 
 void route_cancel(struct route_call *call, struct llm_usage *ret_usage);
 void route_pause(struct route_call *call);
 void route_resume(struct route_call *call);
-/* Valid until END. */
-const struct route_target *route_target(const struct route_call *call);
-/* What the encoding lost, for the x-parley-dropped header. Valid until END. */
+
+/* ---- Asking: valid until END has been heard, in its callback too ------------------------------ */
+/* Who answers, or is asked now. */
+struct route_target route_target(const struct route_call *call);
+/* Whether the event that is being told has come as bytes too. */
+bool route_is_raw(const struct route_call *call);
+/* What the encoding of the answered request lost, for the x-parley-dropped header. */
 const struct llm_losses *route_losses(const struct route_call *call);
+int route_attempts(const struct route_call *call);
+/* What Parley itself took of the time to the first content. */
+uint64_t route_overhead_us(const struct route_call *call);
+/* Whether there is more to say than who answered: attempts that failed, or joints. */
+bool route_has_story(const struct route_call *call);
+/* Writes it as an object: {"target", "attempts", "failures": [{"target", "class"}], "joints":
+ * [{"text_bytes", "mode", "from", "to", "class"}]}. */
+void route_write_story(const struct route_call *call, struct json_writer *w);
