@@ -64,11 +64,10 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Whether a key, as it stands between its quotes, reads "model": a letter may be written as
+/* Whether a key, as it stands between its quotes, reads `wanted`: a letter may be written as
  * \u0000. */
-static bool is_model_key(struct str key)
+static bool key_is(struct str key, struct str wanted)
 {
-    static const char wanted[] = "model";
     size_t matched = 0;
     for (size_t at = 0; at < key.len; matched++) {
         int c = (unsigned char)key.data[at++];
@@ -78,15 +77,17 @@ static bool is_model_key(struct str key)
                 c = c * 16 + hex_digit(key.data[at + i]);
             at += 5;
         }
-        if (matched >= sizeof wanted - 1 || c != wanted[matched])
+        if (matched >= wanted.len || c != wanted.data[matched])
             return false;
     }
-    return matched == sizeof wanted - 1;
+    return matched == wanted.len;
 }
 
 /* The members of an object, one by one. */
 struct member {
     struct str key; /* without its quotes */
+    size_t start;   /* behind the brace or comma in front of it */
+    size_t end;     /* at the comma or brace behind it */
     size_t from;    /* the value's span */
     size_t to;
 };
@@ -94,6 +95,7 @@ struct member {
 /* The member at or behind *at; *at moves on to the next. */
 static bool next_member(struct str text, size_t *at, struct member *ret)
 {
+    ret->start = *at;
     *at = skip_space(text, *at);
     if (*at >= text.len || text.data[*at] != '"')
         return false;
@@ -103,40 +105,79 @@ static bool next_member(struct str text, size_t *at, struct member *ret)
     size_t end = skip_value(text, ret->from);
     for (ret->to = end; ret->to > ret->from && is_space(text.data[ret->to - 1]);)
         ret->to--;
-    *at = end;
+    ret->end = *at = end;
     if (*at < text.len && text.data[*at] == ',')
         (*at)++;
     return true;
 }
 
-static void add_model(struct str body, struct json_writer *w, struct str model)
+/* Parley's own members, which are no provider's business. */
+static bool is_own(struct str key)
 {
-    size_t brace = str_find_char(body, '{');
-    struct str rest = str_skip(body, brace + 1);
-    size_t first = skip_space(rest, 0);
-    buf_append(w->out, str_slice(body, 0, brace + 1));
-    json_key_str(w, "model", model);
-    if (first < rest.len && rest.data[first] != '}')
-        buf_append_char(w->out, ',');
-    buf_append(w->out, rest);
+    return key_is(key, STR("models")) || key_is(key, STR("fallbacks"));
+}
+
+/* Appends what stands in `body` from *copied to `to`; it goes on at `next`. */
+static void copy_to(struct str body, size_t *copied, size_t to, size_t next, struct buf *out)
+{
+    buf_append(out, str_slice(body, *copied, to - *copied));
+    *copied = next;
+}
+
+/* The comma between two members stands in front of the second: a dropped one takes its comma along,
+ * the first one the comma behind it. */
+static void drop(struct str body, const struct member *member, bool is_first, size_t *copied,
+                 struct buf *out)
+{
+    bool has_next = member->end < body.len && body.data[member->end] == ',';
+    size_t from = is_first ? member->start : member->start - 1;
+    copy_to(body, copied, from, is_first && has_next ? member->end + 1 : member->end, out);
+}
+
+static bool has_member(struct str body, size_t at, bool (*wanted)(struct str key))
+{
+    struct member member;
+    while (next_member(body, &at, &member))
+        if (wanted(member.key))
+            return true;
+    return false;
+}
+
+static bool is_model(struct str key)
+{
+    return key_is(key, STR("model"));
+}
+
+static bool is_kept(struct str key)
+{
+    return !is_own(key);
 }
 
 void passthrough_with_model(struct str body, struct str model, struct buf *out)
 {
+    size_t first = skip_space(body, 0) + 1; /* behind the brace */
     struct json_writer w;
     struct member member;
     size_t copied = 0;
+    bool is_first = true;
     json_writer_init(&w, out);
-    for (size_t at = skip_space(body, 0) + 1; next_member(body, &at, &member);) {
-        if (!is_model_key(member.key))
+    if (!has_member(body, first, is_model)) {
+        copy_to(body, &copied, first, first, out);
+        json_key_str(&w, "model", model);
+        if (has_member(body, first, is_kept))
+            buf_append_char(out, ',');
+    }
+    for (size_t at = first; next_member(body, &at, &member);) {
+        if (is_own(member.key)) {
+            drop(body, &member, is_first, &copied, out);
             continue;
-        buf_append(out, str_slice(body, copied, member.from - copied));
+        }
+        is_first = false;
+        if (!is_model(member.key))
+            continue;
+        copy_to(body, &copied, member.from, member.to, out);
         w.comma = false;
         json_put_str(&w, model);
-        copied = member.to;
     }
-    if (copied)
-        buf_append(out, str_skip(body, copied));
-    else
-        add_model(body, &w, model);
+    buf_append(out, str_skip(body, copied));
 }

@@ -5,7 +5,8 @@
 #include "base/err.h"
 
 /* Appends `body` (valid JSON, an object) to `out` with the value of its top-level member "model"
- * replaced by `model`, or that member added; every other byte stays as it was. A body that names
+ * replaced by `model`, or that member added, and without its top-level members "models" and
+ * "fallbacks", which are for Parley; every other byte stays as it was. A body that names
  * the member more than once gets all of them replaced: nobody can tell which one a provider reads.
  */
 void passthrough_with_model(struct str body, struct str model, struct buf *out);

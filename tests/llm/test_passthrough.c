@@ -50,13 +50,26 @@ static void test_nested_and_similar_names_stay(void **state)
     (void)state;
     expect("{\"a\":{\"model\":\"x\"},\"model\":\"y\",\"l\":[{\"model\":\"z\"}]}", "b",
            "{\"a\":{\"model\":\"x\"},\"model\":\"b\",\"l\":[{\"model\":\"z\"}]}");
-    expect("{\"models\":1,\"mode\":2,\"Model\":3,\"\":4,\"model \":5,\"model\":6}", "b",
-           "{\"models\":1,\"mode\":2,\"Model\":3,\"\":4,\"model \":5,\"model\":\"b\"}");
+    expect("{\"modelz\":1,\"mode\":2,\"Model\":3,\"\":4,\"model \":5,\"model\":6}", "b",
+           "{\"modelz\":1,\"mode\":2,\"Model\":3,\"\":4,\"model \":5,\"model\":\"b\"}");
     expect("{\"x\":\"\\\"model\\\":\\\"no\\\"\",\"model\":\"y\"}", "b",
            "{\"x\":\"\\\"model\\\":\\\"no\\\"\",\"model\":\"b\"}");
     expect("{\"x\":\"\\\\\",\"model\":\"y\\\\\"}", "b", "{\"x\":\"\\\\\",\"model\":\"b\"}");
     expect("{\"\\\"model\":1,\"mod\\\\el\":2,\"\\u006dodels\":3}", "b",
-           "{\"model\":\"b\",\"\\\"model\":1,\"mod\\\\el\":2,\"\\u006dodels\":3}");
+           "{\"model\":\"b\",\"\\\"model\":1,\"mod\\\\el\":2}");
+}
+
+static void test_own_members_are_left_out(void **state)
+{
+    (void)state;
+    expect("{\"model\":\"a\",\"models\":[\"x\"]}", "b", "{\"model\":\"b\"}");
+    expect("{\"models\":[\"x\"] , \"model\":\"a\"}", "b", "{ \"model\":\"b\"}");
+    expect("{\"fallbacks\":[],\"models\":[1,2],\"n\":1}", "b", "{\"model\":\"b\",\"n\":1}");
+    expect("{\"n\":1, \"fallbacks\":[],\"model\":\"a\",\"models\":{} }", "b",
+           "{\"n\":1,\"model\":\"b\"}");
+    expect("{\"models\":[\"x\"]}", "b", "{\"model\":\"b\"}");
+    expect("{\"m\":{\"models\":1},\"\\u006dodels\":3,\"x\":0}", "b",
+           "{\"model\":\"b\",\"m\":{\"models\":1},\"x\":0}");
 }
 
 static void test_nobody_hides_a_second_model(void **state)
@@ -123,7 +136,7 @@ static void put_value(struct random *random, struct buf *out, int depth)
 static void make_body(struct random *random, struct buf *before, struct buf *value,
                       struct buf *after)
 {
-    static const char *const keys[] = {"\"a\"", "\"models\"", "\"\\\"model\"", "\"\"", "\"x\\\\\""};
+    static const char *const keys[] = {"\"a\"", "\"modelz\"", "\"\\\"model\"", "\"\"", "\"x\\\\\""};
     uint64_t count = 1 + random_below(random, 5), at = random_below(random, count);
     put_space(random, before);
     buf_append_char(before, '{');
@@ -175,6 +188,7 @@ int main(void)
         cmocka_unit_test(test_the_model_is_replaced),
         cmocka_unit_test(test_the_model_is_added),
         cmocka_unit_test(test_nested_and_similar_names_stay),
+        cmocka_unit_test(test_own_members_are_left_out),
         cmocka_unit_test(test_nobody_hides_a_second_model),
         cmocka_unit_test(test_the_name_is_escaped),
         cmocka_unit_test(test_every_other_byte_stays),
