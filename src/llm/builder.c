@@ -1,5 +1,7 @@
 /* Builder: the events of an answer become a response. Used where an answer is needed whole: stored,
  * cached, sent to a door that does not stream; and by decoders of whole answers. */
+#include <string.h>
+
 #include "base/vec.h"
 #include "llm/encoder.h"
 #include "llm/response.h"
@@ -203,6 +205,42 @@ enum err llm_builder_add(struct llm_builder *builder, const struct llm_event *ev
         return ERR_OK;
     default:
         return add_to_part(builder, event);
+    }
+}
+
+/* Only the first `count` parts stay, the last of them open for more text. */
+static void keep_parts(struct llm_builder *builder, size_t count)
+{
+    struct llm_cursor *cursor = &builder->cursor;
+    if (count < builder->response.part_count) {
+        memset(builder->response.parts + count, 0,
+               (builder->response.part_count - count) * sizeof builder->response.parts[0]);
+        memset(builder->growth + count, 0,
+               (builder->growth_count - count) * sizeof builder->growth[0]);
+    }
+    builder->response.part_count = builder->growth_count = count;
+    cursor->part_count = (int)count;
+    cursor->part = (int)count - 1;
+    cursor->kind = count ? builder->response.parts[count - 1].kind : LLM_PART_TEXT;
+    cursor->closed = false;
+    for (size_t i = 0; i < cursor->call_count; i++)
+        if (cursor->calls[i] >= cursor->part_count)
+            cursor->calls[i] = -1;
+}
+
+void llm_builder_rewind(struct llm_builder *builder, size_t text_bytes)
+{
+    for (size_t i = 0; i < builder->response.part_count; i++) {
+        struct llm_part *part = &builder->response.parts[i];
+        if (part->kind != LLM_PART_TEXT)
+            continue;
+        if (part->text.len >= text_bytes) {
+            builder->bytes_left += part->text.len - text_bytes;
+            part->text.len = text_bytes;
+            keep_parts(builder, i + 1);
+            return;
+        }
+        text_bytes -= part->text.len;
     }
 }
 

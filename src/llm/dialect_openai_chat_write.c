@@ -329,7 +329,15 @@ static void encode_finish(struct dialect_encoder *encoder, const struct llm_even
     buf_append(out, STR(DELTA_END));
     json_put_str(&w, choose_finish(event->finish, event->finish_raw, encoder->has_calls,
                                    encoder->has_refusal, losses));
-    buf_append(out, encoder->include_usage ? STR(USAGE_END) : STR(CHUNK_END));
+    struct str end = encoder->include_usage ? STR(USAGE_END) : STR(CHUNK_END);
+    if (event->extension.data) { /* in front of the chunk's own brace */
+        struct str brace = STR("}\n\n");
+        buf_append(out, str_slice(end, 0, end.len - brace.len));
+        buf_append(out, STR(",\"parley\":"));
+        buf_append(out, event->extension);
+        end = brace;
+    }
+    buf_append(out, end);
 }
 
 static void encode_end(struct dialect_encoder *encoder, struct buf *out, struct llm_losses *losses)

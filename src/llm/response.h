@@ -74,6 +74,7 @@ struct llm_event {
     struct llm_usage usage;
     enum llm_finish finish;
     struct str finish_raw; /* the provider's word */
+    struct str extension; /* FINISH: a JSON object of Parley's own to be shown beside it, or none */
     const struct llm_error *error;
 };
 
@@ -129,6 +130,9 @@ struct llm_builder *llm_builder_new(struct arena *arena, size_t bytes_max);
 MUST_USE enum err llm_builder_add(struct llm_builder *builder, const struct llm_event *event);
 /* What was built so far (also in mid-answer); views into the arena, parts may be added later. */
 const struct llm_response *llm_builder_response(struct llm_builder *builder);
+/* Takes text back: of the answer's text only the first `text_bytes` bytes stay (at a character's
+ * end), and nothing that came behind them. */
+void llm_builder_rewind(struct llm_builder *builder, size_t text_bytes);
 /* The error that came, or NULL. */
 const struct llm_error *llm_builder_error(const struct llm_builder *builder);
 
