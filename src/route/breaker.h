@@ -36,7 +36,7 @@ struct breaker {
     uint64_t open_until_us;
     uint64_t probe; /* number of the one under way; 0: none */
     uint64_t probe_until_us;
-    uint64_t probes; /* numbers given so far */
+    uint64_t probes; /* numbers given or passed over so far */
     /* The window: two halves, the older one dropped when the newer is full. */
     uint64_t half_since_us;
     int half_calls[2];
@@ -58,16 +58,21 @@ enum breaker_verdict breaker_look(const struct breaker *breaker, uint64_t now_us
                                   uint64_t *ret_until_us);
 /* The probe's first content came: it has recovered. Nothing for any other call (they are counted
  * by their end). */
-void breaker_content(struct breaker *breaker, uint64_t now_us, uint64_t probe);
+void breaker_content(struct breaker *breaker, uint64_t probe);
 /* A call ended well. */
 void breaker_success(struct breaker *breaker, const struct breaker_policy *policy, uint64_t now_us,
                      uint64_t probe);
 /* A call failed by the target's fault. `not_before_us`: the provider's own word on when to come
  * back, the floor of a cooldown; 0: none. A word about a call that began before the breaker opened
- * never closes it or lengthens its cooldown. */
+ * never closes it or lengthens its cooldown; one that names a probe whose place another took says
+ * nothing. (Of the calls that name 0, whoever shares the breaker withholds those from before it was
+ * last closed: they were granted with another count of `probes`.) */
 void breaker_failure(struct breaker *breaker, const struct breaker_policy *policy, uint64_t now_us,
                      uint64_t probe, uint64_t not_before_us, struct random *random);
 /* A call ended and says nothing about the target: a probe gives its place back. */
 void breaker_forget(struct breaker *breaker, uint64_t probe);
-/* An administrator says that it is well. */
+/* An administrator says that it is well: what is under way may say nothing any more. */
 void breaker_reset(struct breaker *breaker);
+/* Share of the window's calls that failed; 0 without calls. */
+int breaker_failed_percent(const struct breaker *breaker, const struct breaker_policy *policy,
+                           uint64_t now_us);

@@ -31,6 +31,7 @@ struct cell_lease {
     struct cell *cell; /* NULL: none */
     uint64_t probe;    /* not 0: this call is the breaker's probe */
     int64_t tokens;    /* reserved */
+    uint64_t since;    /* breaker.probes when it was granted: of another one, it is old news */
     bool is_hedge;
 };
 
@@ -49,8 +50,10 @@ struct cell_waiter {
     struct list link;
     struct cell *cell;
     enum cell_priority priority;
-    /* It is worth asking again: called under the cell's lock, on any thread; may only post. May
-     * come in vain. */
+    /* It is worth asking again: called under the cell's lock, on any thread (also within
+     * cell_wait); may only post. May come in vain. The first in the queue is woken by what may let
+     * it go: a place given back, a breaker that closed, whoever was before it granted or gone.
+     * It is not woken by time: it asks again at until_us by itself; those behind it need not. */
     void (*wake)(void *user);
     void *user;
 };
@@ -75,7 +78,8 @@ struct cell_answer {
 struct cell_answer cell_acquire(struct cell *cell, const struct cell_ask *ask,
                                 struct cell_lease *ret_lease);
 /* Into the queue, behind those of the same priority. False when it is full. A waiter that is in the
- * queue already stays where it is. */
+ * queue already stays where it is. Should a place have come free since it asked, it is woken at
+ * once. */
 bool cell_wait(struct cell *cell, struct cell_waiter *waiter, enum cell_priority priority,
                int waiters_max, void (*wake)(void *user), void *user);
 /* Out of it; no wake comes after it returns. Nothing happens when it is in none. */
@@ -120,8 +124,9 @@ void cell_look(struct cell *cell, const struct cell_limits *limits,
                const struct breaker_policy *policy, uint64_t now_us, struct cell_view *ret_view);
 /* The last failure, for a person; ERR_OK when there was none. `ret_message` is cut to its size. */
 enum err cell_last_error(struct cell *cell, uint64_t *ret_when_us, char *ret_message, size_t size);
-/* Takes it out until then; cell_restore brings it back, with its breaker closed. `reason` is kept
- * for cell_bench_reason. */
+/* Takes it out until then, or for longer when it is out already; cell_restore brings it back, with
+ * its breaker closed, and nothing that is under way then counts for the breaker. `reason` (of the
+ * longest) is kept for cell_bench_reason. */
 void cell_bench(struct cell *cell, uint64_t until_us, const char *reason);
 void cell_restore(struct cell *cell);
 void cell_bench_reason(struct cell *cell, char *ret_reason, size_t size);

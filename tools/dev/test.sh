@@ -1,6 +1,6 @@
 # Testing. The tests' build is the sanitized one: what passes here passed under ASan and UBSan.
 
-SANITIZED_FLOORS="net store account chat"
+SANITIZED_FLOORS="net store account route chat"
 
 sanitizer_options() {
     export ASAN_OPTIONS="halt_on_error=1:abort_on_error=1:detect_stack_use_after_return=1${1:+:$1}"
