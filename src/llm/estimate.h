@@ -8,10 +8,13 @@
 #include "base/str.h"
 #include "llm/request.h"
 
-/* A running count, for streams. Zeroed is empty. In sixteenths of a token, so that pieces of a text
- * add up to about what the whole gives. */
+enum { LLM_ESTIMATE_PARTS = 1024 };
+
+/* A running count, for streams: the pieces of a text add up to exactly what the whole gives.
+ * Zeroed is empty. */
 struct llm_estimate {
-    int64_t sixteenths;
+    int64_t parts;    /* LLM_ESTIMATE_PARTS to a token */
+    uint8_t previous; /* the kind of the last byte */
 };
 void llm_estimate_add(struct llm_estimate *estimate, struct str text);
 /* Tokens, rounded up. */

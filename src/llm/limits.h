@@ -21,7 +21,7 @@ struct llm_limits {
 #define LLM_LIMITS_UNKNOWN ((struct llm_limits){{-1, -1, -1}, {-1, -1, -1}})
 
 /* Reads them. `wall_ms`: the time of now, for resets given as a date. False (and
- * LLM_LIMITS_UNKNOWN) when there are none; nonsense (negative, not a number, a reset of more than a
- * day) counts as not said. */
+ * LLM_LIMITS_UNKNOWN) when there are none; nonsense (negative, not a number, a reset of a day or
+ * more) counts as not said. */
 bool llm_limits_read(const struct http_headers *headers, int64_t wall_ms,
                      struct llm_limits *ret_limits);

@@ -1,0 +1,224 @@
+/* Estimate: tokens without a vocabulary. Every byte costs by its kind and the kind before it: a
+ * letter that begins a word costs nearly a token, one inside a word little, a space inside an
+ * indentation nothing. One look-up a byte, no branch, no memory.
+ *
+ * The weights are a least-squares fit (not negative, drawn towards a plausible weight of each kind)
+ * to the counts of OpenAI's o200k_base in 600-character pieces of prose in 13 languages, C, Python,
+ * TypeScript, JSON, tables of numbers and base64. Measured over those, estimated against true:
+ *
+ *     English       +1 % (chat +5, licences +1, Markdown -1)   German        -1 % (+2, -8)
+ *     code          +1 % (C +3, Python 0, TypeScript +3)       Spanish, Dutch, Polish  +6, -7, -4 %
+ *     JSON          -4 %                                       French        -1 %
+ *     CSV, base64   +3, -5 %                                   Chinese, Japanese, Korean  -1, 1, 1 %
+ *     Russian, Arabic, Hindi  within 1 % (small samples)       with emoji    0 %
+ *
+ * A single piece of 600 characters is off by 3 to 6 % on average. Other vocabularies differ more than
+ * that: cl100k_base makes the same of English, code and JSON, but a fifth to a quarter more tokens of
+ * German, and half more of Chinese. */
+#include "llm/estimate.h"
+
+/* Kinds of bytes. LINE is first: what is empty ends where a line begins. */
+enum kind {
+    LINE, /* line ends, tabs and other controls */
+    LOWER,
+    UPPER,
+    DIGIT,
+    SPACE,
+    PUNCTUATION,
+    LEAD_TWO,   /* Latin with accents, Cyrillic, Arabic, ... */
+    LEAD_CJK,   /* E3 to ED */
+    LEAD_THREE, /* the others: Indic scripts, dashes and quotes */
+    LEAD_FOUR,  /* emoji */
+    INNER,      /* the bytes behind a lead */
+    KIND_COUNT
+};
+
+#define TIMES_4(x)  x, x, x, x
+#define TIMES_8(x)  TIMES_4(x), TIMES_4(x)
+#define TIMES_16(x) TIMES_8(x), TIMES_8(x)
+#define TIMES_26(x) TIMES_16(x), TIMES_8(x), x, x
+
+static const uint8_t kinds[256] = {
+    /* 00 */ TIMES_16(LINE),
+    TIMES_16(LINE),
+    /* 20 */ SPACE,
+    TIMES_8(PUNCTUATION),
+    TIMES_4(PUNCTUATION),
+    PUNCTUATION,
+    PUNCTUATION,
+    PUNCTUATION,
+    /* 30 */ TIMES_8(DIGIT),
+    DIGIT,
+    DIGIT,
+    TIMES_4(PUNCTUATION),
+    PUNCTUATION,
+    PUNCTUATION,
+    /* 40 */ PUNCTUATION,
+    TIMES_26(UPPER),
+    TIMES_4(PUNCTUATION),
+    PUNCTUATION,
+    /* 60 */ PUNCTUATION,
+    TIMES_26(LOWER),
+    TIMES_4(PUNCTUATION),
+    LINE,
+    /* 80 */ TIMES_16(INNER),
+    TIMES_16(INNER),
+    TIMES_16(INNER),
+    TIMES_16(INNER),
+    /* C0 */ TIMES_16(LEAD_TWO),
+    TIMES_16(LEAD_TWO),
+    /* E0 */ LEAD_THREE,
+    LEAD_THREE,
+    LEAD_THREE,
+    TIMES_8(LEAD_CJK),
+    LEAD_CJK,
+    LEAD_CJK,
+    LEAD_CJK,
+    LEAD_THREE,
+    LEAD_THREE,
+    /* F0 */ TIMES_16(LEAD_FOUR)};
+
+/* What a byte costs (column) behind another (row), in LLM_ESTIMATE_PARTS of a token. */
+static const uint16_t weights[KIND_COUNT][KIND_COUNT] = {
+    [LINE] = {275, 207, 268, 20, 494, 588, 349, 547, 506, 1229, 102},
+    [LOWER] = {781, 84, 1352, 874, 59, 525, 1326, 512, 531, 1229, 102},
+    [UPPER] = {695, 599, 187, 1321, 188, 373, 630, 512, 512, 1229, 102},
+    [DIGIT] = {856, 767, 1076, 224, 383, 963, 358, 537, 512, 1229, 102},
+    [SPACE] = {616, 775, 543, 741, 0, 1102, 909, 0, 772, 1262, 102},
+    [PUNCTUATION] = {344, 726, 100, 1402, 205, 141, 368, 1225, 506, 1229, 102},
+    [LEAD_TWO] = {614, 123, 307, 410, 205, 512, 358, 512, 512, 1229, 0},
+    [LEAD_CJK] = {614, 123, 307, 410, 205, 512, 358, 512, 512, 1229, 0},
+    [LEAD_THREE] = {614, 123, 307, 410, 205, 512, 358, 512, 512, 1229, 0},
+    [LEAD_FOUR] = {614, 123, 307, 410, 205, 512, 358, 512, 512, 1229, 161},
+    [INNER] = {660, 100, 62, 410, 694, 1330, 0, 728, 0, 1255, 0},
+};
+
+void llm_estimate_add(struct llm_estimate *estimate, struct str text)
+{
+    if (text.len == 0)
+        return;
+    const uint8_t *bytes = (const uint8_t *)text.data;
+    uint64_t parts = weights[estimate->previous][kinds[bytes[0]]];
+    for (size_t i = 1; i < text.len; i++)
+        parts += weights[kinds[bytes[i - 1]]][kinds[bytes[i]]];
+    estimate->parts += (int64_t)parts;
+    estimate->previous = kinds[bytes[text.len - 1]];
+}
+
+int64_t llm_estimate_tokens(const struct llm_estimate *estimate)
+{
+    return (estimate->parts + LLM_ESTIMATE_PARTS - 1) / LLM_ESTIMATE_PARTS;
+}
+
+int64_t llm_estimate_text(struct str text)
+{
+    struct llm_estimate estimate = {0};
+    llm_estimate_add(&estimate, text);
+    return llm_estimate_tokens(&estimate);
+}
+
+/* ---- Requests -------------------------------------------------------------------------------- */
+
+/* What stands around the words, and what cannot be read here. A picture of usual size costs OpenAI
+ * 765 to 1105, Anthropic up to 1600, Gemini 258 to 1120 tokens; a page of PDF about 2000 with its
+ * picture, and some 64 kB; a second of sound 10 to 32, and some 16 kB. */
+enum {
+    REQUEST_TOKENS = 3,
+    MESSAGE_TOKENS = 4,
+    TOOL_TOKENS = 8, /* a definition, a call or a result */
+    IMAGE_TOKENS = 1000,
+    IMAGE_LOW_TOKENS = 85,
+    PAGE_TOKENS = 2000,
+    DOCUMENT_BYTES_PER_TOKEN = 32,
+    AUDIO_TOKENS = 300,
+    AUDIO_BYTES_PER_TOKEN = 1024,
+    TEXT_BYTES_PER_TOKEN = 4,
+    MEDIA_TOKENS_MAX = 100000 /* size says little of a scan: no guess beyond this */
+};
+
+static void add_tokens(struct llm_estimate *estimate, int64_t tokens)
+{
+    estimate->parts += tokens * LLM_ESTIMATE_PARTS;
+}
+
+/* One string of many: what stood before it does not matter. */
+static void add_whole(struct llm_estimate *estimate, struct str text)
+{
+    estimate->previous = LINE;
+    llm_estimate_add(estimate, text);
+}
+
+static void add_by_size(struct llm_estimate *estimate, const struct llm_media *media,
+                        int64_t tokens_min, int64_t bytes_per_token)
+{
+    int64_t tokens = (int64_t)(media->data.len / 4 * 3) / bytes_per_token;
+    tokens = tokens > MEDIA_TOKENS_MAX ? MEDIA_TOKENS_MAX : tokens;
+    add_tokens(estimate, tokens < tokens_min ? tokens_min : tokens);
+}
+
+/* Text, or what is written as text, is as long as it is; of anything else the size is a hint. */
+static void add_document(struct llm_estimate *estimate, const struct llm_media *media)
+{
+    bool is_text = str_starts_with_nocase(media->mime, STR("text/")) ||
+                   str_starts_with_nocase(media->mime, STR("application/json"));
+    if (is_text && media->data.len)
+        add_tokens(estimate,
+                   (int64_t)(media->data.len / 4 * 3) / TEXT_BYTES_PER_TOKEN + MESSAGE_TOKENS);
+    else
+        add_by_size(estimate, media, PAGE_TOKENS, DOCUMENT_BYTES_PER_TOKEN);
+}
+
+/* A part that holds no others. */
+static void add_leaf(struct llm_estimate *estimate, const struct llm_part *part)
+{
+    switch (part->kind) {
+    case LLM_PART_IMAGE:
+        add_tokens(estimate,
+                   str_eq(part->media.detail, STR("low")) ? IMAGE_LOW_TOKENS : IMAGE_TOKENS);
+        break;
+    case LLM_PART_DOCUMENT:
+        add_document(estimate, &part->media);
+        break;
+    case LLM_PART_AUDIO:
+        add_by_size(estimate, &part->media, AUDIO_TOKENS, AUDIO_BYTES_PER_TOKEN);
+        break;
+    case LLM_PART_TOOL_CALL:
+    case LLM_PART_TOOL_RESULT:
+        add_tokens(estimate, TOOL_TOKENS);
+        add_whole(estimate, part->name);
+        add_whole(estimate, part->arguments);
+        break;
+    default:
+        add_whole(estimate, part->text);
+    }
+}
+
+static void add_message(struct llm_estimate *estimate, const struct llm_message *message)
+{
+    add_tokens(estimate, MESSAGE_TOKENS);
+    add_whole(estimate, message->name);
+    for (size_t i = 0; i < message->part_count; i++) {
+        const struct llm_part *part = &message->parts[i];
+        add_leaf(estimate, part);
+        for (size_t k = 0; k < part->content_count; k++)
+            add_leaf(estimate, &part->content[k]);
+    }
+}
+
+int64_t llm_estimate_request(const struct llm_request *request)
+{
+    struct llm_estimate estimate = {0};
+    add_tokens(&estimate, REQUEST_TOKENS);
+    for (size_t i = 0; i < request->message_count; i++)
+        add_message(&estimate, &request->messages[i]);
+    for (size_t i = 0; i < request->tool_count; i++) {
+        add_tokens(&estimate, TOOL_TOKENS);
+        add_whole(&estimate, request->tools[i].name);
+        add_whole(&estimate, request->tools[i].description);
+        add_whole(&estimate, request->tools[i].schema);
+    }
+    add_whole(&estimate, request->format_name);
+    add_whole(&estimate, request->format_description);
+    add_whole(&estimate, request->format_schema);
+    return llm_estimate_tokens(&estimate);
+}
