@@ -16,9 +16,11 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "llm/call_internal.h"
 #include "llm/frame_shape.h"
 #include "llm/passthrough.h"
+#include "llm/raw_frames.h"
 #include "wire/ndjson.h"
 #include "wire/sse.h"
 
@@ -28,7 +30,8 @@ enum {
     WHOLE_BYTES_MAX = 64 * 1024 * 1024,
     RAW_BYTES_MAX = 256 * 1024 * 1024,
     ERROR_BYTES_MAX = 64 * 1024,
-    DRAIN_MS = 1000
+    DRAIN_MS = 1000,
+    FINAL_MS = 1000 /* how long a complete answer waits for the end of its stream */
 };
 
 enum state { STATE_WAITING, STATE_STREAMING, STATE_WHOLE, STATE_FAILING };
@@ -48,6 +51,9 @@ struct http_attempt {
         struct ndjson_parser ndjson;
     } parser;
     bool parser_ready;
+    bool is_complete; /* the decoder has all but the end of the stream */
+    unsigned malformed;
+    struct raw_frames frames; /* of a stream that passes through */
     bool raw;
     bool stream;
     int status;
@@ -66,6 +72,13 @@ void llm_call_init(struct llm_call *call, struct loop *loop, const struct llm_ca
     call->events = *events;
     call->user = user;
     call->usage = LLM_USAGE_UNKNOWN;
+    const struct llm_timeouts *timeouts = &request->timeouts;
+    call->first_content_timeout_ms = timeouts->first_content_ms
+                                         ? timeouts->first_content_ms
+                                         : call->provider->first_content_timeout_ms;
+    call->content_idle_timeout_ms = timeouts->content_idle_ms
+                                        ? timeouts->content_idle_ms
+                                        : call->provider->content_idle_timeout_ms;
 }
 
 /* The silence timer is set once and looks, when it fires, at when content last came: an event costs
@@ -73,9 +86,8 @@ void llm_call_init(struct llm_call *call, struct loop *loop, const struct llm_ca
 static void silence_fired(void *user)
 {
     struct llm_call *call = user;
-    const struct provider *provider = call->provider;
     uint64_t limit =
-        call->has_content ? provider->content_idle_timeout_ms : provider->first_content_timeout_ms;
+        call->has_content ? call->content_idle_timeout_ms : call->first_content_timeout_ms;
     uint64_t silent_ms = loop_now_ms(call->loop) - call->content_ms;
     if (limit == 0)
         return;
@@ -88,14 +100,14 @@ static void silence_fired(void *user)
     snprintf(error.code, sizeof error.code, "%s",
              call->has_content ? "content_idle" : "first_content");
     snprintf(error.message, sizeof error.message, "%.*s sent no %s for %llu ms",
-             STR_ARG(provider->name), call->has_content ? "further content" : "content",
+             STR_ARG(call->provider->name), call->has_content ? "further content" : "content",
              (unsigned long long)limit);
     llm_call_fail(call, &error);
 }
 
 void llm_call_watch(struct llm_call *call)
 {
-    uint64_t limit = call->provider->first_content_timeout_ms;
+    uint64_t limit = call->first_content_timeout_ms;
     call->content_ms = loop_now_ms(call->loop);
     if (limit)
         loop_timer_set(call->loop, &call->silence, limit, silence_fired, call);
@@ -103,7 +115,7 @@ void llm_call_watch(struct llm_call *call)
 
 static void note_content(struct llm_call *call)
 {
-    uint64_t idle = call->provider->content_idle_timeout_ms;
+    uint64_t idle = call->content_idle_timeout_ms;
     call->content_ms = loop_now_ms(call->loop);
     if (call->has_content)
         return;
@@ -211,6 +223,7 @@ static void attempt_free(struct http_attempt *attempt)
     else if (attempt->parser_ready)
         ndjson_parser_done(&attempt->parser.ndjson);
     frame_shape_done(&attempt->shape);
+    raw_frames_done(&attempt->frames);
     buf_done(&attempt->body);
     drop_request_body(attempt);
     provider_unref(attempt->call.provider);
@@ -248,24 +261,56 @@ static void fail_with(struct http_attempt *attempt, enum err class, const char *
     llm_call_fail(&attempt->call, &error);
 }
 
+/* ---- A stream -------------------------------------------------------------------------------- */
+
+/* Bytes that pass through come before what ends the answer, and none of an error's frame come at
+ * all: it is not yet the caller's. */
+static void emit_of_frame(void *user, const struct llm_event *event)
+{
+    struct http_attempt *attempt = user;
+    bool ends = event->kind == LLM_EVENT_FINISH || event->kind == LLM_EVENT_END;
+    if (attempt->raw && (ends || event->kind == LLM_EVENT_ERROR))
+        raw_frames_flush(&attempt->frames, ends);
+    llm_call_emit(&attempt->call, event);
+}
+
 /* Events may start another call, which borrows a scratch of its own. */
-static void decode_frame(struct http_attempt *attempt, struct str type, struct str data)
+static void decode_frame(struct http_attempt *attempt, struct str type, struct str data, size_t end)
 {
     struct loop *loop = attempt->call.loop;
     struct arena *scratch = loop_scratch_borrow(loop);
+    if (attempt->raw)
+        raw_frames_read(&attempt->frames, end);
     frame_shape_decode(&attempt->shape, attempt->dialect, attempt->decoder, scratch, type, data,
-                       llm_call_emit, &attempt->call);
+                       emit_of_frame, attempt);
     loop_scratch_return(loop, scratch);
+    if (!attempt->raw || attempt->call.ended)
+        return;
+    unsigned malformed = attempt->dialect->progress(attempt->decoder).malformed;
+    if (malformed == attempt->malformed)
+        raw_frames_understood(&attempt->frames);
+    else
+        raw_frames_skip(&attempt->frames);
+    attempt->malformed = malformed;
 }
 
 static void on_sse(void *user, const struct sse_event *event)
 {
-    decode_frame(user, event->type, event->data);
+    struct http_attempt *attempt = user;
+    decode_frame(attempt, event->type, event->data, attempt->parser.sse.fed);
 }
 
 static void on_line(void *user, struct str line)
 {
-    decode_frame(user, STR(""), line);
+    struct http_attempt *attempt = user;
+    decode_frame(attempt, STR(""), line, attempt->parser.ndjson.fed);
+}
+
+static void give_raw(void *user, struct str bytes)
+{
+    struct http_attempt *attempt = user;
+    if (!attempt->call.ended && attempt->call.events.on_raw)
+        attempt->call.events.on_raw(attempt->call.user, attempt->content_type, bytes);
 }
 
 static void begin_streaming(struct http_attempt *attempt)
@@ -273,6 +318,7 @@ static void begin_streaming(struct http_attempt *attempt)
     attempt->state = STATE_STREAMING;
     attempt->decoder = attempt->dialect->decoder_new(attempt->arena);
     frame_shape_init(&attempt->shape);
+    raw_frames_init(&attempt->frames, FRAME_BYTES_MAX, give_raw, attempt);
     if (attempt->dialect->framing == DIALECT_SSE)
         sse_parser_init(&attempt->parser.sse, FRAME_BYTES_MAX, on_sse, attempt);
     else
@@ -297,9 +343,23 @@ static void keep_headers(struct http_attempt *attempt, const struct http_headers
                          headers->items[i].value);
 }
 
+static void tell_head(struct http_attempt *attempt, int status, const struct http_headers *headers)
+{
+    struct llm_call *call = &attempt->call;
+    struct llm_call_head head = {.status = status,
+                                 .connect_ms = http_call_timing(attempt->http)->connect_ms};
+    if (!call->events.on_head)
+        return;
+    llm_limits_read(headers, clock_wall_ms(), &head.limits);
+    call->events.on_head(call->user, &head);
+}
+
 static void on_headers(void *user, int status, const struct http_headers *headers)
 {
     struct http_attempt *attempt = user;
+    tell_head(attempt, status, headers);
+    if (attempt->call.ended)
+        return;
     attempt->status = status;
     attempt->content_type = arena_str(attempt->arena, http_headers_get(headers, "content-type"));
     if (status < 200 || status > 299) {
@@ -321,7 +381,19 @@ static void on_headers(void *user, int status, const struct http_headers *header
     }
 }
 
-static void feed_stream(struct http_attempt *attempt, struct str data)
+static void end_streaming(struct http_attempt *attempt);
+
+/* The end of the stream does not come. */
+static void final_fired(void *user)
+{
+    struct http_attempt *attempt = user;
+    attempt->call.emitting++;
+    end_streaming(attempt);
+    attempt->call.emitting--;
+    llm_call_settle(&attempt->call);
+}
+
+static void parse_stream(struct http_attempt *attempt, struct str data)
 {
     enum err code = attempt->dialect->framing == DIALECT_SSE
                         ? sse_parser_feed(&attempt->parser.sse, data)
@@ -332,6 +404,21 @@ static void feed_stream(struct http_attempt *attempt, struct str data)
         fail_with(attempt, ERR_SERVER, "the provider sent an event that is too large");
     else if (arena_exceeded(attempt->arena))
         fail_with(attempt, ERR_SERVER, "the provider's answer is too large");
+}
+
+static void feed_stream(struct http_attempt *attempt, struct str data)
+{
+    struct llm_call *call = &attempt->call;
+    if (attempt->raw)
+        raw_frames_begin(&attempt->frames, data);
+    parse_stream(attempt, data);
+    if (attempt->raw && !call->ended)
+        raw_frames_end(&attempt->frames);
+    if (call->ended || attempt->is_complete)
+        return;
+    attempt->is_complete = attempt->dialect->progress(attempt->decoder).is_complete;
+    if (attempt->is_complete)
+        loop_timer_set(call->loop, &call->silence, FINAL_MS, final_fired, attempt);
 }
 
 /* Collects a body that is read at its end. Of an error what fits is enough to say what it is. */
@@ -349,11 +436,7 @@ static void on_body(void *user, struct str data)
     struct http_attempt *attempt = user;
     struct llm_call *call = &attempt->call;
     call->emitting++;
-    if (attempt->raw && call->events.on_raw)
-        call->events.on_raw(call->user, attempt->content_type, data);
-    if (call->ended)
-        ;
-    else if (attempt->state == STATE_STREAMING)
+    if (attempt->state == STATE_STREAMING)
         feed_stream(attempt, data);
     else
         feed_body(attempt, data);
@@ -378,16 +461,25 @@ static void end_whole(struct http_attempt *attempt)
         llm_call_fail(&attempt->call, &error);
         return;
     }
+    if (attempt->raw)
+        give_raw(attempt, buf_str(&attempt->body));
     llm_response_replay(&response, llm_call_emit, &attempt->call);
 }
 
+/* The stream has ended, or it was waited for long enough. What is told now has come without bytes:
+ * the stream lacked it. */
 static void end_streaming(struct http_attempt *attempt)
 {
+    if (attempt->raw)
+        raw_frames_begin(&attempt->frames, STR("")); /* the last frame may lack its blank line */
     enum err code = attempt->dialect->framing == DIALECT_SSE
                         ? sse_parser_finish(&attempt->parser.sse)
                         : ndjson_parser_finish(&attempt->parser.ndjson);
     if (attempt->call.ended)
         return;
+    if (attempt->raw)
+        give_raw(attempt, STR(""));
+    attempt->raw = false;
     if (code != ERR_OK)
         fail_with(attempt, ERR_SERVER, "the provider sent an event that is too large");
     else
@@ -413,7 +505,22 @@ static void on_error(void *user, const struct error *error)
 {
     struct http_attempt *attempt = user;
     attempt->http = NULL;
-    fail_with(attempt, error->code == ERR_TOO_BIG ? ERR_SERVER : error->code, error_message(error));
+    if (attempt->is_complete) { /* all of it had come */
+        final_fired(attempt);
+        return;
+    }
+    struct llm_error failure = {
+        .class = error->code == ERR_TOO_BIG ? ERR_SERVER : error->code,
+        .http_status = attempt->status,
+        .retry_after_ms = -1,
+    };
+    if (error->code ==
+        ERR_TIMEOUT) { /* the timer's name; no status says that the provider gave up */
+        str_copy(str_from_cstr(error->field), failure.code, sizeof failure.code);
+        failure.http_status = 0;
+    }
+    str_copy(str_from_cstr(error_message(error)), failure.message, sizeof failure.message);
+    llm_call_fail(&attempt->call, &failure);
 }
 
 static void on_sent(void *user)
@@ -459,8 +566,10 @@ static enum err send_request(struct http_attempt *attempt, struct http_client *c
             provider_url(scratch, provider,
                          attempt->stream ? kind->path_stream : kind->path_complete, request->model),
         .body = attempt->request_body,
-        .connect_timeout_ms = provider->connect_timeout_ms,
-        .headers_timeout_ms = provider->headers_timeout_ms,
+        .connect_timeout_ms = request->timeouts.connect_ms ? request->timeouts.connect_ms
+                                                           : provider->connect_timeout_ms,
+        .headers_timeout_ms = request->timeouts.headers_ms ? request->timeouts.headers_ms
+                                                           : provider->headers_timeout_ms,
         .total_timeout_ms = provider->total_timeout_ms,
     };
     if (!http_request.url.data)

@@ -3,10 +3,19 @@
  * above bytes, because pings and comments are not content. No retry: that is route's. */
 #pragma once
 
+#include "llm/limits.h"
 #include "llm/provider.h"
 #include "net/http_client.h"
 
 struct llm_call;
+
+/* Milliseconds; 0: the provider's own. */
+struct llm_timeouts {
+    uint64_t connect_ms;
+    uint64_t headers_ms;
+    uint64_t first_content_ms;
+    uint64_t content_idle_ms;
+};
 
 struct llm_call_request {
     struct provider *provider;         /* a reference is taken */
@@ -17,15 +26,28 @@ struct llm_call_request {
     struct str raw_body;
     struct llm_losses *losses; /* what encoding lost is noted here; may be NULL */
     size_t body_bytes_hint;    /* about how large the body will be; 0: unknown */
+    struct llm_timeouts timeouts;
+};
+
+/* What the head of a provider's answer says beside the answer. */
+struct llm_call_head {
+    int status;
+    uint64_t connect_ms; /* 0 when a kept connection was used */
+    struct llm_limits limits;
 };
 
 /* What the caller hears: START, ..., FINISH or ERROR, then END, as in llm_event_kind; END is the
  * terminal event. */
 struct llm_call_events {
     void (*on_event)(void *user, const struct llm_event *event);
-    /* Only with raw_body, and only for 2xx answers: the answer's bytes as they came, before the
-     * events that they make. `content_type` is the provider's. May be NULL. */
+    /* Only with raw_body, and only for 2xx answers: the answer's bytes as they came. Of a stream in
+     * whole frames, without those that were not understood or say an error; a frame's bytes may
+     * come after its content events, but come before FINISH and END. Empty `bytes`: no more come,
+     * and the events that follow had none (the stream lacked its own end). A whole answer comes at
+     * once, before its events. `content_type` is the provider's. May be NULL. */
     void (*on_raw)(void *user, struct str content_type, struct str bytes);
+    /* The head of an answer has come. May be NULL. */
+    void (*on_head)(void *user, const struct llm_call_head *head);
 };
 
 /* Starts one. The contract of every start: a failing one calls nothing (ERR_INVALID: the request

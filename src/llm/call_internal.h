@@ -17,6 +17,8 @@ struct llm_call {
     struct llm_call_events events;
     void *user;
     struct loop_timer silence; /* first content, then content idle */
+    uint64_t first_content_timeout_ms;
+    uint64_t content_idle_timeout_ms;
     uint64_t content_ms;       /* when content last came, or the start */
     struct llm_usage usage;
     int emitting; /* depth of callbacks under way: freeing waits for 0 */

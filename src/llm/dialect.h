@@ -46,6 +46,12 @@ struct llm_model_info {
 
 enum dialect_framing { DIALECT_SSE, DIALECT_NDJSON };
 
+struct dialect_progress {
+    unsigned malformed; /* frames that were skipped so far: they were not of this protocol */
+    bool is_complete;   /* the answer's end was told, and only the end of the stream is to come:
+                           decode_end would make it a whole answer */
+};
+
 struct dialect_decoder; /* of one streamed answer; in an arena; each dialect has its own */
 struct dialect_encoder;
 
@@ -90,6 +96,8 @@ struct dialect {
      * one with ERROR (ERR_SERVER, "the answer was cut off") and END. Nothing if END came already.
      */
     void (*decode_end)(struct dialect_decoder *decoder, llm_emit_fn *emit, void *user);
+    /* How far the decoder has got. */
+    struct dialect_progress (*progress)(const struct dialect_decoder *decoder);
 
     struct dialect_encoder *(*encoder_new)(struct arena *arena, int64_t created_ms,
                                            bool include_usage);

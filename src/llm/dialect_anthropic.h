@@ -118,6 +118,7 @@ struct dialect_decoder *anthropic_decoder_new(struct arena *arena);
 void anthropic_decode_frame(struct dialect_decoder *decoder, struct arena *scratch, struct str type,
                             struct str data, llm_emit_fn *emit, void *user);
 void anthropic_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit, void *user);
+struct dialect_progress anthropic_progress(const struct dialect_decoder *decoder);
 struct dialect_encoder *anthropic_encoder_new(struct arena *arena, int64_t created_ms,
                                               bool include_usage);
 void anthropic_encode_event(struct dialect_encoder *encoder, const struct llm_event *event,

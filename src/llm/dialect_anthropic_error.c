@@ -206,6 +206,7 @@ const struct dialect dialect_anthropic = {
     .decoder_new = anthropic_decoder_new,
     .decode_frame = anthropic_decode_frame,
     .decode_end = anthropic_decode_end,
+    .progress = anthropic_progress,
     .encoder_new = anthropic_encoder_new,
     .encode_event = anthropic_encode_event,
     .decode_error = anthropic_decode_error,

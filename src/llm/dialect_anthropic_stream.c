@@ -402,6 +402,16 @@ void anthropic_decode_frame(struct dialect_decoder *decoder, struct arena *scrat
 void anthropic_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit, void *user)
 {
     const struct anthropic_sink sink = {decoder->arena, emit, user};
-    if (!decoder->is_ended)
+    if (decoder->is_ended)
+        return;
+    if (decoder->stop_reason.len) /* all but message_stop came */
+        anthropic_take_stop(decoder, &sink, NULL);
+    else
         fail_with(decoder, &sink, "the answer was cut off");
+}
+
+struct dialect_progress anthropic_progress(const struct dialect_decoder *decoder)
+{
+    return (struct dialect_progress){(unsigned)decoder->malformed_count,
+                                     decoder->stop_reason.len > 0};
 }

@@ -18,6 +18,7 @@ const struct dialect dialect_gemini = {
     .decoder_new = gemini_decoder_new,
     .decode_frame = gemini_decode_frame,
     .decode_end = gemini_decode_end,
+    .progress = gemini_progress,
     .encoder_new = gemini_encoder_new,
     .encode_event = gemini_encode_event,
     .decode_error = gemini_decode_error,

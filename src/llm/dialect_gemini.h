@@ -99,6 +99,7 @@ struct dialect_decoder *gemini_decoder_new(struct arena *arena);
 void gemini_decode_frame(struct dialect_decoder *decoder, struct arena *scratch, struct str type,
                          struct str data, llm_emit_fn *emit, void *user);
 void gemini_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit, void *user);
+struct dialect_progress gemini_progress(const struct dialect_decoder *decoder);
 /* As gemini_decode_frame, for a value that is parsed already. */
 void gemini_decode_value(struct dialect_decoder *decoder, struct arena *scratch, yyjson_val *root,
                          llm_emit_fn *emit, void *user);

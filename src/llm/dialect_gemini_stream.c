@@ -279,6 +279,11 @@ void gemini_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit_fn, vo
     decoder->ended = true;
 }
 
+struct dialect_progress gemini_progress(const struct dialect_decoder *decoder)
+{
+    return (struct dialect_progress){(unsigned)decoder->bad_frames, decoder->finished};
+}
+
 /* ---- Encoding -------------------------------------------------------------------------------- */
 
 /* A call is one part on this wire, so it is gathered until its end; and until the event after, for

@@ -49,6 +49,7 @@ void ollama_decode_frame(struct dialect_decoder *decoder, struct arena *scratch,
 void ollama_decode_value(struct dialect_decoder *decoder, struct arena *scratch, yyjson_val *root,
                          llm_emit_fn *emit, void *user);
 void ollama_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit, void *user);
+struct dialect_progress ollama_progress(const struct dialect_decoder *decoder);
 struct dialect_encoder *ollama_encoder_new(struct arena *arena, int64_t created_ms,
                                            bool include_usage);
 void ollama_encode_event(struct dialect_encoder *encoder, const struct llm_event *event,

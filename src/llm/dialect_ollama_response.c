@@ -190,6 +190,7 @@ const struct dialect dialect_ollama = {
     .decoder_new = ollama_decoder_new,
     .decode_frame = ollama_decode_frame,
     .decode_end = ollama_decode_end,
+    .progress = ollama_progress,
     .encoder_new = ollama_encoder_new,
     .encode_event = ollama_encode_event,
     .decode_error = ollama_decode_error,

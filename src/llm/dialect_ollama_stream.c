@@ -159,3 +159,9 @@ void ollama_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit, void 
     if (!decoder->is_ended)
         fail_with(decoder, &sink, "the answer was cut off");
 }
+
+struct dialect_progress ollama_progress(const struct dialect_decoder *decoder)
+{
+    /* The line that says done is also the last. */
+    return (struct dialect_progress){(unsigned)decoder->malformed_count, false};
+}

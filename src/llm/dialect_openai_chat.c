@@ -13,6 +13,7 @@ const struct dialect dialect_openai_chat = {
     .decoder_new = openai_chat_decoder_new,
     .decode_frame = openai_chat_decode_frame,
     .decode_end = openai_chat_decode_end,
+    .progress = openai_chat_progress,
     .encoder_new = openai_chat_encoder_new,
     .encode_event = openai_chat_encode_event,
     .decode_error = openai_decode_error,

@@ -15,6 +15,7 @@ struct dialect_decoder *openai_chat_decoder_new(struct arena *arena);
 void openai_chat_decode_frame(struct dialect_decoder *decoder, struct arena *scratch,
                               struct str type, struct str data, llm_emit_fn *emit, void *user);
 void openai_chat_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit, void *user);
+struct dialect_progress openai_chat_progress(const struct dialect_decoder *decoder);
 enum err openai_chat_decode_response(struct arena *arena, struct str body,
                                      struct llm_response *ret_response,
                                      struct llm_error *ret_error);

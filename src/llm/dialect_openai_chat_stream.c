@@ -246,6 +246,11 @@ void openai_chat_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit_f
         fail_with(&frame, ERR_SERVER, "the answer was cut off");
 }
 
+struct dialect_progress openai_chat_progress(const struct dialect_decoder *decoder)
+{
+    return (struct dialect_progress){decoder->malformed, decoder->has_finish};
+}
+
 /* ---- Tool calls ------------------------------------------------------------------------------ */
 
 static void open_call(struct frame *frame, size_t index, struct str name)

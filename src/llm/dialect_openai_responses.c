@@ -27,6 +27,7 @@ const struct dialect dialect_openai_responses = {
     .decoder_new = openai_responses_decoder_new,
     .decode_frame = openai_responses_decode_frame,
     .decode_end = openai_responses_decode_end,
+    .progress = openai_responses_progress,
     .encoder_new = openai_responses_encoder_new,
     .encode_event = openai_responses_encode_event,
     .decode_error = openai_decode_error,

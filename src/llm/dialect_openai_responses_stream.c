@@ -457,6 +457,12 @@ void openai_responses_decode_end(struct dialect_decoder *decoder, llm_emit_fn *e
     fail_with(&frame, "the answer was cut off");
 }
 
+struct dialect_progress openai_responses_progress(const struct dialect_decoder *decoder)
+{
+    /* Its last event is also what tells that it is whole. */
+    return (struct dialect_progress){decoder->malformed, false};
+}
+
 /* ---- Whole answers --------------------------------------------------------------------------- */
 
 enum err openai_responses_decode_response(struct arena *arena, struct str body,

@@ -121,7 +121,7 @@ static void on_deadline(void *user)
 {
     struct connector *connector = user;
     struct error error = {0};
-    (void)error_set(&error, ERR_TIMEOUT, NULL, "%s: connect timeout: %s took over %llu ms",
+    (void)error_set(&error, ERR_TIMEOUT, "connect", "%s: connect timeout: %s took over %llu ms",
                     target_name(connector), phase_names[connector->phase],
                     (unsigned long long)connector->timeout_ms);
     report(connector, &error);

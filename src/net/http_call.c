@@ -175,8 +175,8 @@ static void fail_late(struct http_call *call, const char *timer, const char *wha
                       uint64_t limit_ms)
 {
     struct error error = {0};
-    (void)error_set(&error, ERR_TIMEOUT, NULL, "%s: %s timeout: %s within %llu ms", host_name(call),
-                    timer, what, (unsigned long long)limit_ms);
+    (void)error_set(&error, ERR_TIMEOUT, timer, "%s: %s timeout: %s within %llu ms",
+                    host_name(call), timer, what, (unsigned long long)limit_ms);
     call_enter(call);
     fail_with(call, &error);
     call_leave(call);

@@ -62,7 +62,7 @@ struct http_call_events {
     /* The body is complete: its length was right, or its last chunk came. A body delimited by the
      * end of the connection is complete when that end was orderly. */
     void (*on_done)(void *user);
-    /* ERR_NETWORK, ERR_TIMEOUT (message names the timer), ERR_TOO_BIG, ERR_SERVER (not HTTP). The
+    /* ERR_NETWORK, ERR_TIMEOUT (field names the timer: "connect", "headers", "total"), ERR_TOO_BIG, ERR_SERVER (not HTTP). The
      * message names the host, never a credential or a query. */
     void (*on_error)(void *user, const struct error *error);
     /* The body of the request is not read again: it may go. Once at most, and never when the call

@@ -28,6 +28,7 @@ static void deliver(struct ndjson_parser *parser, struct str line)
 
 enum err ndjson_parser_feed(struct ndjson_parser *parser, struct str bytes)
 {
+    size_t all = bytes.len;
     while (bytes.len) {
         size_t end = str_find_char(bytes, '\n');
         struct str piece = str_slice(bytes, 0, end);
@@ -37,6 +38,7 @@ enum err ndjson_parser_feed(struct ndjson_parser *parser, struct str bytes)
             return ERR_TOO_BIG;
         if (end == SIZE_MAX)
             return ERR_OK;
+        parser->fed = all - bytes.len + end + 1;
         deliver(parser, parser->line.len ? buf_str(&parser->line) : piece);
         buf_clear(&parser->line);
         bytes = str_skip(bytes, end + 1);

@@ -9,6 +9,7 @@
 struct ndjson_parser {
     struct buf line;
     bool started; /* a byte-order mark can no longer come */
+    size_t fed;   /* bytes of the current feed up to behind the line that is being told */
     void (*on_line)(void *user, struct str line);
     void *user;
 };

@@ -137,6 +137,7 @@ static size_t next_line_end(struct str bytes, size_t *from_cr)
 
 enum err sse_parser_feed(struct sse_parser *parser, struct str bytes)
 {
+    size_t all = bytes.len;
     size_t from_cr = SIZE_MAX;
     if (parser->bom_seen < 4)
         bytes = skip_bom(parser, bytes);
@@ -156,6 +157,7 @@ enum err sse_parser_feed(struct sse_parser *parser, struct str bytes)
         if (end == SIZE_MAX)
             return ERR_OK;
         parser->last_was_cr = bytes.data[end] == '\r';
+        parser->fed = all - bytes.len + end + 1;
         take_line(parser, parser->line.len ? buf_str(&parser->line) : piece);
         buf_clear(&parser->line);
         bytes = str_skip(bytes, end + 1);

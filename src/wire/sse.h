@@ -23,6 +23,8 @@ struct sse_parser {
     size_t data_lines;
     size_t bom_seen; /* bytes of a leading byte-order mark seen so far, or 4: decided */
     bool last_was_cr;
+    size_t fed; /* bytes of the current feed up to behind the line that is being read: within
+                   on_event, where the event ends */
     void (*on_event)(void *user, const struct sse_event *event);
     void *user;
 };
