@@ -27,6 +27,12 @@ struct breaker_policy {
     uint64_t cooldown_max_us; /* [10 min] */
     uint64_t lease_us;        /* how long a probe may take before another one may go [2 min] */
 };
+/* The values in brackets, as an initialiser, for policies that hold one of these. */
+#define BREAKER_POLICY_DEFAULT                                                                     \
+    {                                                                                              \
+        .failures_max = 5, .ratio_percent = 50, .ratio_calls_min = 20, .window_us = 60000000,      \
+        .cooldown_us = 60000000, .cooldown_max_us = 600000000, .lease_us = 120000000               \
+    }
 extern const struct breaker_policy breaker_policy_default;
 
 struct breaker {

@@ -1,26 +1,35 @@
 /* Join: puts a second answer behind the part of a first one that was shown already. Pure text;
- * every piece is valid UTF-8 and ends at a character's end.
+ * `sent` and every piece are valid UTF-8 and end at a character's end. What is given never depends
+ * on how the second answer was cut into pieces.
  *
  *   SPLICE    the second answer is a whole one: MATCHING --all of `sent` equalled--> PASSING
  *                                               MATCHING --a difference--> DIFFERS
  *   CONTINUE  it goes on behind `sent`, but may repeat some of it first:
- *             HOLDING (up to JOIN_HELD_BYTES, until it is clear what is repeated) --> PASSING
+ *             HOLDING (until it is clear what is repeated) --> PASSING
+ *             HOLDING --JOIN_HELD_BYTES of `sent` came again from its start--> MATCHING
+ *             MATCHING --all of `sent` equalled, or a difference--> PASSING
  */
 #pragma once
 
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "route/seam.h"
 
-enum { JOIN_HELD_BYTES = 512 };
+/* What is held at most until it is clear what is repeated: a code block that is opened and written
+ * again, say. Usually it is a few bytes, for a moment. What is passed on out of it comes together
+ * with the piece that made it clear. */
+enum { JOIN_HELD_BYTES = SEAM_END_BYTES_MAX };
 
 enum join_state { JOIN_MATCHING, JOIN_HOLDING, JOIN_PASSING, JOIN_DIFFERS };
 
 struct join {
     enum join_state state;
+    bool is_splice;
     struct str sent; /* borrowed until PASSING or DIFFERS */
     size_t matched;  /* bytes of `sent` that came again, at a character's end */
     size_t dropped;  /* bytes of the second answer that were repetitions */
+    struct seam_text text;
     struct buf held;
 };
 
@@ -31,10 +40,11 @@ void join_done(struct join *join);
 
 /* Adds the next piece of the second answer and gives what of it is to be shown (perhaps nothing,
  * valid until the next call). CONTINUE: a beginning that repeats `sent` from its start (the model
- * began over) is dropped as far as it does; else the longest end of `sent` that the second answer
- * begins with is dropped, if it is at least 8 bytes or a whole line or word of them. White space at
- * the seam is kept as the second answer has it, but for a quoted beginning ("...") or a code fence
- * opened again right at the seam. DIFFERS: the text from the first difference on, which belongs
+ * began over) is dropped as far as it does, when that is all of it, or enough to be no accident;
+ * else the longest end of `sent` that the second answer begins with is dropped, if it is at least 8
+ * bytes or a whole line or word of them. White space at the seam is kept as the second answer has
+ * it, but for a quoted beginning ("...") or a code fence opened again right at the seam. The rules
+ * in full are on top of seam.c. DIFFERS: the text from the first difference on, which belongs
  * behind the first `matched` bytes of `sent`. After DIFFERS everything is passed on. */
 struct str join_add(struct join *join, struct str piece);
 /* The second answer is complete: gives what was still held. A SPLICE that ended before it had
