@@ -6,12 +6,12 @@
 /* A key that only the file, the environment or a flag can set. */
 #define FIXED(name, type, default_text, options, minimum, maximum, description)                    \
     {                                                                                              \
-        name, type, default_text, options, minimum, maximum, false, description                    \
+        name, type, default_text, options, minimum, maximum, false, description, NULL              \
     }
 /* One that can also be set in the browser. */
 #define STORABLE(name, type, default_text, options, minimum, maximum, description)                 \
     {                                                                                              \
-        name, type, default_text, options, minimum, maximum, true, description                     \
+        name, type, default_text, options, minimum, maximum, true, description, NULL               \
     }
 
 static const struct config_key keys[] = {

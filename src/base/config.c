@@ -9,7 +9,12 @@
 #include "base/assert.h"
 #include "base/utf8.h"
 
-enum { NAME_BYTES_MAX = 200, VALUE_BYTES_MAX = 16 * 1024, ENTRIES_MAX = 4096 };
+enum {
+    NAME_BYTES_MAX = 200,
+    VALUE_BYTES_MAX = 16 * 1024,
+    ENTRIES_MAX = 4096,
+    GROUP_DISTANCE_MAX = 2
+};
 
 struct entry {
     const struct config_key *key;
@@ -38,19 +43,27 @@ const char *config_type_name(enum config_type type)
     return names[type];
 }
 
-/* Whether `name` is `pattern`, whose one `*` stands for a word without dots. */
+/* What stands in `name` where `pattern` has its `*`, dots included ("gpt-5.5"); STR_NONE when it is
+ * no such name. */
+static struct str member_in(struct str pattern, struct str name)
+{
+    size_t star = str_find_char(pattern, '*');
+    if (star == SIZE_MAX)
+        return STR_NONE;
+    struct str before = str_slice(pattern, 0, star), after = str_skip(pattern, star + 1);
+    if (!str_starts_with(name, before) || !str_ends_with(name, after) ||
+        name.len <= before.len + after.len)
+        return STR_NONE;
+    struct str member = str_slice(name, star, name.len - before.len - after.len);
+    bool empty_word = member.data[0] == '.' || member.data[member.len - 1] == '.' ||
+                      str_find(member, STR("..")) != SIZE_MAX;
+    return empty_word ? STR_NONE : member;
+}
+
 static bool matches(const char *pattern, struct str name)
 {
     struct str whole = str_from_cstr(pattern);
-    size_t star = str_find_char(whole, '*');
-    if (star == SIZE_MAX)
-        return str_eq(whole, name);
-    struct str before = str_slice(whole, 0, star), after = str_skip(whole, star + 1);
-    if (!str_starts_with(name, before) || !str_ends_with(name, after) ||
-        name.len <= before.len + after.len)
-        return false;
-    struct str word = str_slice(name, star, name.len - before.len - after.len);
-    return str_find_char(word, '.') == SIZE_MAX;
+    return str_eq(whole, name) ? !strchr(pattern, '*') : member_in(whole, name).data != NULL;
 }
 
 static const struct config_key *find_key(const struct config *config, struct str name)
@@ -127,17 +140,33 @@ void config_free(struct config *config)
     free(config);
 }
 
-/* The word of `name` that stands where the `*` of `pattern` is, or the `*` itself. */
-static struct str word_for(struct str pattern, size_t star, struct str name)
+/* Offset of the last dot, or SIZE_MAX. */
+static size_t last_dot(struct str s)
+{
+    size_t at = s.len;
+    while (at > 0 && s.data[at - 1] != '.')
+        at--;
+    return at > 0 ? at - 1 : SIZE_MAX;
+}
+
+/* What of a wrong `name` most likely stands where the `*` of `pattern` is, or the `*` itself: all
+ * but as many words as the pattern has before and behind it, without empty ones. */
+static struct str member_near(struct str pattern, size_t star, struct str name)
 {
     for (size_t i = 0; i < star; i++)
         if (pattern.data[i] == '.')
             str_next(&name, '.');
-    struct str word = str_next(&name, '.');
-    return word.len ? word : STR("*");
+    for (size_t i = star; i < pattern.len; i++)
+        if (pattern.data[i] == '.')
+            name = str_slice(name, 0, last_dot(name));
+    for (size_t at; (at = str_find(name, STR(".."))) != SIZE_MAX;)
+        name = str_skip(name, at + 1);
+    name = str_skip(name, str_starts_with(name, STR(".")));
+    name.len -= str_ends_with(name, STR("."));
+    return name.len ? name : STR("*");
 }
 
-/* The declared name nearest to `name`, with its own word in place of a `*`; empty when none is
+/* The declared name nearest to `name`, with its own member in place of a `*`; empty when none is
  * near. */
 static void suggest(const struct config *config, struct str name, char *ret, size_t size)
 {
@@ -147,11 +176,13 @@ static void suggest(const struct config *config, struct str name, char *ret, siz
         struct str pattern = str_from_cstr(config->schema->keys[i].name);
         char candidate[NAME_BYTES_MAX];
         size_t star = str_find_char(pattern, '*');
-        struct str word = star == SIZE_MAX ? STR("") : word_for(pattern, star, name);
+        struct str word = star == SIZE_MAX ? STR("") : member_near(pattern, star, name);
         snprintf(candidate, sizeof candidate, "%.*s%.*s%.*s", STR_ARG(str_slice(pattern, 0, star)),
                  STR_ARG(word), STR_ARG(star == SIZE_MAX ? STR("") : str_skip(pattern, star + 1)));
         size_t distance = str_distance(name, str_from_cstr(candidate));
-        if (distance < best) {
+        /* Of "prices.*" only the group can be wrong, so that it is not what a far one meant. */
+        bool is_far = star + 1 == pattern.len && distance > GROUP_DISTANCE_MAX;
+        if (distance < best && !is_far) {
             best = distance;
             str_copy(str_from_cstr(candidate), ret, size);
         }
@@ -210,6 +241,15 @@ static enum err check_integer(const struct config_key *key, const char *field, s
     return ERR_OK;
 }
 
+static enum err check_further(const struct config_key *key, const char *field, struct str text,
+                              struct error *error)
+{
+    enum err code = key->check ? key->check(text, error) : ERR_OK;
+    if (code != ERR_OK && error)
+        str_copy(str_from_cstr(field), error->field, sizeof error->field);
+    return code;
+}
+
 static enum err check_value(const struct config_key *key, struct str name, struct str text,
                             struct error *error)
 {
@@ -234,7 +274,7 @@ static enum err check_value(const struct config_key *key, struct str name, struc
         for (size_t i = 0; i < text.len; i++)
             if ((unsigned char)text.data[i] < ' ' && text.data[i] != '\n' && text.data[i] != '\t')
                 return error_set(error, ERR_INVALID, field, "contains a control character");
-        return ERR_OK;
+        return check_further(key, field, text, error);
     }
     return ERR_OK;
 }
@@ -347,15 +387,14 @@ bool config_get_bool(const struct config *config, const char *name)
     return truth;
 }
 
-/* The word in place of `*` when `entry` is below `group`, else STR_NONE. */
+/* What stands in place of `*` when `entry` is below `group`, else STR_NONE. */
 static struct str member_of(const struct entry *entry, struct str group)
 {
     struct str pattern = str_from_cstr(entry->key->name);
     if (!str_starts_with(pattern, group) ||
-        !str_starts_with(str_skip(pattern, group.len), STR(".*.")))
+        !str_starts_with(str_skip(pattern, group.len), STR(".*")))
         return STR_NONE;
-    struct str word = str_skip(entry->name, group.len + 1);
-    return str_slice(word, 0, str_find_char(word, '.'));
+    return member_in(pattern, entry->name);
 }
 
 static bool has_text(const struct entry *entry)

@@ -23,7 +23,8 @@ const char *config_source_name(enum config_source source);
 enum config_type { CONFIG_STRING, CONFIG_INTEGER, CONFIG_BOOLEAN, CONFIG_ENUM, CONFIG_SECRET };
 const char *config_type_name(enum config_type type);
 
-/* One key. A name may hold one `*` for a name that the user chooses ("providers.*.base_url"). */
+/* One key. A name may hold one `*` for a name that the user chooses ("providers.*.base_url",
+ * "prices.*"), in which there may be dots ("gpt-5.5"). */
 struct config_key {
     const char *name;
     enum config_type type;
@@ -34,6 +35,8 @@ struct config_key {
     int64_t maximum;
     bool storable;           /* may be changed in the browser */
     const char *description; /* one sentence */
+    /* STRING: what else must hold; its error needs no field. NULL: nothing. */
+    enum err (*check)(struct str text, struct error *error);
 };
 
 /* Another name for a key: an environment variable, or a command-line flag without its dashes. */

@@ -10,16 +10,26 @@
 
 #include "base/config.h"
 
+static enum err check_price(struct str text, struct error *error)
+{
+    if (str_starts_with(text, STR("in=")))
+        return ERR_OK;
+    error_set(error, ERR_INVALID, NULL, "is no price");
+    error_remedy(error, "Write in=2.");
+    return ERR_INVALID;
+}
+
 static const struct config_key keys[] = {
-    {"server.host", CONFIG_STRING, "127.0.0.1", NULL, 0, 12, false, "Host."},
-    {"server.port", CONFIG_INTEGER, "8080", NULL, 0, 65535, false, "Port."},
-    {"any.number", CONFIG_INTEGER, "5", NULL, 0, 0, false, "No range."},
-    {"log.level", CONFIG_ENUM, "info", "debug|info|error", 0, 0, true, "Level."},
-    {"feature.on", CONFIG_BOOLEAN, "false", NULL, 0, 0, true, "Switch."},
-    {"secret.key", CONFIG_SECRET, NULL, NULL, 0, 0, false, "Secret."},
-    {"providers.*.kind", CONFIG_STRING, NULL, NULL, 0, 0, true, "Kind."},
-    {"providers.*.api_key", CONFIG_SECRET, NULL, NULL, 0, 0, true, "Key."},
-    {"providers.*.enabled", CONFIG_BOOLEAN, "true", NULL, 0, 0, true, "Whether."},
+    {"server.host", CONFIG_STRING, "127.0.0.1", NULL, 0, 12, false, "Host.", NULL},
+    {"server.port", CONFIG_INTEGER, "8080", NULL, 0, 65535, false, "Port.", NULL},
+    {"any.number", CONFIG_INTEGER, "5", NULL, 0, 0, false, "No range.", NULL},
+    {"log.level", CONFIG_ENUM, "info", "debug|info|error", 0, 0, true, "Level.", NULL},
+    {"feature.on", CONFIG_BOOLEAN, "false", NULL, 0, 0, true, "Switch.", NULL},
+    {"secret.key", CONFIG_SECRET, NULL, NULL, 0, 0, false, "Secret.", NULL},
+    {"providers.*.kind", CONFIG_STRING, NULL, NULL, 0, 0, true, "Kind.", NULL},
+    {"providers.*.api_key", CONFIG_SECRET, NULL, NULL, 0, 0, true, "Key.", NULL},
+    {"providers.*.enabled", CONFIG_BOOLEAN, "true", NULL, 0, 0, true, "Whether.", NULL},
+    {"prices.*", CONFIG_STRING, NULL, NULL, 0, 40, true, "Price.", check_price},
 };
 static const struct config_alias environment[] = {
     {"PORT", "server.port"},
@@ -130,7 +140,12 @@ static void unknown_names_meet_their_neighbour(void **state)
         {"provider.openai.api_key", "Did you mean 'providers.openai.api_key'?"},
         {"providers.openai", "Did you mean 'providers.openai.kind'?"},
         {"providers..kind", "Did you mean 'providers.*.kind'?"},
-        {"providers.a.b.kind", "Did you mean 'providers.a.kind'?"},
+        {"providers.a.b.knid", "Did you mean 'providers.a.b.kind'?"},
+        {"providers..a.kind", "Did you mean 'providers.a.kind'?"},
+        {"providers.a..b.kind", "Did you mean 'providers.b.kind'?"},
+        {"prcies.gpt-5.5", "Did you mean 'prices.gpt-5.5'?"},
+        {"prices.", "Did you mean 'prices.*'?"},
+        {"prices.a.", "Did you mean 'prices.a'?"},
         {"something.quite.different", ""},
         {"", ""},
         {"server", ""},
@@ -264,6 +279,30 @@ static void members_of_a_group(void **state)
     config_free(config);
 }
 
+static void members_may_hold_dots(void **state)
+{
+    (void)state;
+    struct config *config = fresh();
+    set(config, CONFIG_FILE, "prices.gpt-5.5", "in=1");
+    set(config, CONFIG_FILE, "prices.meta/llama.3.kind", "in=2"); /* ends as another key does */
+    set(config, CONFIG_FILE, "providers.my.host.kind", "x");
+    set(config, CONFIG_FILE, "providers.my.host.enabled", "true");
+    set(config, CONFIG_FILE, "providers.my.kind", "x");
+    refused(config, "prices.gpt-5.5", "2", ERR_INVALID, "is no price", "Write in=2.");
+    assert_int_equal(config_check(config, STR("prices.a"), STR("2"), NULL), ERR_INVALID);
+    assert_text(config, "prices.gpt-5.5", "in=1");
+    static const char *const expected[][3] = {{"prices", "gpt-5.5", "meta/llama.3.kind"},
+                                              {"providers", "my.host", "my"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct str member;
+        size_t position = 0, count = 0;
+        for (; config_next_member(config, expected[i][0], &position, &member); count++)
+            assert_true(count < 2 && str_eq(member, str_from_cstr(expected[i][count + 1])));
+        assert_int_equal(count, 2);
+    }
+    config_free(config);
+}
+
 static void walking_is_in_the_order_of_the_schema(void **state)
 {
     (void)state;
@@ -335,6 +374,7 @@ int main(void)
         cmocka_unit_test(types_and_ranges),
         cmocka_unit_test(environment_variables),
         cmocka_unit_test(members_of_a_group),
+        cmocka_unit_test(members_may_hold_dots),
         cmocka_unit_test(walking_is_in_the_order_of_the_schema),
         cmocka_unit_test(copies_are_independent),
         cmocka_unit_test(texts_and_names_are_copied),
