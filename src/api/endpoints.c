@@ -81,6 +81,8 @@ const struct endpoint endpoints[] = {
      "Providers and how they are."},
     {HTTP_POST, V1 "/providers/{name}/check", VERB_PROVIDER_CHECK, PARLEY, api_check_provider, NONE,
      "Asks a provider now."},
+    {HTTP_GET, V1 "/routes", VERB_MODELS_LIST, PARLEY, api_get_routes, NONE,
+     "Routes, whom they lead to, and what is wrong with them."},
 
     {HTTP_GET, V1 "/conversations", VERB_CONVERSATION_LIST, PARLEY, api_list_conversations, NONE,
      "One's conversations, newest first (?limit=, ?before=)."},

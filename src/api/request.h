@@ -147,6 +147,7 @@ void api_socket(struct api_request *request);
 
 void api_get_models(struct api_request *request);
 void api_get_providers(struct api_request *request);
+void api_get_routes(struct api_request *request);
 void api_check_provider(struct api_request *request);
 void api_get_settings(struct api_request *request);
 void api_patch_settings(struct api_request *request);

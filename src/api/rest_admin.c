@@ -1,4 +1,4 @@
-/* REST: models, providers, settings, backup, health, metrics. */
+/* REST: models, providers, routes, settings, backup, health, metrics. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,12 +23,54 @@ static void write_model(struct json_writer *w, const struct catalog_model *model
     json_end_object(w);
 }
 
+/* Smallest known context of the targets it chooses among first: what is sure to fit. */
+static int64_t route_context_tokens(const struct catalog_route *route)
+{
+    int64_t least = 0;
+    for (size_t i = 0; i < route->groups[0].count; i++) {
+        int64_t tokens = route->groups[0].targets[i]->traits.context_tokens;
+        if (tokens > 0 && (least == 0 || tokens < least))
+            least = tokens;
+    }
+    return least;
+}
+
+static struct str route_description(struct arena *arena, const struct catalog_route *route)
+{
+    struct str text = STR("Route:");
+    for (size_t g = 0; g < route->group_count; g++)
+        for (size_t i = 0; i < route->groups[g].count; i++)
+            text = arena_printf(arena, "%.*s%s %.*s", STR_ARG(text),
+                                i   ? ","
+                                : g ? "; then"
+                                    : "",
+                                STR_ARG(route->groups[g].targets[i]->id));
+    return text;
+}
+
+/* A route is talked to as a model is. */
+static void write_route_model(struct json_writer *w, struct arena *arena,
+                              const struct catalog_route *route)
+{
+    json_begin_object(w);
+    json_key_str(w, "id", route->name);
+    json_key_str(w, "name", route->name);
+    json_key_str(w, "provider", STR("parley"));
+    json_key_str(w, "description", route_description(arena, route));
+    json_key_int(w, "context_tokens", route_context_tokens(route));
+    json_key_bool(w, "built_in", false);
+    json_end_object(w);
+}
+
 void api_get_models(struct api_request *request)
 {
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
     struct api_reply reply;
     api_reply_begin(&reply);
     json_key_array(&reply.w, "models");
+    for (size_t i = 0; i < catalog->route_count; i++)
+        if (catalog->routes[i].target_count)
+            write_route_model(&reply.w, request->arena, &catalog->routes[i]);
     for (size_t i = 0; i < catalog->model_count; i++)
         write_model(&reply.w, &catalog->models[i]);
     json_end_array(&reply.w);
@@ -98,6 +140,41 @@ void api_check_provider(struct api_request *request)
     const struct api_host *host = request->api->options.host;
     host->provider_check(host->user, request->api->options.loop, request->parameters[0], on_checked,
                          request);
+}
+
+static void write_route(struct json_writer *w, const struct catalog_route *route)
+{
+    json_begin_object(w);
+    json_key_str(w, "name", route->name);
+    json_key_str(w, "status", str_from_cstr(catalog_status_name(route->status)));
+    json_key_str(w, "message", route->message);
+    json_key_str(w, "source", str_from_cstr(route->source));
+    json_key_array(w, "groups");
+    for (size_t g = 0; g < route->group_count; g++) {
+        const struct route_group *group = &route->groups[g];
+        json_begin_object(w);
+        json_key_str(w, "strategy", str_from_cstr(route_strategy_name(group->strategy)));
+        json_key_array(w, "targets");
+        for (size_t i = 0; i < group->count; i++)
+            json_put_str(w, group->targets[i]->id);
+        json_end_array(w);
+        json_end_object(w);
+    }
+    json_end_array(w);
+    json_end_object(w);
+}
+
+void api_get_routes(struct api_request *request)
+{
+    const struct catalog *catalog = registry_acquire(request->api->options.registry);
+    struct api_reply reply;
+    api_reply_begin(&reply);
+    json_key_array(&reply.w, "routes");
+    for (size_t i = 0; i < catalog->route_count; i++)
+        write_route(&reply.w, &catalog->routes[i]);
+    json_end_array(&reply.w);
+    catalog_unref(catalog);
+    api_reply(request, 200, &reply);
 }
 
 /* ---- Settings -------------------------------------------------------------------------------- */

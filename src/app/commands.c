@@ -127,6 +127,45 @@ static int check_providers(struct local_client *client)
     return status;
 }
 
+/* "a, b" of a list of names. */
+static void print_names(yyjson_val *names)
+{
+    size_t index, count;
+    yyjson_val *name;
+    yyjson_arr_foreach (names, index, count, name) {
+        printf("%s%.*s", index ? ", " : "", STR_ARG(json_str(name)));
+    }
+}
+
+static void print_route(yyjson_val *route)
+{
+    size_t index, count;
+    yyjson_val *group;
+    struct str message = json_get_str(route, "message");
+    printf("%-20.*s %-8.*s ", STR_ARG(json_get_str(route, "name")),
+           STR_ARG(json_get_str(route, "status")));
+    yyjson_arr_foreach (json_get(route, "groups"), index, count, group) {
+        printf("%s%.*s: ", index ? "; then " : "", STR_ARG(json_get_str(group, "strategy")));
+        print_names(json_get(group, "targets"));
+    }
+    printf("%s%.*s\n", message.len ? "  " : "", STR_ARG(message));
+}
+
+/* 1 when one of them is wrong. */
+static int check_routes(struct local_client *client)
+{
+    yyjson_val *root = NULL, *route;
+    int status = call(client, HTTP_GET, "/api/v1/routes", NULL, &root);
+    size_t index, count;
+    yyjson_arr_foreach (json_get(root, "routes"), index, count, route) {
+        if (index == 0)
+            printf("\n");
+        print_route(route);
+        status |= str_eq(json_get_str(route, "status"), STR("error"));
+    }
+    return status;
+}
+
 int command_check(struct config *config, const struct config_arguments *arguments)
 {
     struct local_client *client;
@@ -141,7 +180,7 @@ int command_check(struct config *config, const struct config_arguments *argument
                                           : "Settings (no server is running):\n\n");
     status = check_settings(client);
     if (status == 0)
-        status = check_providers(client);
+        status = check_providers(client) | check_routes(client);
     local_client_close(client);
     return status;
 }

@@ -1,7 +1,11 @@
-/* Providers out of the configuration: providers.NAME.* to registry entries. */
+/* Providers out of the configuration: providers.NAME.* to registry entries. Routes and prices are
+ * read in routes.c. */
 #include "app/providers.h"
 
 #include <stdio.h>
+
+#include "app/routes.h"
+#include "app/settings.h"
 
 enum { PROVIDERS_MAX = 200, URL_BYTES_MAX = 2048 };
 
@@ -43,6 +47,25 @@ static uint64_t timeout_of(const struct building *b, struct str name, const char
     if (find(b, name, setting, &value) && str_to_u64(value.text, &number))
         return number;
     return (uint64_t)config_get_int(b->config, general);
+}
+
+static int64_t number_of(const struct building *b, struct str name, const char *setting)
+{
+    struct config_value value;
+    int64_t number = 0;
+    if (find(b, name, setting, &value))
+        str_to_i64(value.text, &number);
+    return number;
+}
+
+static struct cell_limits limits_of(const struct building *b, struct str name)
+{
+    return (struct cell_limits){
+        .concurrency_max = (int)number_of(b, name, "concurrency"),
+        .requests_per_minute = number_of(b, name, "requests_per_minute"),
+        .tokens_per_minute = number_of(b, name, "tokens_per_minute"),
+        .waiters_max = (int)number_of(b, name, "waiters"),
+    };
 }
 
 /* OLLAMA_HOST may be a bare host or port; everything else must be a URL already. */
@@ -97,13 +120,12 @@ static void add(struct building *b, struct str name, bool optional)
     struct error error = {0};
     *entry = (struct registry_entry){.name = arena_str(b->arena, name),
                                      .source = config_source_name(origin.source),
-                                     .optional = optional};
+                                     .optional = optional,
+                                     .limits = limits_of(b, name)};
     if (provider_new(&options, &entry->provider, &error) == ERR_OK)
         return;
     entry->provider = NULL;
-    entry->error = arena_printf(b->arena, "%.*s%s%s %s%s%s", STR_ARG(origin.where),
-                                origin.where.len ? ": " : "", error.field, error_message(&error),
-                                error.remedy[0] ? " " : "", error.remedy);
+    entry->error = settings_complaint(b->arena, origin.where, &error);
     log_warning(b->log, "a provider is not usable", LOG_STR("provider", name),
                 LOG_STR("error", entry->error));
 }
@@ -124,7 +146,13 @@ void providers_configure(struct registry *registry, const struct config *config,
     if (!has_ollama && is_true(&b, STR("ollama"), "enabled", true))
         add(&b, STR("ollama"), true);
     add(&b, STR("parley"), false);
-    registry_configure(registry, b.entries, b.count, config_get(config, "chat.default_model"));
+    struct registry_configuration configuration = {
+        .entries = b.entries,
+        .entry_count = b.count,
+        .default_model = config_get(config, "chat.default_model"),
+    };
+    routes_read(config, log, arena, &configuration);
+    registry_configure(registry, &configuration);
     for (size_t i = 0; i < b.count; i++)
         provider_unref(b.entries[i].provider);
     arena_free(arena);

@@ -5,5 +5,6 @@
 #include "route/catalog.h"
 
 /* Gives the registry what the configuration says: every configured provider (a wrong one with its
- * message), an Ollama at its default address, and the built-in one. */
+ * message), an Ollama at its default address, and the built-in one; every route (likewise), and
+ * prices. */
 void providers_configure(struct registry *registry, const struct config *config, struct log *log);

@@ -23,6 +23,7 @@ struct server {
     struct metric_registry *metrics;
     struct store *store;
     struct account *account;
+    struct cells *cells; /* of all workers, over all configurations */
     struct registry *registry;
     struct hub *hub;
     struct host *host;
@@ -184,7 +185,8 @@ static enum err start(struct server *server, struct config *config, struct error
         config_free(config);
         return code;
     }
-    server->registry = registry_new(server->log);
+    server->cells = cells_new();
+    server->registry = registry_new(server->log, server->cells);
     server->hub = hub_new();
     server->host = host_new(config, server->store, server->registry, server->log);
     server->config = host_api(server->host)->config_acquire(server->host);
@@ -218,6 +220,8 @@ void server_free(struct server *server)
     for (int i = 0; i < server->worker_count; i++)
         worker_free(server->workers[i]);
     registry_free(server->registry);
+    if (server->cells)
+        cells_free(server->cells);
     hub_free(server->hub);
     if (server->account)
         account_close(server->account);

@@ -1,8 +1,13 @@
 /* Settings: the tables. */
 #include "app/settings.h"
 
+#include <stdio.h>
+
+#include "app/policy_keys.h"
+#include "llm/price.h"
+
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
-#define DAY_MS       (24LL * 3600 * 1000)
+#define DAY_MS       POLICY_DAY_MS
 /* A key that only the file, the environment or a flag can set. */
 #define FIXED(name, type, default_text, options, minimum, maximum, description)                    \
     {                                                                                              \
@@ -13,6 +18,28 @@
     {                                                                                              \
         name, type, default_text, options, minimum, maximum, true, description, NULL               \
     }
+
+/* The two keys of one row of POLICY_KEYS, which are also stored. */
+#define GENERAL_KEY(name, kind, member, type, default_text, options, minimum, maximum, check,      \
+                    description)                                                                   \
+    {"router." name, type, default_text, options, minimum, maximum, true, description, check},
+#define ROUTE_KEY(name, kind, member, type, default_text, options, minimum, maximum, check,        \
+                  description)                                                                     \
+    {"routes.*." name,                                                                             \
+     type,                                                                                         \
+     NULL,                                                                                         \
+     options,                                                                                      \
+     minimum,                                                                                      \
+     maximum,                                                                                      \
+     true,                                                                                         \
+     "Instead of router." name ", for this route.",                                                \
+     check},
+
+static enum err check_price(struct str text, struct error *error)
+{
+    struct price price;
+    return text.len ? price_parse(text, &price, error) : ERR_OK;
+}
 
 static const struct config_key keys[] = {
     FIXED("server.host", CONFIG_STRING, "127.0.0.1", NULL, 0, 255,
@@ -55,8 +82,9 @@ static const struct config_key keys[] = {
     FIXED("proxy.http", CONFIG_SECRET, NULL, NULL, 0, 2000, "Proxy for http providers."),
     FIXED("proxy.no", CONFIG_STRING, NULL, NULL, 0, 4000,
           "Hosts that are reached without a proxy."),
-    STORABLE("chat.default_model", CONFIG_STRING, "", NULL, 0, 300,
-             "Model of new conversations, as provider/model; empty: the first there is."),
+    STORABLE(
+        "chat.default_model", CONFIG_STRING, "", NULL, 0, 300,
+        "Model of new conversations, as provider/model, or a route; empty: the first there is."),
     STORABLE("eliza.delay_ms", CONFIG_INTEGER, "25", NULL, 0, 10000,
              "Pause between the words of the built-in demonstration."),
     STORABLE("timeouts.connect_ms", CONFIG_INTEGER, "10000", NULL, 10, DAY_MS,
@@ -89,7 +117,32 @@ static const struct config_key keys[] = {
              "Instead of timeouts.content_idle_ms."),
     STORABLE("providers.*.total_timeout_ms", CONFIG_INTEGER, NULL, NULL, 10, 30 * DAY_MS,
              "Instead of timeouts.total_ms."),
-};
+    STORABLE("providers.*.concurrency", CONFIG_INTEGER, "0", NULL, 0, 100000,
+             "Calls at once to each of its models; 0: no limit."),
+    STORABLE("providers.*.requests_per_minute", CONFIG_INTEGER, "0", NULL, 0, 1000000000,
+             "Calls a minute to each of its models; 0: as its answers say."),
+    STORABLE("providers.*.tokens_per_minute", CONFIG_INTEGER, "0", NULL, 0, 1000000000000,
+             "Tokens a minute, in and out, of each of its models; 0: as its answers say."),
+    STORABLE("providers.*.waiters", CONFIG_INTEGER, "256", NULL, 0, 65536,
+             "Requests that may wait for each of its models when those limits are reached."),
+    {"prices.*", CONFIG_STRING, NULL, NULL, 0, 200, true,
+     "Price of that model (or provider/model) in US dollars for a million tokens: "
+     "in=2 out=10 cached=0.2 write=2.5.",
+     check_price},
+    STORABLE("routes.*.targets", CONFIG_STRING, NULL, NULL, 0, 8000,
+             "Who may answer, as a list of provider/model."),
+    STORABLE("routes.*.strategy", CONFIG_ENUM, "priority",
+             "priority|weighted|latency|least_busy|cost|region|balanced", 0, 0,
+             "How one of the targets is chosen."),
+    STORABLE("routes.*.weights", CONFIG_STRING, NULL, NULL, 0, 1000,
+             "For weighted: a number for each target, in their order."),
+    STORABLE("routes.*.regions", CONFIG_STRING, NULL, NULL, 0, 2000,
+             "For region: the region of each target, in their order; empty: each its own."),
+    STORABLE("routes.*.region_order", CONFIG_STRING, NULL, NULL, 0, 2000,
+             "For region: regions from the nearest on; empty: as they first stand in regions."),
+    STORABLE("routes.*.fallbacks", CONFIG_STRING, NULL, NULL, 0, 4000,
+             "Routes or provider/model to try in this order when no target can answer."),
+    POLICY_KEYS(ROUTE_KEY) POLICY_KEYS(GENERAL_KEY)};
 
 /* Where two variables name one key the first that is set counts. */
 static const struct config_alias environment[] = {
@@ -143,3 +196,41 @@ static const struct config_alias flags[] = {
 const struct config_schema settings_schema = {
     keys, COUNT(keys), environment, COUNT(environment), flags, COUNT(flags),
 };
+
+/* ---- Values ---------------------------------------------------------------------------------- */
+
+enum { USD_MAX = 1000000, NANO_DIGITS = 9 };
+static const int64_t nano = 1000000000;
+
+bool settings_usd(struct str text, int64_t *ret_nano)
+{
+    uint64_t whole = 0, part = 0;
+    struct str fraction = text;
+    struct str before = str_next(&fraction, '.');
+    bool is_number = before.len > 0 && str_to_u64(before, &whole) && whole <= USD_MAX;
+    if (is_number && fraction.data)
+        is_number = fraction.len <= NANO_DIGITS && str_to_u64(fraction, &part);
+    if (!is_number)
+        return false;
+    for (size_t i = fraction.len; i < NANO_DIGITS; i++)
+        part *= 10;
+    *ret_nano = (int64_t)whole * nano + (int64_t)part;
+    return true;
+}
+
+enum err settings_check_usd(struct str text, struct error *error)
+{
+    int64_t amount;
+    if (text.len == 0 || settings_usd(text, &amount))
+        return ERR_OK;
+    error_set(error, ERR_INVALID, NULL, "must be an amount of US dollars up to %d", USD_MAX);
+    error_remedy(error, "Write it like 0.25.");
+    return ERR_INVALID;
+}
+
+struct str settings_complaint(struct arena *arena, struct str where, const struct error *error)
+{
+    return arena_printf(arena, "%.*s%s%s: %s%s%s", STR_ARG(where), where.len ? ": " : "",
+                        error->field, error_message(error), error->remedy[0] ? ". " : "",
+                        error->remedy);
+}

@@ -281,7 +281,6 @@ static void refuse(void *user)
 static enum err check(struct ask *ask)
 {
     struct chat *chat = ask->chat;
-    struct catalog_target target;
     if (chat->draining)
         return error_set(&ask->error, ERR_UNAVAILABLE, NULL, "Parley is shutting down");
     if (chat->unsaved_count > CHAT_RUNS_MAX)
@@ -289,7 +288,7 @@ static enum err check(struct ask *ask)
     if (!ask->request.model.len)
         return ERR_OK;
     const struct catalog *catalog = registry_acquire(chat->options.registry);
-    enum err code = catalog_resolve(catalog, ask->request.model, &target, &ask->error);
+    enum err code = catalog_check(catalog, ask->request.model, &ask->error);
     catalog_unref(catalog);
     return code == ERR_MODEL_NOT_FOUND ? code : ERR_OK;
 }

@@ -1,24 +1,18 @@
-/* Registry: holds the newest catalog and makes the next one, from the configuration and from what
- * the providers answer when asked for their models.
+/* Registry: holds the newest catalog and has the next one made (snapshot.c), from the configuration
+ * and from what the providers answer when asked for their models.
  *
- * A snapshot is built whole in an arena of its own, then swapped in under a lock; whoever still
- * reads the old one holds a reference. */
+ * A snapshot is built whole, then swapped in under a lock; whoever still reads the old one holds a
+ * reference. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/vec.h"
 #include "route/catalog.h"
+#include "route/snapshot.h"
 
-enum { PROVIDERS_MAX = 256 };
-
-struct snapshot {
-    struct catalog catalog; /* first */
-    struct arena *arena;
-    _Atomic int references;
-};
+enum { PROVIDERS_MAX = 256, ROUTES_MAX = 256, PRICES_MAX = 1024 };
 
 struct refresh;
 
@@ -53,20 +47,15 @@ struct refresh {
 struct registry {
     pthread_mutex_t lock; /* guards current */
     struct snapshot *current;
-    pthread_mutex_t changing;  /* held while one snapshot is made from another: before `lock` */
-    struct str wished_default; /* from the configuration, malloc'ed; guarded by `changing` */
-    struct list refreshes;     /* on one loop only */
+    pthread_mutex_t changing; /* held while one snapshot is made from another: before `lock` */
+    /* From the configuration, but for its entries; guarded by `changing`. */
+    struct registry_configuration wished;
+    struct arena *wished_arena;
+    struct route_policy wished_policy;
+    struct list refreshes; /* on one loop only */
+    struct cells *cells;
     struct log *log;
 };
-
-static void snapshot_unref(struct snapshot *snapshot)
-{
-    if (atomic_fetch_sub(&snapshot->references, 1) != 1)
-        return;
-    for (size_t i = 0; i < snapshot->catalog.provider_count; i++)
-        provider_unref(snapshot->catalog.providers[i].provider);
-    arena_free(snapshot->arena);
-}
 
 void catalog_unref(const struct catalog *catalog)
 {
@@ -83,100 +72,18 @@ const struct catalog *registry_acquire(struct registry *registry)
     return catalog;
 }
 
-static struct snapshot *snapshot_new(void)
+static void publish(struct registry *registry, struct snapshot_building *b)
 {
-    struct arena *arena = arena_new(SIZE_MAX);
-    struct snapshot *snapshot = ARENA_NEW(arena, struct snapshot);
-    snapshot->arena = arena;
-    snapshot->references = 1;
-    return snapshot;
-}
-
-/* Lists under construction: the growing arrays of a snapshot. */
-struct building {
-    struct snapshot *snapshot;
-    struct catalog_provider *providers;
-    size_t provider_count, provider_capacity;
-    struct catalog_model *models;
-    size_t model_count, model_capacity;
-};
-
-/* Name, provider, source and whether it is optional, as in `from`. */
-static struct catalog_provider *add_provider(struct building *b,
-                                             const struct catalog_provider *from)
-{
-    struct catalog_provider *row =
-        VEC_PUSH(b->snapshot->arena, b->providers, b->provider_count, b->provider_capacity);
-    row->provider = from->provider ? provider_ref(from->provider) : NULL;
-    row->name = arena_str(b->snapshot->arena, from->name);
-    row->source = from->source;
-    row->optional = from->optional;
-    row->message = STR("");
-    return row;
-}
-
-static void add_model(struct building *b, struct provider *provider, struct str name,
-                      struct str display_name, int64_t context_tokens)
-{
-    struct arena *arena = b->snapshot->arena;
-    struct catalog_model *row = VEC_PUSH(arena, b->models, b->model_count, b->model_capacity);
-    row->id = arena_printf(arena, "%.*s/%.*s", STR_ARG(provider->name), STR_ARG(name));
-    row->name = arena_str(arena, name);
-    row->display_name = arena_str(arena, display_name);
-    row->provider = provider;
-    row->context_tokens = context_tokens;
-    row->built_in = provider->kind->dialect == NULL;
-}
-
-static bool has_model(const struct building *b, struct str id)
-{
-    for (size_t i = 0; i < b->model_count; i++)
-        if (str_eq(b->models[i].id, id))
-            return true;
-    return false;
-}
-
-static void wish_default(struct registry *registry, struct str id)
-{
-    free((char *)(uintptr_t)registry->wished_default.data);
-    registry->wished_default = STR_NONE;
-    if (!id.len)
-        return;
-    char *copy = strndup(id.data, id.len);
-    ASSERT(copy);
-    registry->wished_default = STR_FROM(copy, id.len);
-}
-
-/* The wished one when it is offered; else the first of a real provider; else the built-in one. */
-static struct str choose_default(const struct registry *registry, const struct building *b)
-{
-    if (registry->wished_default.len && has_model(b, registry->wished_default))
-        return arena_str(b->snapshot->arena, registry->wished_default);
-    struct str chosen = STR_NONE;
-    for (size_t i = 0; i < b->model_count && !chosen.data; i++)
-        if (!b->models[i].built_in)
-            chosen = b->models[i].id;
-    return chosen.data ? chosen : b->model_count ? b->models[0].id : STR("");
-}
-
-static void publish(struct registry *registry, struct building *b)
-{
-    struct catalog *catalog = &b->snapshot->catalog;
-    for (size_t i = 0; i < b->provider_count; i++) {
-        b->providers[i].model_count = 0;
-        for (size_t m = 0; m < b->model_count; m++)
-            b->providers[i].model_count += b->models[m].provider == b->providers[i].provider;
-    }
-    *catalog = (struct catalog){b->providers, b->provider_count, b->models, b->model_count,
-                                choose_default(registry, b)};
+    struct snapshot *snapshot = snapshot_finish(b, &registry->wished);
     pthread_mutex_lock(&registry->lock);
     struct snapshot *before = registry->current;
-    registry->current = b->snapshot;
+    registry->current = snapshot;
     pthread_mutex_unlock(&registry->lock);
-    snapshot_unref(before);
+    if (before)
+        snapshot_unref(before);
 }
 
-struct registry *registry_new(struct log *log)
+struct registry *registry_new(struct log *log, struct cells *cells)
 {
     struct registry *registry = calloc(1, sizeof *registry);
     ASSERT(registry);
@@ -184,7 +91,9 @@ struct registry *registry_new(struct log *log)
     pthread_mutex_init(&registry->changing, NULL);
     list_init(&registry->refreshes);
     registry->log = log;
-    registry->current = snapshot_new();
+    registry->cells = cells;
+    struct snapshot_building empty = snapshot_begin(cells);
+    publish(registry, &empty);
     return registry;
 }
 
@@ -194,14 +103,15 @@ void registry_free(struct registry *registry)
         return;
     registry_cancel(registry);
     snapshot_unref(registry->current);
-    wish_default(registry, STR_NONE);
+    arena_free(registry->wished_arena);
     pthread_mutex_destroy(&registry->changing);
     pthread_mutex_destroy(&registry->lock);
     free(registry);
 }
 
 /* Copies what `old` knows of the provider with this name and address. */
-static void keep_models(struct building *b, const struct catalog *old, struct catalog_provider *row)
+static void keep_models(struct snapshot_building *b, const struct catalog *old,
+                        struct catalog_provider *row)
 {
     for (size_t i = 0; i < old->provider_count; i++) {
         const struct catalog_provider *before = &old->providers[i];
@@ -213,40 +123,114 @@ static void keep_models(struct building *b, const struct catalog *old, struct ca
         for (size_t m = 0; m < old->model_count; m++) {
             const struct catalog_model *model = &old->models[m];
             if (model->provider == before->provider)
-                add_model(b, row->provider, model->name, model->display_name,
-                          model->context_tokens);
+                snapshot_add_model(b, row->provider, model->name, model->display_name,
+                                   model->context_tokens);
         }
     }
 }
 
-static void add_entry(struct building *b, const struct catalog *old,
+static void add_entry(struct snapshot_building *b, const struct catalog *old,
                       const struct registry_entry *entry)
 {
     struct catalog_provider *row =
-        add_provider(b, &(struct catalog_provider){.provider = entry->provider,
-                                                   .name = entry->name,
-                                                   .source = entry->source,
-                                                   .optional = entry->optional});
+        snapshot_add_provider(b, &(struct catalog_provider){.provider = entry->provider,
+                                                            .name = entry->name,
+                                                            .source = entry->source,
+                                                            .optional = entry->optional,
+                                                            .limits = entry->limits});
     if (!row->provider) {
         row->status = CATALOG_ERROR;
         row->message = arena_str(b->snapshot->arena, entry->error);
     } else if (!row->provider->kind->dialect) { /* answers inside: no need to ask it */
         row->status = CATALOG_OK;
-        add_model(b, row->provider, STR("eliza"), STR("Eliza (built in)"), 0);
+        snapshot_add_model(b, row->provider, str_from_cstr(REGISTRY_BUILT_IN),
+                           STR("Eliza (built in)"), 0);
     } else {
         keep_models(b, old, row);
     }
 }
 
-void registry_configure(struct registry *registry, const struct registry_entry *entries,
-                        size_t count, struct str default_model)
+/* ---- The configuration ----------------------------------------------------------------------- */
+
+static struct str *copy_names(struct arena *arena, const struct str *names, size_t count)
+{
+    struct str *copy = ARENA_NEW_ARRAY(arena, count, struct str);
+    for (size_t i = 0; i < count; i++)
+        copy[i] = arena_str(arena, names[i]);
+    return copy;
+}
+
+static const uint32_t *copy_numbers(struct arena *arena, const uint32_t *numbers, size_t count)
+{
+    uint32_t *copy = ARENA_NEW_ARRAY(arena, count, uint32_t);
+    for (size_t i = 0; i < count; i++)
+        copy[i] = numbers[i];
+    return copy;
+}
+
+static struct registry_route *copy_routes(struct arena *arena,
+                                          const struct registry_configuration *from, size_t count)
+{
+    struct registry_route *routes = ARENA_NEW_ARRAY(arena, count, struct registry_route);
+    for (size_t i = 0; i < count; i++) {
+        const struct registry_route *route = &from->routes[i];
+        struct error error = {0};
+        routes[i] = *route;
+        routes[i].name = arena_str(arena, route->name);
+        routes[i].error = arena_str(arena, route->error);
+        routes[i].targets = copy_names(arena, route->targets, route->target_count);
+        routes[i].weights = copy_numbers(arena, route->weights, route->weight_count);
+        routes[i].ranks = copy_numbers(arena, route->ranks, route->rank_count);
+        routes[i].fallbacks = copy_names(arena, route->fallbacks, route->fallback_count);
+        if (!route->error.len && registry_check_route(from, i, &error) != ERR_OK)
+            routes[i].error = arena_printf(arena, "%s: %s", error.field, error_message(&error));
+    }
+    return routes;
+}
+
+static struct registry_price *copy_prices(struct arena *arena,
+                                          const struct registry_configuration *from, size_t count)
+{
+    struct registry_price *prices = ARENA_NEW_ARRAY(arena, count, struct registry_price);
+    for (size_t i = 0; i < count; i++)
+        prices[i] =
+            (struct registry_price){arena_str(arena, from->prices[i].model), from->prices[i].price};
+    return prices;
+}
+
+static size_t at_most(size_t count, size_t maximum)
+{
+    return count < maximum ? count : maximum;
+}
+
+/* What later snapshots are made with, too. */
+static void keep_wishes(struct registry *registry, const struct registry_configuration *from)
+{
+    struct arena *arena = arena_new(SIZE_MAX);
+    size_t route_count = at_most(from->route_count, ROUTES_MAX);
+    size_t price_count = at_most(from->price_count, PRICES_MAX);
+    registry->wished_policy = from->policy ? *from->policy : route_policy_default;
+    registry->wished = (struct registry_configuration){
+        .routes = copy_routes(arena, from, route_count),
+        .route_count = route_count,
+        .prices = copy_prices(arena, from, price_count),
+        .price_count = price_count,
+        .policy = &registry->wished_policy,
+        .default_model = arena_str(arena, from->default_model),
+    };
+    arena_free(registry->wished_arena);
+    registry->wished_arena = arena;
+}
+
+void registry_configure(struct registry *registry,
+                        const struct registry_configuration *configuration)
 {
     pthread_mutex_lock(&registry->changing);
     const struct catalog *old = registry_acquire(registry);
-    struct building b = {.snapshot = snapshot_new()};
-    wish_default(registry, default_model);
-    for (size_t i = 0; i < count && i < PROVIDERS_MAX; i++)
-        add_entry(&b, old, &entries[i]);
+    struct snapshot_building b = snapshot_begin(registry->cells);
+    keep_wishes(registry, configuration);
+    for (size_t i = 0; i < at_most(configuration->entry_count, PROVIDERS_MAX); i++)
+        add_entry(&b, old, &configuration->entries[i]);
     publish(registry, &b);
     catalog_unref(old);
     pthread_mutex_unlock(&registry->changing);
@@ -278,15 +262,15 @@ static void end_refresh(void *user)
 
 /* What one provider answered: its models, or what is wrong (then its former models stay). One that
  * nobody configured and nobody can reach is no fault: an Ollama that does not run. */
-static void take_answer(struct building *b, const struct catalog *old, struct catalog_provider *row,
-                        const struct answer *answer)
+static void take_answer(struct snapshot_building *b, const struct catalog *old,
+                        struct catalog_provider *row, const struct answer *answer)
 {
     if (answer->code == ERR_OK) {
         row->status = CATALOG_OK;
         row->message = STR("");
         for (size_t i = 0; i < answer->count; i++)
-            add_model(b, row->provider, answer->models[i].id, answer->models[i].display_name,
-                      answer->models[i].context_tokens);
+            snapshot_add_model(b, row->provider, answer->models[i].id,
+                               answer->models[i].display_name, answer->models[i].context_tokens);
         return;
     }
     keep_models(b, old, row);
@@ -301,10 +285,10 @@ static void publish_answer(struct registry *registry, const struct provider *ask
 {
     pthread_mutex_lock(&registry->changing);
     const struct catalog *old = registry_acquire(registry);
-    struct building b = {.snapshot = snapshot_new()};
+    struct snapshot_building b = snapshot_begin(registry->cells);
     for (size_t i = 0; i < old->provider_count; i++) {
         const struct catalog_provider *before = &old->providers[i];
-        struct catalog_provider *row = add_provider(&b, before);
+        struct catalog_provider *row = snapshot_add_provider(&b, before);
         row->status = before->status;
         row->message = arena_str(b.snapshot->arena, before->message);
         if (before->provider && before->provider == asked)

@@ -15,6 +15,7 @@ struct chat_fixture {
     char *directory;
     struct store *store;
     struct journal *journal;
+    struct cells *cells;
     struct registry *registry;
     struct metric_registry *metrics;
     struct router *router;
@@ -40,7 +41,10 @@ static inline void chat_providers(struct chat_fixture *f, uint64_t eliza_delay_m
         {.provider = away, .name = STR("away"), .source = "file"},
         {.provider = f->net->provider, .name = STR("fake"), .source = "file"},
         {.name = STR("broken"), .error = STR("no key"), .source = "file"}};
-    registry_configure(f->registry, entries, 4, STR("parley/eliza"));
+    registry_configure(f->registry,
+                       &(struct registry_configuration){.entries = entries,
+                                                        .entry_count = 4,
+                                                        .default_model = STR("parley/eliza")});
     provider_unref(parley);
     provider_unref(away);
 }
@@ -94,7 +98,8 @@ static inline int chat_setup(void **state)
     assert_non_null(mkdtemp(f->directory));
     call_setup((void **)&f->net);
     f->owner = id_new(clock_wall_ms());
-    f->registry = registry_new(NULL);
+    f->cells = cells_new();
+    f->registry = registry_new(NULL, f->cells);
     f->metrics = metric_registry_new();
     f->log_fd = -1;
     f->log = log_new(-1, LOG_INFO, LOG_FORMAT_TEXT);
@@ -137,6 +142,7 @@ static inline int chat_teardown(void **state)
     if (f->store)
         store_close(f->store);
     registry_free(f->registry);
+    cells_free(f->cells);
     metric_registry_free(f->metrics);
     log_free(f->log);
     call_teardown((void **)&f->net);

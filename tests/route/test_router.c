@@ -15,6 +15,7 @@
 
 struct fixture {
     struct call_fixture *net;
+    struct cells *cells;
     struct registry *registry;
     struct metric_registry *metrics;
     struct log *log;
@@ -55,7 +56,8 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     struct provider *parley = NULL;
     call_setup((void **)&f->net);
-    f->registry = registry_new(NULL);
+    f->cells = cells_new();
+    f->registry = registry_new(NULL, f->cells);
     f->metrics = metric_registry_new();
     assert_int_equal(pipe2(f->log_fds, O_NONBLOCK | O_CLOEXEC), 0);
     f->log = log_new(f->log_fds[1], LOG_INFO, LOG_FORMAT_JSON);
@@ -69,7 +71,8 @@ static int setup(void **state)
     const struct registry_entry entries[] = {
         {.provider = f->net->provider, .name = STR("fake"), .source = "file"},
         {.provider = parley, .name = STR("parley"), .source = "default"}};
-    registry_configure(f->registry, entries, 2, STR(""));
+    registry_configure(f->registry,
+                       &(struct registry_configuration){.entries = entries, .entry_count = 2});
     provider_unref(parley);
     *state = f;
     return 0;
@@ -81,6 +84,7 @@ static int teardown(void **state)
     router_free(f->router);
     router_free(NULL);
     registry_free(f->registry);
+    cells_free(f->cells);
     metric_registry_free(f->metrics);
     log_free(f->log);
     close(f->log_fds[0]);
@@ -290,7 +294,7 @@ static void test_a_snapshot_lives_as_long_as_its_calls(void **state)
     struct fixture *f = *state;
     struct heard_route heard = {0};
     start(f, &heard, "fake/m");
-    registry_configure(f->registry, NULL, 0, STR(""));
+    registry_configure(f->registry, &(struct registry_configuration){0});
     int fd = call_accept(f->net);
     call_send(f->net, fd, STREAM);
     TURN_UNTIL(f->net->loop, heard.ends);

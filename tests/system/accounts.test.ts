@@ -222,6 +222,7 @@ const matrix: Record<string, string> = {
   "GET /api/v1/ws": "s y y y y y s f",
   "GET /api/v1/models": "s y y y y y s y",
   "GET /api/v1/providers": "s y y y y y s y",
+  "GET /api/v1/routes": "s y y y y y s y",
   "POST /api/v1/providers/{name}/check": "s f f y f f s y",
   "GET /api/v1/conversations": "s y y y y y s f",
   "POST /api/v1/conversations": "s y y y y y s f",
