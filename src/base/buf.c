@@ -53,6 +53,12 @@ char *buf_reserve(struct buf *buf, size_t size)
     return buf->data + buf->len;
 }
 
+void buf_expect(struct buf *buf, size_t size)
+{
+    if (size <= buf->bytes_max - buf->len)
+        buf_reserve(buf, size);
+}
+
 void buf_commit(struct buf *buf, size_t size)
 {
     ASSERT(size <= buf->capacity - buf->len);

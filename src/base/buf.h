@@ -44,6 +44,9 @@ void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(
 /* Room for `size` more bytes to write directly; NULL when that goes over bytes_max. Commit what
  * was written with buf_commit. */
 char *buf_reserve(struct buf *buf, size_t size);
+/* Makes room at once for what is known to come, in place of growing to it step by step. A hint: what
+ * goes over bytes_max is refused when it comes. */
+void buf_expect(struct buf *buf, size_t size);
 void buf_commit(struct buf *buf, size_t size);
 
 /* Drops the first `count` bytes (moves the rest down). */

@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "llm/dialect_openai_chat.h"
 
+enum { WHOLE_BYTES_BESIDE = 768 }; /* of a whole answer, as a rule: all but its text */
+
 /* ---- What both share ------------------------------------------------------------------------- */
 
 static const char *finish_word(enum llm_finish finish)
@@ -162,6 +164,7 @@ void openai_chat_encode_response(struct arena *arena, const struct llm_response 
                           .kept = ARENA_NEW_ARRAY(arena, response->part_count, bool)};
     struct json_writer *w = &whole.w;
     json_writer_init(w, out);
+    buf_expect(out, WHOLE_BYTES_BESIDE + text_bytes(&whole, LLM_PART_TEXT));
     json_begin_object(w);
     json_key_str(w, "id", response->id.data ? response->id : STR(""));
     json_key_str(w, "object", STR("chat.completion"));

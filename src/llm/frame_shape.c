@@ -15,7 +15,7 @@
  *  - The decoder is as it was: no frame of another shape came between. What a frame of text says
  *    beside it (a finish reason, counts) is set, or set once; after the second time it has been.
  *    Only calls are counted without an event, so a frame that names them is not kept.
- * tests/llm/test_frame_shape.c and tests/fuzz/fuzz_dialect.c hold both ways against each other. */
+ * tests/llm/test_frame_shape.c and tests/fuzz/fuzz_frame_shape.c hold both ways against each other. */
 #include "llm/frame_shape.h"
 
 #include "base/json.h"

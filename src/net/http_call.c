@@ -440,6 +440,8 @@ static void begin_request(struct http_call *call)
     call->state = CALL_WAITING;
     call->body_written = 0;
     stream_set_events(call->upstream->stream, &events, call);
+    buf_expect(stream_output(call->upstream->stream),
+               call->head_len + str_slice(call->body, 0, BODY_PIECE_BYTES).len);
     stream_write(call->upstream->stream, call->head, call->head_len);
     write_body(call);
 }

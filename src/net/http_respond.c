@@ -9,6 +9,7 @@
 #include "net/http_server_internal.h"
 
 enum {
+    HEAD_BYTES_EXPECTED = 512,           /* of a head beside its own fields */
     HEAD_BYTES_BESIDE = 256,             /* of a head: what is not counted in write_head */
     CHUNK_BYTES_BESIDE = 2 + 16 + 2 + 2, /* of a chunk: its size and two line ends */
     NUMBER_BYTES = 20
@@ -147,6 +148,9 @@ static void begin_head(struct http_exchange *exchange, int status, const char *c
 void http_respond(struct http_exchange *exchange, int status, const char *content_type,
                   struct str body)
 {
+    if (exchange->connection)
+        buf_expect(stream_output(exchange->connection->stream),
+                   HEAD_BYTES_EXPECTED + exchange->head.len + body.len);
     begin_head(exchange, status, content_type, HTTP_FRAMING_LENGTH, body.len);
     if (exchange->connection)
         write_body(exchange, body);
