@@ -5,9 +5,13 @@
  *                                       |  ERROR: status and body          |  ERROR: a frame
  *                                       \--END (not streamed): the whole answer
  *
- * The client's leaving cancels the call at once. A slow client pauses it. */
+ * Bytes that pass through are forwarded as they are; when another provider has to go on with the
+ * answer, its events follow them in the same form. The client's leaving cancels the call at once. A
+ * slow client pauses it. */
 #include <stdlib.h>
+#include <string.h>
 
+#include "api/chain.h"
 #include "api/request.h"
 #include "base/clock.h"
 
@@ -15,33 +19,35 @@ enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct completion {
     struct api_request *request;
-    struct llm_request llm;
     struct route_call *call; /* dead once END was heard */
     struct dialect_encoder *encoder;
     struct llm_builder *builder; /* of a whole answer, when it is not passed through */
     struct loop_task flush_task;
-    struct buf out; /* frames of this turn, or half a raw one; or the raw bytes of a whole answer */
-    size_t searched;          /* of `out`: no frame ends before */
+    struct buf out;           /* frames of this turn; or the raw bytes of a whole answer */
     const char *content_type; /* of raw bytes */
-    bool passes_through;      /* as far as the answer allows it */
-    bool has_raw;             /* bytes came: events are not written */
-    bool begun;               /* the response's head is out */
-    bool failed;              /* ERROR was heard: error */
-    struct llm_error *error;  /* in the exchange's arena; NULL: none came */
+    struct str unmapped;      /* names of members that only a provider of this form understands */
+    struct str id;            /* of the answer that passes through, in case another one goes on */
+    struct str model;
+    bool is_streamed;
+    bool wants_usage;
+    bool has_raw;            /* bytes came */
+    bool begun;              /* the response's head is out */
+    bool failed;             /* ERROR was heard: error */
+    struct llm_error *error; /* in the exchange's arena; NULL: none came */
 };
 
 static const struct dialect *const dialect = &dialect_openai_chat;
 
+/* ---- The head -------------------------------------------------------------------------------- */
+
 static void write_losses(struct completion *completion)
 {
     struct buf names;
-    const struct llm_losses *losses = route_losses(completion->call);
     buf_init(&names, 8192);
-    if (!completion->passes_through) {
-        llm_losses_write(losses, &names, 4000);
-        for (size_t i = 0; i < completion->llm.unmapped_count && names.len < 4000; i++)
-            buf_printf(&names, "%s%.*s", names.len ? ", " : "",
-                       STR_ARG(completion->llm.unmapped[i]));
+    if (!route_is_raw(completion->call)) {
+        llm_losses_write(route_losses(completion->call), &names, 4000);
+        if (completion->unmapped.len)
+            buf_printf(&names, "%s%.*s", names.len ? ", " : "", STR_ARG(completion->unmapped));
     }
     if (names.len && http_header_is_valid(STR("x-parley-dropped"), buf_str(&names)))
         http_respond_header(completion->request->exchange, "x-parley-dropped", buf_str(&names));
@@ -51,9 +57,14 @@ static void write_losses(struct completion *completion)
 static void write_head(struct completion *completion)
 {
     struct http_exchange *exchange = completion->request->exchange;
-    struct str target = route_target(completion->call)->id;
+    struct str target = route_target(completion->call).id;
+    char number[32];
     if (http_header_is_valid(STR("x-parley-target"), target))
         http_respond_header(exchange, "x-parley-target", target);
+    snprintf(number, sizeof number, "%d", route_attempts(completion->call));
+    http_respond_header(exchange, "x-parley-attempts", str_from_cstr(number));
+    snprintf(number, sizeof number, "%.3f", (double)route_overhead_us(completion->call) / 1000);
+    http_respond_header(exchange, "x-parley-overhead-ms", str_from_cstr(number));
     http_respond_header(exchange, "cache-control", STR("no-cache"));
     write_losses(completion);
 }
@@ -67,6 +78,8 @@ static void begin_stream(struct completion *completion, const char *content_type
     http_respond_header(completion->request->exchange, "x-accel-buffering", STR("no"));
     http_respond_begin(completion->request->exchange, 200, content_type);
 }
+
+/* ---- The body -------------------------------------------------------------------------------- */
 
 static void heed_back_pressure(struct completion *completion)
 {
@@ -94,42 +107,6 @@ static void flush_later(void *user)
     flush(user);
 }
 
-/* How much of raw bytes is whole frames: up to behind the last blank line that ends behind `from`.
- */
-static size_t whole_frames(struct str bytes, size_t from)
-{
-    for (size_t at = bytes.len; at > 1 && at > from; at--) {
-        bool ends = bytes.data[at - 1] == '\n';
-        if (ends && (bytes.data[at - 2] == '\n' ||
-                     (at > 2 && bytes.data[at - 2] == '\r' && bytes.data[at - 3] == '\n')))
-            return at;
-    }
-    return 0;
-}
-
-/* Half a frame waits for its rest: when that never comes, an error takes its place, which nobody
- * could read behind it. Mostly there is none, and nothing is copied or kept. */
-static void forward_frames(struct completion *completion, struct str bytes)
-{
-    struct buf *half = &completion->out;
-    bool waited = half->len > 0;
-    if (waited) {
-        buf_append(half, bytes);
-        bytes = buf_str(half);
-    }
-    size_t whole = whole_frames(bytes, completion->searched);
-    if (whole)
-        http_respond_write(completion->request->exchange, str_slice(bytes, 0, whole));
-    if (waited)
-        buf_consume(half, whole);
-    else
-        buf_append(half, str_skip(bytes, whole));
-    completion->searched = half->len;
-    if (!half->len)
-        buf_release(half);
-    heed_back_pressure(completion);
-}
-
 /* Ends the exchange, and with its arena the completion. */
 static void end_stream(struct completion *completion)
 {
@@ -148,12 +125,24 @@ static void on_abort(void *user)
     http_respond_break(exchange); /* whether or not it has begun */
 }
 
-/* A stream that is passed through needs none, unless it fails. */
+/* A stream that is passed through needs none, unless it fails or another provider goes on. Then its
+ * beginning has been said in the provider's own bytes. */
 static struct dialect_encoder *encoder_of(struct completion *completion)
 {
-    if (!completion->encoder)
-        completion->encoder = dialect->encoder_new(completion->request->arena, clock_wall_ms(),
-                                                   completion->llm.stream_usage);
+    struct arena *arena = completion->request->arena;
+    if (completion->encoder)
+        return completion->encoder;
+    completion->encoder = dialect->encoder_new(arena, clock_wall_ms(), completion->wants_usage);
+    if (completion->has_raw) {
+        struct buf said;
+        buf_init(&said, ANSWER_BYTES_MAX);
+        dialect->encode_event(completion->encoder,
+                              &(struct llm_event){.kind = LLM_EVENT_START,
+                                                  .id = completion->id,
+                                                  .model = completion->model},
+                              &said, NULL);
+        buf_done(&said);
+    }
     return completion->encoder;
 }
 
@@ -166,8 +155,6 @@ static void on_failure(struct completion *completion, const struct llm_event *ev
     *completion->error = *event->error;
     if (!completion->begun)
         return;
-    if (completion->has_raw)
-        buf_clear(&completion->out); /* half a frame */
     dialect->encode_event(encoder_of(completion), event, &completion->out, NULL);
     flush(completion);
 }
@@ -195,7 +182,7 @@ static void end_at_once(struct completion *completion)
     write_head(completion);
     if (completion->failed)
         status = encode_failure(completion, &out);
-    else if (completion->passes_through)
+    else if (completion->has_raw)
         content_type = completion->content_type;
     else
         dialect->encode_response(request->arena, llm_builder_response(completion->builder),
@@ -209,7 +196,7 @@ static void end_at_once(struct completion *completion)
 
 static void on_end(struct completion *completion)
 {
-    bool at_once = !completion->llm.stream || (completion->failed && !completion->begun);
+    bool at_once = !completion->is_streamed || (completion->failed && !completion->begun);
     if (!at_once) {
         begin_stream(completion, "text/event-stream");
         flush(completion);
@@ -220,22 +207,44 @@ static void on_end(struct completion *completion)
         end_stream(completion);
 }
 
+static void encode(struct completion *completion, const struct llm_event *event)
+{
+    begin_stream(completion, "text/event-stream");
+    dialect->encode_event(encoder_of(completion), event, &completion->out, NULL);
+    loop_defer(completion->request->api->options.loop, &completion->flush_task, flush_later,
+               completion); /* what one turn brings leaves as one piece */
+}
+
+static void build(struct completion *completion, const struct llm_event *event)
+{
+    if (!completion->builder)
+        completion->builder = llm_builder_new(completion->request->arena, ANSWER_BYTES_MAX);
+    if (llm_builder_add(completion->builder, event) != ERR_OK)
+        completion->out.overflowed = true; /* end_at_once refuses */
+}
+
+/* The bytes of this event are forwarded: what an encoder may need to know later is kept. */
+static void note_raw(struct completion *completion, const struct llm_event *event)
+{
+    if (event->kind != LLM_EVENT_START)
+        return;
+    completion->id = arena_str(completion->request->arena, event->id);
+    completion->model = arena_str(completion->request->arena, event->model);
+}
+
 static void on_event(void *user, const struct llm_event *event)
 {
     struct completion *completion = user;
-    if (event->kind == LLM_EVENT_ERROR) {
+    if (event->kind == LLM_EVENT_ERROR)
         on_failure(completion, event);
-        return;
-    }
-    if (completion->builder && !completion->failed)
-        if (llm_builder_add(completion->builder, event) != ERR_OK)
-            completion->out.overflowed = true; /* end_at_once refuses */
-    if (completion->llm.stream && !completion->has_raw && !completion->failed) {
-        begin_stream(completion, "text/event-stream");
-        dialect->encode_event(encoder_of(completion), event, &completion->out, NULL);
-        loop_defer(completion->request->api->options.loop, &completion->flush_task, flush_later,
-                   completion); /* what one turn brings leaves as one piece */
-    }
+    else if (completion->failed)
+        ;
+    else if (route_is_raw(completion->call))
+        note_raw(completion, event);
+    else if (completion->is_streamed)
+        encode(completion, event);
+    else if (!completion->has_raw)
+        build(completion, event);
     if (event->kind == LLM_EVENT_END)
         on_end(completion);
 }
@@ -246,61 +255,89 @@ static void on_raw(void *user, struct str content_type, struct str bytes)
     completion->has_raw = true;
     if (!completion->content_type)
         completion->content_type = arena_cstr(completion->request->arena, content_type);
-    if (!completion->llm.stream) {
+    if (!completion->is_streamed) {
         buf_append(&completion->out, bytes);
         return;
     }
     begin_stream(completion, completion->content_type);
-    forward_frames(completion, bytes);
+    http_respond_write(completion->request->exchange, bytes);
+    heed_back_pressure(completion);
 }
 
-static enum err decode(struct api_request *request, struct completion *completion,
+/* ---- The request ----------------------------------------------------------------------------- */
+
+/* Everything in `scratch`. A streamed answer may last for minutes: of the request only its bytes are
+ * kept, and read again should another attempt need it. */
+static enum err decode(struct completion *completion, struct arena *scratch,
+                       struct llm_request *ret_llm, struct api_chain *ret_chain,
                        struct error *error)
 {
     yyjson_val *root;
-    struct loop *loop = request->api->options.loop;
-    struct arena *values = loop_scratch_borrow(loop); /* not for the length of the stream */
-    enum err code = json_read_split(request->arena, values, request->http->body, &root, error);
+    enum err code = json_read(scratch, completion->request->http->body, &root, error);
     if (code == ERR_OK)
-        code = dialect->decode_request(request->arena, root, &completion->llm, error);
-    loop_scratch_return(loop, values);
-    if (code == ERR_OK && completion->llm.message_count == 0)
+        code = dialect->decode_request(scratch, root, ret_llm, error);
+    if (code == ERR_OK)
+        code = api_chain_read(scratch, root, ret_llm, ret_chain, error);
+    if (code == ERR_OK && ret_llm->message_count == 0)
         code = error_set(error, ERR_INVALID, "messages", "must not be empty");
     return code;
 }
 
-static enum err start(struct api_request *request, struct completion *completion,
-                      struct error *error)
+static const struct llm_request *on_request(void *user, struct arena *scratch)
 {
-    static const struct route_events events = {on_event, on_raw};
-    struct route_request route = {
-        .request = &completion->llm,
+    struct llm_request *llm = ARENA_NEW(scratch, struct llm_request);
+    struct api_chain chain;
+    return decode(user, scratch, llm, &chain, NULL) == ERR_OK ? llm : NULL;
+}
+
+static struct str join_names(struct arena *arena, const struct str *names, size_t count)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    for (size_t i = 0; i < count && out.len < 4000; i++)
+        buf_printf(&out, "%s%.*s", i ? ", " : "", STR_ARG(names[i]));
+    struct str joined = arena_str(arena, buf_str(&out));
+    buf_done(&out);
+    return joined;
+}
+
+static enum err start(struct completion *completion, struct arena *scratch, struct error *error)
+{
+    static const struct route_events events = {
+        .on_event = on_event, .on_raw = on_raw, .on_request = on_request};
+    struct api_request *request = completion->request;
+    struct llm_request llm = {0};
+    struct api_chain chain = {0};
+    enum err code = decode(completion, scratch, &llm, &chain, error);
+    if (code != ERR_OK)
+        return code;
+    completion->is_streamed = llm.stream;
+    completion->wants_usage = llm.stream_usage;
+    completion->unmapped = join_names(request->arena, llm.unmapped, llm.unmapped_count);
+    const struct route_request route = {
+        .request = &llm,
+        .chain = chain.names,
+        .chain_count = chain.count,
         .raw_body = request->http->body,
         .raw_dialect = dialect,
         .request_id = http_exchange_id(request->exchange),
     };
-    enum err code = decode(request, completion, error);
-    if (code == ERR_OK)
-        code = route_start(request->api->options.router, &route, &events, completion,
-                           &completion->call, error);
-    return code;
+    return route_start(request->api->options.router, &route, &events, completion, &completion->call,
+                       error);
 }
 
 void api_openai_chat(struct api_request *request)
 {
     struct completion *completion = ARENA_NEW(request->arena, struct completion);
+    struct loop *loop = request->api->options.loop;
     struct error error = {0};
     completion->request = request;
     buf_init(&completion->out, ANSWER_BYTES_MAX);
-    enum err code = start(request, completion, &error);
+    struct arena *scratch = loop_scratch_borrow(loop);
+    enum err code = start(completion, scratch, &error);
+    loop_scratch_return(loop, scratch);
     if (api_failed(request, code, &error))
         return;
-    http_exchange_drop_body(request->exchange); /* its strings were copied, its bytes are sent */
-    completion->passes_through = route_target(completion->call)->passes_through;
-    if (completion->llm.stream && !completion->passes_through)
-        encoder_of(completion); /* it notes the time */
-    else if (!completion->llm.stream && !completion->passes_through)
-        completion->builder = llm_builder_new(request->arena, ANSWER_BYTES_MAX);
     http_exchange_on_abort(request->exchange, on_abort, completion);
     http_respond_on_drain(request->exchange, on_drain, completion);
 }

@@ -19,7 +19,7 @@ struct llm_timeouts {
 
 struct llm_call_request {
     struct provider *provider;         /* a reference is taken */
-    const struct llm_request *request; /* borrowed until the terminal event or cancel */
+    const struct llm_request *request; /* only read during llm_call_start */
     struct str model;                  /* as the provider names it; borrowed likewise */
     /* When not STR_NONE: the body to send instead of encoding `request`, unchanged but for its
      * model (same dialect in and out). Only read during llm_call_start. */

@@ -121,7 +121,6 @@ void flow_give_up(struct flow *flow)
         flow_set_state(flow, FLOW_ENDED);
         return;
     }
-    flow->is_raw = false;
     flow_tell(flow, &(struct llm_event){.kind = LLM_EVENT_ERROR, .error = flow->error});
     if (flow->state != FLOW_ENDED)
         tell_end(flow);
@@ -186,7 +185,6 @@ static void judge(struct flow *flow, struct flow_candidate *candidate,
 static void broke_off(struct flow *flow, const struct flow_candidate *candidate)
 {
     flow->broken = true;
-    flow->is_raw = false;
     flow->shown = -1;
     flow->broke_target = candidate->target;
     flow->broke_class = flow->error->class;
@@ -238,7 +236,6 @@ static void tell_held_raw(struct flow *flow, struct flow_attempt *attempt)
 {
     if (!attempt->raw.len || flow->state == FLOW_ENDED)
         return;
-    flow->is_raw = true;
     flow->ops->raw(flow->user, attempt->raw_type, buf_str(&attempt->raw));
     buf_release(&attempt->raw);
 }
@@ -418,14 +415,16 @@ void flow_on_raw(struct flow *flow, int slot, struct str content_type, struct st
     struct flow_attempt *attempt = &flow->attempts[slot];
     if (!attempt->active || flow->state == FLOW_ENDED || flow->broken)
         return;
+    if (!bytes.len) {
+        attempt->is_raw = false; /* what follows has no bytes */
+        return;
+    }
     if (flow->shown == slot) {
-        flow->is_raw = true;
         flow->ops->raw(flow->user, content_type, bytes);
         return;
     }
     if (!flow->request.is_streamed) { /* the whole answer, which was understood */
         commit(flow, slot);
-        flow->is_raw = true;
         flow->ops->raw(flow->user, content_type, bytes);
         return;
     }
@@ -560,7 +559,7 @@ const struct target *flow_target(const struct flow *flow)
 
 bool flow_is_raw(const struct flow *flow)
 {
-    return flow->is_raw;
+    return flow->shown >= 0 && flow->attempts[flow->shown].is_raw;
 }
 
 int flow_attempts(const struct flow *flow)

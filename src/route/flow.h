@@ -19,9 +19,10 @@ struct flow_start {
     int slot;
     const struct target *target;
     enum route_mode mode;
-    struct str partial; /* PREFILL, CONTINUE: the text that was shown; valid during the call */
-    uint64_t total_us;  /* until the request's deadline */
-    int number;         /* of this request's attempts: 1, 2, ... */
+    struct str partial;  /* PREFILL, CONTINUE: the text that was shown; valid during the call */
+    uint64_t total_us;   /* until the request's deadline */
+    int number;          /* of this request's attempts: 1, 2, ... */
+    bool passes_through; /* set by the start: its bytes will come by flow_on_raw */
 };
 
 /* How an attempt ended. */
@@ -66,7 +67,7 @@ struct flow_ops {
     uint64_t (*now_us)(void *user); /* grows only */
     /* Begins an attempt; its events come later, by flow_on_event. An error (the request cannot be
      * put into that target's form, no address): *ret_error filled, nothing comes of it. */
-    enum err (*start)(void *user, const struct flow_start *start, struct llm_error *ret_error);
+    enum err (*start)(void *user, struct flow_start *start, struct llm_error *ret_error);
     /* Ends one; nothing comes of it afterwards. */
     void (*cancel)(void *user, int slot, struct llm_usage *ret_usage);
     /* Calls flow_on_timer at that time or later; replaces the one before; 0: no more. */
@@ -110,6 +111,7 @@ MUST_USE enum err flow_begin(struct flow *flow, struct llm_error *ret_error);
 
 /* ---- What happens ---------------------------------------------------------------------------- */
 void flow_on_event(struct flow *flow, int slot, const struct llm_event *event);
+/* As llm_call_events.on_raw. */
 void flow_on_raw(struct flow *flow, int slot, struct str content_type, struct str bytes);
 /* The provider's headers: `connect_us` 0 when a kept connection was used. */
 void flow_on_head(struct flow *flow, int slot, uint64_t connect_us,

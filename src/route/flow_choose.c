@@ -141,6 +141,7 @@ static bool begin_attempt(struct flow *flow, int slot, struct flow_candidate *ca
             flow_set_error(flow, error.class, error.code, -1, "%s", error.message);
         return false;
     }
+    attempt->is_raw = start.passes_through;
     flow->newest = slot;
     flow->attempt_count++;
     candidate->attempts++;

@@ -38,6 +38,7 @@ struct flow_attempt {
     bool has_failed; /* ERROR came: flow->error; END follows */
     bool was_shown;  /* something of it */
     bool has_usage;
+    bool is_raw; /* its bytes pass through, up to now */
     uint8_t candidate;
     enum route_mode mode;
     int number;
@@ -82,7 +83,6 @@ struct flow {
     bool reasoning_shown;
     uint8_t last_failed; /* candidate */
     bool has_differed;   /* a splice found another text */
-    bool is_raw;         /* the answer that is shown passes through */
     bool too_long;       /* the text that was shown is too long to be joined to */
     struct buf sent;     /* text that was shown, when it may have to be joined */
     struct join join;

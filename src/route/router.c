@@ -26,7 +26,6 @@ struct slot {
     struct route_call *call;
     struct llm_call *llm;
     struct llm_losses losses;
-    bool passes_through;
 };
 
 /* What a cell wakes: it outlives the call, since a wake may be on its way when the call ends. */
@@ -41,6 +40,7 @@ struct wake_ticket {
 struct route_call {
     struct router *router;
     struct arena *arena;
+    bool is_streamed;
     const struct catalog *catalog; /* referenced: the plan's targets live in it */
     struct route_plan plan;
     struct llm_needs needs;
@@ -216,40 +216,66 @@ static void set_timer(void *user, uint64_t at_us)
                    call);
 }
 
-static enum err start(void *user, const struct flow_start *start, struct llm_error *ret_error)
+/* Whether the target takes the caller's own bytes. */
+static bool takes_raw(const struct route_call *call, const struct flow_start *start)
 {
-    struct route_call *call = user;
+    const struct dialect *form = start->target->provider->kind->dialect;
+    bool as_asked = start->mode == ROUTE_WHOLE || start->mode == ROUTE_SPLICE;
+    return as_asked && call->request.raw_body.data && form && form == call->request.raw_dialect;
+}
+
+static const struct llm_request *request_of(struct route_call *call, const struct flow_start *start,
+                                            struct arena *scratch)
+{
+    const struct llm_request *request = call->request.request;
+    if (!request)
+        request = call->events.on_request(call->user, scratch);
+    return request ? recover_request(scratch, request, start->mode, start->partial) : NULL;
+}
+
+static enum err start_call(struct route_call *call, struct flow_start *start, struct arena *scratch,
+                           struct error *error)
+{
     const struct router_options *options = &call->router->options;
     const struct route_timeouts *timeouts = &call->plan.policy->timeouts;
     struct slot *slot = &call->slots[start->slot];
-    struct provider *provider = start->target->provider;
-    bool as_asked = start->mode == ROUTE_WHOLE || start->mode == ROUTE_SPLICE;
-    bool same_form = as_asked && call->request.raw_body.data && provider->kind->dialect &&
-                     provider->kind->dialect == call->request.raw_dialect;
-    struct error error = {0};
-    slot->call = call;
-    slot->passes_through = same_form && start->mode == ROUTE_WHOLE && call->events.on_raw;
+    bool sends_raw = takes_raw(call, start);
+    bool passes_through = sends_raw && start->mode == ROUTE_WHOLE && call->events.on_raw;
+    *slot = (struct slot){.call = call};
     llm_losses_init(&slot->losses, call->arena);
     struct llm_call_request request = {
-        .provider = provider,
-        .request = recover_request(call->arena, call->request.request, start->mode, start->partial),
+        .provider = start->target->provider,
+        .request = request_of(call, start, scratch),
         .model = start->target->model,
-        .raw_body = same_form ? call->request.raw_body : STR_NONE,
+        .raw_body = sends_raw ? call->request.raw_body : STR_NONE,
         .losses = &slot->losses,
         .body_bytes_hint = call->request.raw_body.len + call->request.raw_body.len / 8 + 256,
         .timeouts = {timeouts->connect_ms, timeouts->headers_ms, timeouts->first_content_ms,
                      timeouts->content_idle_ms},
     };
-    const struct llm_call_events events = {on_event, slot->passes_through ? on_raw : NULL, on_head};
-    enum err code =
-        llm_call_start(options->client, options->loop, &request, &events, slot, &slot->llm, &error);
+    const struct llm_call_events events = {on_event, passes_through ? on_raw : NULL, on_head};
+    if (!request.request)
+        return error_set(error, ERR_INTERNAL, NULL, "the request cannot be read again");
+    start->passes_through = passes_through;
+    return llm_call_start(options->client, options->loop, &request, &events, slot, &slot->llm,
+                          error);
+}
+
+static enum err start(void *user, struct flow_start *start, struct llm_error *ret_error)
+{
+    struct route_call *call = user;
+    struct loop *loop = call->router->options.loop;
+    struct error error = {0};
+    struct arena *scratch = loop_scratch_borrow(loop);
+    enum err code = start_call(call, start, scratch, &error);
+    loop_scratch_return(loop, scratch);
     if (code != ERR_OK) {
         *ret_error = (struct llm_error){.class = code, .retry_after_ms = -1};
         str_copy(str_from_cstr(error.field), ret_error->field, sizeof ret_error->field);
         str_copy(str_from_cstr(error_message(&error)), ret_error->message,
                  sizeof ret_error->message);
     } else if (call->is_paused) {
-        llm_call_pause(slot->llm);
+        llm_call_pause(call->slots[start->slot].llm);
     }
     return code;
 }
@@ -398,6 +424,8 @@ enum err route_start(struct router *router, const struct route_request *request,
         return code;
     }
     begin(call);
+    if (events->on_request)
+        call->request.request = NULL;
     *ret_call = call;
     return ERR_OK;
 }

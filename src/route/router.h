@@ -23,7 +23,7 @@ struct router *router_new(const struct router_options *options);
 void router_free(struct router *router);
 
 struct route_request {
-    /* Borrowed until END or cancel. Its model names a route, a model, or (empty) the default. */
+    /* Borrowed until END or cancel; with route_events.on_request only during route_start. Its model names a route, a model, or (empty) the default. */
     const struct llm_request *request;
     const struct str *chain; /* further routes or models, tried after it in this order; borrowed
                                 during the start */
@@ -45,6 +45,9 @@ struct route_events {
     /* The text of the answer is only its first `text_bytes` bytes: another target goes on from
      * there. NULL when the caller can take nothing back (then what was shown is never changed). */
     void (*on_rewind)(void *user, size_t text_bytes);
+    /* The request once more, in `scratch`, for a further attempt; NULL when that cannot be (the
+     * attempt fails). Saves who keeps its bytes anyway from keeping it decoded. May be NULL. */
+    const struct llm_request *(*on_request)(void *user, struct arena *scratch);
 };
 
 /* Who answers. */
