@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "llm/estimate.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)

@@ -31,6 +31,7 @@ static bool check(struct llm_limit limit)
     return limit.limit >= 0 || limit.remaining >= 0 || limit.reset_ms >= 0;
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int64_t wall_ms = 0;

@@ -15,6 +15,7 @@ static void check(const struct price *price)
     ASSERT(price_cost_nano(price, &usage) >= 0);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str text = STR_FROM((const char *)data, size);
