@@ -3,9 +3,9 @@
  * indentation nothing. One look-up a byte, no branch, no memory.
  *
  * The weights are a least-squares fit (not negative, drawn towards a plausible weight of each kind)
- * to the counts of OpenAI's o200k_base (npm gpt-tokenizer 4.0.0) in pieces of 600 characters of prose
- * in 13 languages, C, Python, TypeScript, JSON, tables of numbers and base64. Estimated against
- * counted, whole texts:
+ * to the counts of OpenAI's o200k_base (npm gpt-tokenizer 4.0.0) in pieces of 600 characters of
+ * prose in 13 languages, C, Python, TypeScript, JSON, tables of numbers and base64. Estimated
+ * against counted, whole texts:
  *
  *     English   chat +7 %, licences +2 %, Markdown -1 %    German                  -1 %, -7 %
  *     code      C +4 %, Python +1 %, TypeScript +4 %       Spanish, Dutch, Polish  +6, -6, -4 %
@@ -14,9 +14,9 @@
  *     emoji      0 %                                       Arabic, Hindi           within 1 %
  *
  * A piece of 600 characters is off by 3 to 6 % on average. The texts that are not English, code or
- * JSON were small and part of the fit, so expect twice as much there. Other vocabularies differ more
- * than that: cl100k_base makes the same of English, code and JSON, but a quarter to two fifths more
- * tokens of German, and half as many again of Chinese. */
+ * JSON were small and part of the fit, so expect twice as much there. Other vocabularies differ
+ * more than that: cl100k_base makes the same of English, code and JSON, but a quarter to a third
+ * more tokens of German, and half as many again of Chinese. */
 #include "llm/estimate.h"
 
 /* Kinds of bytes. LINE is first: what is empty ends where a line begins. */

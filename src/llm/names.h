@@ -12,6 +12,6 @@ enum llm_name_match {
 
 /* Similar is a known name (with '.' and '-' for the same thing) after an optional "vendor/", with
  * any of "-latest", "-preview", "-DATE", "@DATE" and ":tag" behind it: "openai/gpt-5.5-2026-05-01",
- * "claude-sonnet-5@20260601", "anthropic/claude-sonnet-4.6:beta". A further number is another model:
- * "claude-sonnet-5-5" is not "claude-sonnet-5". */
+ * "claude-sonnet-5@20260601", "anthropic/claude-sonnet-4.6:beta". A further number is another
+ * model: "claude-sonnet-5-5" is not "claude-sonnet-5". */
 enum llm_name_match llm_name_match(struct str model, struct str known);

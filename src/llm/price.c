@@ -11,7 +11,8 @@
 #define MARCH_YEAR(y, m) ((y) - ((m) < 3))
 #define MARCH_MONTH(m)   (((m) + 9) % 12)
 #define YEAR_DAYS(y)     (365 * (y) + (y) / 4 - (y) / 100 + (y) / 400)
-#define DAY(y, m, d)     (YEAR_DAYS(MARCH_YEAR(y, m)) + (153 * MARCH_MONTH(m) + 2) / 5 + (d)-1 - 719468)
+#define MONTH_DAYS(m)    ((153 * MARCH_MONTH(m) + 2) / 5)
+#define DAY(y, m, d)     (YEAR_DAYS(MARCH_YEAR(y, m)) + MONTH_DAYS(m) + (d)-719469)
 
 /* A set of hours of the day, UTC: from the first until the last begins. */
 #define HOURS(from, until) ((1u << (until)) - (1u << (from)))

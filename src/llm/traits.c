@@ -6,7 +6,9 @@
 #include "llm/estimate.h"
 #include "llm/names.h"
 
-enum { YES = LLM_TRUE, NO = LLM_FALSE, MAYBE = LLM_UNSET };
+#define YES   LLM_TRUE
+#define NO    LLM_FALSE
+#define MAYBE LLM_UNSET
 
 struct row {
     const char *model;
