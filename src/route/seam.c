@@ -10,10 +10,10 @@
  *           is SEAM_OVER_BYTES_MIN bytes at least and stands nowhere else in the first answer.
  *   end     The longest end of the first answer with which the second one begins is dropped:
  *             - SEAM_END_BYTES_MIN bytes or more, with a letter or digit among them;
- *             - fewer, from the beginning of a word or line to the end of a word, with a letter
- *               among them; where the first answer ends with a line break, only a whole line;
+ *             - two or more, from the beginning of a word or line to the end of a word, with a
+ *               letter among them; where the first answer ends with a line break, only a whole line;
  *             - four bytes of a word or more, when the second answer begins that word again;
- *             - the mark of a list item, heading or table on the last line ("2.", "-", "##").
+ *             - the mark of a list item, a heading or a row on the last line ("2.", "-", "##").
  *           Not when it begins inside a run of blanks (the end of another block, indented
  *           otherwise, looks like that), and not when it repeats within itself or stands twice at
  *           the end already ("0, 0, 0, "): such a text may go on like that.
@@ -37,6 +37,7 @@
 #include <string.h>
 
 enum {
+    SHORT_BYTES_MIN = 2,             /* of words that are repeated */
     WORD_BYTES_MIN = 4,              /* of a word that is begun again */
     FENCE_TICKS_MIN = 3,             /* backticks that open a code block */
     FENCE_LINE_BYTES_MAX = 64,       /* a longer line that begins with backticks is none */
@@ -231,28 +232,34 @@ static struct seam over_rule(const struct seam_text *text, struct str begun, boo
 
 /* ---- An end repeated ------------------------------------------------------------------------- */
 
+static bool has_word(struct str s)
+{
+    return span(s, is_not_word) < s.len;
+}
+
 /* Whether the text would come again by its own nature: it is a unit said twice or more, or it
  * stands twice at the end of what was sent. */
 static bool is_periodic(const struct seam_text *text, struct str end)
 {
-    size_t from = text->end - end.len;
-    if (from >= end.len && memcmp(end.data - end.len, end.data, end.len) == 0)
+    struct str all = str_skip(text->sent, text->end - end.len); /* white space too */
+    if (text->sent.len >= 2 * all.len && memcmp(all.data - all.len, all.data, all.len) == 0)
         return true;
-    for (size_t unit = 1; unit <= end.len / 2; unit++)
-        if (memcmp(end.data, end.data + unit, end.len - unit) == 0)
+    for (size_t unit = 1; unit <= all.len / 2; unit++)
+        if (memcmp(all.data, all.data + unit, all.len - unit) == 0)
             return true;
     return false;
 }
 
 static bool is_line_mark(char c)
 {
-    return is_digit(c) || (c && strchr("-*+#>|.) ", c));
+    return is_digit(c) || (c && strchr("-*+#>|.)", c));
 }
 
-/* The marks with which an item, a heading or a row begins, and nothing else: "2.", "##", "|". */
-static bool is_only_mark(struct str end)
+/* The mark with which an item, a heading or a row begins, as a whole: "2.", "##", "|". */
+static bool is_only_mark(struct str end, struct str after)
 {
-    return span(end, is_line_mark) == end.len && !is_digit(end.data[end.len - 1]);
+    return span(end, is_line_mark) == end.len && !is_digit(end.data[end.len - 1]) && after.len &&
+           is_blank(after.data[0]);
 }
 
 /* Fewer bytes than SEAM_END_BYTES_MIN, or no letter or digit among them. */
@@ -264,9 +271,9 @@ static bool short_is_sign(const struct seam_text *text, struct str end, struct s
     bool is_at_word = is_line || (is_word(end.data[0]) && !is_word(text->sent.data[at - 1]));
     bool has_letter = span(end, is_not_letter) < end.len;
     bool ends_line = str_find_char(white, '\n') != SIZE_MAX;
-    if (is_line && !ends_line && is_only_mark(end))
+    if (is_line && !ends_line && is_only_mark(end, after))
         return true;
-    if (!has_letter || !is_at_word || (ends_line && !is_line))
+    if (end.len < SHORT_BYTES_MIN || !has_letter || !is_at_word || (ends_line && !is_line))
         return false;
     bool ends_inside_word = is_word(end.data[end.len - 1]) && after.len && is_word(after.data[0]);
     return !ends_inside_word || (white.len == 0 && end.len >= WORD_BYTES_MIN);
@@ -278,8 +285,7 @@ static bool end_is_sign(const struct seam_text *text, struct str end, struct str
     size_t at = text->end - end.len;
     if (at && is_blank(end.data[0]) && is_blank(text->sent.data[at - 1]))
         return false;
-    bool has_word = span(end, is_not_word) < end.len;
-    if (!has_word || end.len + white < SEAM_END_BYTES_MIN)
+    if (!has_word(end) || end.len + white < SEAM_END_BYTES_MIN)
         return short_is_sign(text, end, after);
     return true;
 }
@@ -293,7 +299,9 @@ static struct seam end_judge(const struct seam_text *text, struct str end, struc
         return verdict(SEAM_MORE);
     if (!end_is_sign(text, end, after, white))
         return verdict(SEAM_NONE);
-    return is_periodic(text, end) ? found(0, 0) : found(end.len + white, end.len + white);
+    if (has_word(end) && is_periodic(text, end))
+        return found(0, 0);
+    return found(end.len + white, end.len + white);
 }
 
 /* The longest end that `begun` begins with behind its first `skip` bytes, which are dropped with
@@ -340,7 +348,7 @@ static struct seam fence_on_line(const struct seam_text *text, struct str begun,
         return verdict(SEAM_MORE);
     bool is_closing = text->line_ticks >= FENCE_TICKS_MIN && text->fence_ticks == 0;
     bool closes_again = ticks == begun.len || is_space(begun.data[ticks]);
-    if (ticks < text->line_ticks || (is_closing && !closes_again))
+    if (ticks < FENCE_TICKS_MIN || ticks < text->line_ticks || (is_closing && !closes_again))
         return verdict(SEAM_NONE);
     return found(text->line_ticks, text->line_ticks);
 }
