@@ -611,13 +611,15 @@ static void exact_continuation_loses_nothing(void **state)
     assert_in_range(lost, 0, 3); /* "odd odd.c", and dots of its own twice */
 }
 
-/* From where the last line begins; from the end when there is hardly any of it. */
+/* From where the last line begins; from the end when there is hardly anything of it, or no word (the
+ * ruler of a table). */
 static size_t line_start(struct str text, size_t cut)
 {
     size_t at = cut;
     while (at && text.data[at - 1] != '\n')
         at--;
-    return cut - at < 12 ? cut : at;
+    struct str line = str_slice(text, at, cut - at);
+    return str_trim(line).len < 8 || str_starts_with(line, STR("| -")) ? cut : at;
 }
 
 static void last_lines_repeated_join(void **state)
