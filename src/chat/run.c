@@ -157,8 +157,17 @@ static void tell_tool_start(struct run *run, const struct llm_event *event)
     end_event(run, &w, "tool_start");
 }
 
+/* Who answers may change while it does. */
+static void note_target(struct run *run)
+{
+    struct str id = route_target(run->call).id;
+    if (!str_eq(run->options.message.model, id))
+        run->options.message.model = arena_str(run->options.arena, id);
+}
+
 static void tell_start(struct run *run)
 {
+    note_target(run);
     struct json_writer w = begin_event(run, "start");
     json_key_str(&w, "model", run->options.message.model);
     end_event(run, &w, "start");
@@ -366,6 +375,7 @@ static void on_event(void *user, const struct llm_event *event)
 {
     struct run *run = user;
     if (event->kind == LLM_EVENT_END) {
+        note_target(run);
         run->call = NULL;
         begin_saving(run, run->failed ? STORE_STATUS_FAILED : STORE_STATUS_COMPLETE);
         return;
@@ -380,17 +390,36 @@ static void on_event(void *user, const struct llm_event *event)
     tell_event(run, event);
 }
 
+static size_t text_bytes_of(const struct llm_part *parts, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += parts[i].kind == LLM_PART_TEXT ? parts[i].text.len : 0;
+    return bytes;
+}
+
+/* Another provider goes on, from further back than what was shown. */
+static void on_rewind(void *user, size_t text_bytes)
+{
+    struct run *run = user;
+    llm_builder_rewind(run->builder, text_bytes);
+    struct json_writer w = begin_event(run, "rewind");
+    json_key_int(&w, "text_bytes",
+                 (int64_t)(text_bytes_of(run->options.base, run->options.base_count) + text_bytes));
+    end_event(run, &w, "rewind");
+}
+
 static void start(void *user)
 {
     struct run *run = user;
     struct error error = {0};
-    static const struct route_events events = {on_event, NULL};
+    static const struct route_events events = {.on_event = on_event, .on_rewind = on_rewind};
     struct route_request request = {.request = run->options.request,
                                     .request_id = run->options.request_id};
     enum err code =
         route_start(run->chat->options.router, &request, &events, run, &run->call, &error);
     if (code == ERR_OK) {
-        run->options.message.model = arena_str(run->options.arena, route_target(run->call)->id);
+        note_target(run);
         return;
     }
     error.code = code;

@@ -165,9 +165,9 @@ static void test_a_call_and_its_books(void **state)
         struct heard_route heard = {0};
         char line[128];
         start(f, &heard, "fake/some/model");
-        assert_true(str_eq(route_target(heard.call)->id, STR("fake/some/model")));
-        assert_true(str_eq(route_target(heard.call)->provider, STR("fake")));
-        assert_false(route_target(heard.call)->passes_through);
+        assert_true(str_eq(route_target(heard.call).id, STR("fake/some/model")));
+        assert_true(str_eq(route_target(heard.call).provider, STR("fake")));
+        assert_false(route_target(heard.call).passes_through);
         assert_int_equal(route_losses(heard.call)->count, 0);
         int fd = call_accept(f->net);
         assert_true(str_find(buf_str(&f->net->request), STR("\"some/model\"")) != SIZE_MAX);
@@ -211,7 +211,7 @@ static void test_the_built_in_one(void **state)
     struct fixture *f = *state;
     struct heard_route heard = {.cancel_at_end = true};
     start(f, &heard, "eliza");
-    assert_true(str_eq(route_target(heard.call)->id, STR("parley/eliza")));
+    assert_true(str_eq(route_target(heard.call).id, STR("parley/eliza")));
     TURN_UNTIL(f->net->loop, heard.ends);
     assert_true(heard.text.len > 0);
     assert_true(heard.usage.output_total > 0); /* of the cancel that came too late */
@@ -225,7 +225,7 @@ static void test_passing_through(void **state)
     struct heard_route heard = {0}, other = {0}, not_wanted = {0};
     static const char body[] = "{ \"model\": \"fake/m\" , \"odd\":[1 , 2],\"stream\":true}";
     assert_int_equal(try_start(f, &heard, "fake/m", str_from_cstr(body), true, NULL), ERR_OK);
-    assert_true(route_target(heard.call)->passes_through);
+    assert_true(route_target(heard.call).passes_through);
     int fd = call_accept(f->net);
     assert_true(str_ends_with(buf_str(&f->net->request),
                               STR("{ \"model\": \"m\" , \"odd\":[1 , 2],\"stream\":true}")));
@@ -236,11 +236,11 @@ static void test_passing_through(void **state)
     close(fd);
     /* Another dialect, or nobody who takes bytes: not passed through. */
     assert_int_equal(try_start(f, &other, "eliza", str_from_cstr(body), true, NULL), ERR_OK);
-    assert_false(route_target(other.call)->passes_through);
+    assert_false(route_target(other.call).passes_through);
     TURN_UNTIL(f->net->loop, other.ends);
     assert_int_equal(other.raw.len, 0);
     assert_int_equal(try_start(f, &not_wanted, "fake/m", str_from_cstr(body), false, NULL), ERR_OK);
-    assert_false(route_target(not_wanted.call)->passes_through);
+    assert_false(route_target(not_wanted.call).passes_through);
     route_cancel(not_wanted.call, NULL);
     heard_done(&heard);
     heard_done(&other);
