@@ -28,7 +28,32 @@ static void configure(struct registry *registry, struct provider *provider, bool
         entry_of(parley),
     };
     entries[0].optional = optional;
-    registry_configure(registry, entries, 3, str_from_cstr(default_model));
+    const struct str targets[] = {STR("fake/a"), STR("fake/z"), STR("broken/x")};
+    const struct str unknown[] = {STR("fkae/a")};
+    const uint32_t weights[] = {1, 2, 3};
+    const struct route_policy policy = {.attempts_max = 8};
+    const struct registry_price prices[] = {{STR("a"), {.input = 5}}};
+    const struct registry_route routes[] = {
+        {.name = STR("mix"),
+         .strategy = ROUTE_WEIGHTED,
+         .policy = policy,
+         .source = "file",
+         .targets = targets,
+         .target_count = 3,
+         .weights = weights,
+         .weight_count = 3},
+        {.name = STR("typo"), .source = "file", .targets = unknown, .target_count = 1},
+    };
+    registry_configure(registry, &(struct registry_configuration){
+                                     .entries = entries,
+                                     .entry_count = 3,
+                                     .routes = routes,
+                                     .route_count = 2,
+                                     .prices = prices,
+                                     .price_count = 1,
+                                     .policy = &policy,
+                                     .default_model = str_from_cstr(default_model),
+                                 });
     provider_unref(parley);
 }
 
@@ -88,7 +113,8 @@ static void refresh(struct call_fixture *f, struct registry *registry, const cha
 static void test_configuring(void **state)
 {
     struct call_fixture *f = *state;
-    struct registry *registry = registry_new(NULL);
+    struct cells *cells = cells_new();
+    struct registry *registry = registry_new(NULL, cells);
     const struct catalog *empty = registry_acquire(registry);
     assert_int_equal(empty->provider_count + empty->model_count + empty->default_model.len, 0);
     configure(registry, f->provider, false, "");
@@ -102,17 +128,19 @@ static void test_configuring(void **state)
     assert_string_equal(catalog->providers[1].source, "environment");
     assert_int_equal(catalog->providers[2].status, CATALOG_OK);
     assert_int_equal(catalog->providers[2].model_count, 1);
-    assert_true(str_eq(catalog->default_model, STR("parley/eliza")));
+    assert_true(str_eq(catalog->default_model, STR("mix"))); /* a route before eliza */
     catalog_unref(catalog);
     catalog_unref(NULL);
     registry_free(registry);
+    cells_free(cells);
     registry_free(NULL);
 }
 
 static void test_asking(void **state)
 {
     struct call_fixture *f = *state;
-    struct registry *registry = registry_new(NULL);
+    struct cells *cells = cells_new();
+    struct registry *registry = registry_new(NULL, cells);
     configure(registry, f->provider, false, "fake/b");
     refresh(f, registry, MODELS);
     expect_status(registry, CATALOG_OK, "");
@@ -142,6 +170,59 @@ static void test_asking(void **state)
     expect_models(registry, "parley/eliza ");
     provider_unref(elsewhere);
     registry_free(registry);
+    cells_free(cells);
+}
+
+static struct route_plan plan(struct arena *arena, const struct catalog *catalog, const char *name)
+{
+    struct route_plan made_plan;
+    assert_int_equal(catalog_plan(catalog, arena, str_from_cstr(name), NULL, 0, &made_plan, NULL),
+                     ERR_OK);
+    return made_plan;
+}
+
+/* Routes, prices and policy hold over what providers say; cells hold over everything. */
+static void test_routes_stay(void **state)
+{
+    struct call_fixture *f = *state;
+    struct cells *cells = cells_new();
+    struct registry *registry = registry_new(NULL, cells);
+    struct arena *arena = arena_new(SIZE_MAX);
+    configure(registry, f->provider, false, "mix");
+    const struct catalog *first = registry_acquire(registry);
+    struct route_plan before = plan(arena, first, "mix");
+    assert_int_equal(before.groups[0].count, 2);
+    assert_true(str_eq(first->default_model, STR("mix")));
+    refresh(f, registry, MODELS);
+    const struct catalog *second = registry_acquire(registry);
+    struct route_plan after = plan(arena, second, "mix");
+    assert_ptr_not_equal(before.groups, after.groups);
+    assert_int_equal(after.policy->attempts_max, 8);
+    assert_int_equal(second->policy->attempts_max, 8);
+    assert_int_equal(after.groups[0].weights[1], 2);
+    assert_ptr_equal(after.live, before.live);
+    for (size_t i = 0; i < 2; i++)
+        assert_ptr_equal(after.groups[0].targets[i]->cell, before.groups[0].targets[i]->cell);
+    assert_ptr_equal(after.groups[0].targets[0], second->models[0].target);
+    assert_int_equal(after.groups[0].targets[0]->price.input, 5);
+    assert_ptr_equal(plan(arena, second, "a").groups[0].targets[0], second->models[0].target);
+    assert_true(str_eq(second->default_model, STR("mix")));
+    const struct catalog_route *typo = catalog_find_route(second, STR("typo"));
+    assert_int_equal(typo->status, CATALOG_ERROR);
+    assert_true(str_find(typo->message, STR("routes.typo.targets: there is no provider")) == 0);
+
+    registry_configure(registry, &(struct registry_configuration){0});
+    const struct catalog *third = registry_acquire(registry);
+    assert_int_equal(third->route_count + third->target_count + third->default_model.len, 0);
+    assert_int_equal(third->policy->attempts_max, route_policy_default.attempts_max);
+    /* Who holds an old one goes on with it. */
+    assert_true(str_eq(before.groups[0].targets[0]->id, STR("fake/a")));
+    catalog_unref(first);
+    catalog_unref(second);
+    catalog_unref(third);
+    arena_free(arena);
+    registry_free(registry);
+    cells_free(cells);
 }
 
 static void test_absent(void **state)
@@ -149,20 +230,23 @@ static void test_absent(void **state)
     struct call_fixture *f = *state;
     helper_close_fd(&f->server.fd);
     for (int optional = 0; optional < 2; optional++) {
-        struct registry *registry = registry_new(NULL);
+        struct cells *cells = cells_new();
+        struct registry *registry = registry_new(NULL, cells);
         int done = 0;
         configure(registry, f->provider, optional, "");
         registry_refresh(registry, f->loop, f->client, STR(""), count, &done);
         TURN_UNTIL(f->loop, done);
         expect_status(registry, optional ? CATALOG_UNKNOWN : CATALOG_ERROR, "127.0.0.1");
         registry_free(registry);
+        cells_free(cells);
     }
 }
 
 static void test_asking_one_or_nobody(void **state)
 {
     struct call_fixture *f = *state;
-    struct registry *registry = registry_new(NULL);
+    struct cells *cells = cells_new();
+    struct registry *registry = registry_new(NULL, cells);
     int done = 0;
     registry_refresh(registry, f->loop, f->client, STR(""), count, &done); /* nobody there */
     assert_int_equal(done, 0);
@@ -177,12 +261,14 @@ static void test_asking_one_or_nobody(void **state)
     answer(f, MODELS);
     TURN_UNTIL(f->loop, model_count(registry) == 3);
     registry_free(registry);
+    cells_free(cells);
 }
 
 static void test_a_provider_that_comes_meanwhile_is_asked(void **state)
 {
     struct call_fixture *f = *state;
-    struct registry *registry = registry_new(NULL);
+    struct cells *cells = cells_new();
+    struct registry *registry = registry_new(NULL, cells);
     int done[101] = {0};
     configure(registry, f->provider, false, "");
     registry_refresh(registry, f->loop, f->client, STR(""), count, &done[0]);
@@ -207,6 +293,7 @@ static void test_a_provider_that_comes_meanwhile_is_asked(void **state)
     for (int i = 2; i < 101; i++)
         assert_int_equal(done[i], 0);
     registry_free(registry);
+    cells_free(cells);
 }
 
 /* ---- Readers on other threads ---------------------------------------------------------------- */
@@ -221,11 +308,18 @@ static void *read_on(void *user)
 {
     struct readers *readers = user;
     while (!atomic_load(&readers->stop)) {
-        struct catalog_target target;
         const struct catalog *catalog = registry_acquire(readers->registry);
-        if (catalog_resolve(catalog, STR("fake/x"), &target, NULL) == ERR_OK &&
-            !str_eq(target.provider->name, STR("fake")))
-            abort();
+        struct arena *arena = arena_new(100000);
+        static const char *const names[] = {"fake/x", "mix", "a", ""};
+        for (size_t i = 0; i < 4; i++) {
+            struct route_plan plan;
+            if (catalog_plan(catalog, arena, str_from_cstr(names[i]), NULL, 0, &plan, NULL) ==
+                    ERR_OK &&
+                !str_eq(plan.groups[0].targets[0]->provider->name,
+                        i < 3 ? STR("fake") : plan.groups[0].targets[0]->provider->name))
+                abort();
+        }
+        arena_free(arena);
         for (size_t i = 0; i < catalog->model_count; i++)
             if (!catalog->models[i].provider)
                 abort();
@@ -238,7 +332,8 @@ static void *read_on(void *user)
 static void test_many_readers(void **state)
 {
     struct call_fixture *f = *state;
-    struct readers readers = {.registry = registry_new(NULL)};
+    struct cells *cells = cells_new();
+    struct readers readers = {.registry = registry_new(NULL, cells)};
     pthread_t threads[3];
     for (int i = 0; i < 3; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, read_on, &readers), 0);
@@ -249,6 +344,7 @@ static void test_many_readers(void **state)
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
     registry_free(readers.registry);
+    cells_free(cells);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, call_setup, call_teardown)
@@ -256,11 +352,9 @@ static void test_many_readers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_configuring),
-        TEST(test_asking),
-        TEST(test_absent),
-        TEST(test_asking_one_or_nobody),
-        TEST(test_a_provider_that_comes_meanwhile_is_asked),
+        TEST(test_configuring),          TEST(test_asking),
+        TEST(test_routes_stay),          TEST(test_absent),
+        TEST(test_asking_one_or_nobody), TEST(test_a_provider_that_comes_meanwhile_is_asked),
         TEST(test_many_readers),
     };
     return cmocka_run_group_tests_name("route/registry", tests, NULL, NULL);
