@@ -110,6 +110,7 @@ static enum err read_weights(const struct reading *reading, struct registry_rout
 {
     struct str *texts = list_of(reading, route->name, "weights", &route->weight_count);
     uint32_t *weights = ARENA_NEW_ARRAY(reading->arena, route->weight_count, uint32_t);
+    route->weights = weights;
     for (size_t i = 0; i < route->weight_count; i++) {
         uint64_t number;
         char field[KEY_BYTES_MAX];
@@ -121,7 +122,6 @@ static enum err read_weights(const struct reading *reading, struct registry_rout
         return error_set(error, ERR_INVALID, field, "a weight is a number from 0 to %d, not '%.*s'",
                          WEIGHT_MAX, (int)(texts[i].len < 80 ? texts[i].len : 80), texts[i].data);
     }
-    route->weights = weights;
     return ERR_OK;
 }
 
