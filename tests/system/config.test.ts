@@ -101,6 +101,61 @@ test("mistakes are named, with their line and the nearest right name", async (t)
   }
 });
 
+test("routes: checked, listed, answered by one of their targets; a wrong one does not stop the others", async (t) => {
+  const fake = await startFake(t);
+  const folder = temporaryFolder(t);
+  const yaml = `providers:
+  lab: {kind: openai-compatible, base_url: "${fake.url}/v1"}
+routes:
+  fast.1:
+    targets: [lab/count-2, lab/echo]
+    fallbacks: [slow, parley/eliza]
+  slow: {targets: lab/count-3, strategy: cost}
+  typo:
+    targets: [lba/count-2]
+  round: {targets: lab/echo, fallbacks: [fast.1, round]}
+`;
+  writeFileSync(join(folder, "parley.yaml"), yaml);
+  const checked = await command(folder, ["check"]);
+  assert.notEqual(checked.code, 0, "a wrong route is told by the exit status");
+  assert.match(checked.stdout, /^fast\.1 +ok +priority: lab\/count-2, lab\/echo; then cost: lab\/count-3; then priority: parley\/eliza$/m);
+  assert.match(checked.stdout, /^typo +error +.*parley\.yaml:9: routes\.typo\.targets: there is no provider 'lba'.*Did you mean 'lab\/count-2'\?$/m);
+  assert.match(checked.stdout, /^round +error +.*parley\.yaml:10: routes\.round\.fallbacks: 'round' leads back/m);
+
+  const parley = await startParley(t, { folder });
+  await parley.makePeople();
+  const routes = async () => (await parley.ask("GET", "/api/v1/routes", { local: true })).json.routes;
+  assert.deepEqual((await routes()).map((one: any) => [one.name, one.status, one.source]),
+    [["fast.1", "ok", "file"], ["slow", "ok", "file"], ["typo", "error", "file"], ["round", "error", "file"]]);
+  const ask = (model: string) => parley.ask("POST", "/v1/chat/completions", { key: parley.user.key, body: { model, messages: [{ role: "user", content: "x" }] } });
+  assert.equal((await ask("fast.1")).json.choices[0].message.content, "1 2 ");
+  const refused = await ask("typo");
+  assert.match(refused.json.error.message, /route 'typo' is not usable.*there is no provider 'lba'/);
+  assert.match((await ask("fsat.1")).json.error.message, /there is no model 'fsat\.1'/);
+  const listed = (await parley.ask("GET", "/v1/models", { key: parley.user.key })).json.data;
+  assert.deepEqual(listed.slice(0, 2).map((one: any) => [one.id, one.owned_by]), [["fast.1", "parley"], ["slow", "parley"]]);
+  assert.ok(!listed.some((one: any) => one.id === "typo"));
+  assert.equal((await parley.ask("GET", "/v1/models/fast.1", { key: parley.user.key })).json.owned_by, "parley");
+  assert.equal((await parley.ask("GET", "/v1/models/typo", { key: parley.user.key })).status, 404);
+  const models = (await parley.ask("GET", "/api/v1/models", { local: true })).json.models;
+  assert.match(models.find((one: any) => one.id === "slow").description, /lab\/count-3/);
+
+  await t.test("changed while it runs", async () => {
+    const changed = await patch(parley, { "routes.new.targets": "lab/count-3", "router.attempts": 2, "prices.lab/count-3": "in=1 out=2", "chat.default_model": "new" });
+    assert.equal(changed.status, 200, changed.text);
+    assert.equal((await ask("new")).json.choices[0].message.content, "1 2 3 ");
+    assert.equal((await parley.ask("GET", "/api/v1/models", { local: true })).json.default_model, "new");
+    for (const [body, field] of [[{ "routes.new.tagets": "x" }, "routes.new.tagets"], [{ "prices.x": "cheap" }, "prices.x"], [{ "router.cost_max_usd": "a lot" }, "router.cost_max_usd"]] as const) {
+      const wrong = await patch(parley, body);
+      assert.ok(wrong.status >= 400 && wrong.status < 500, wrong.text);
+      assert.equal(wrong.json.error.field, field);
+    }
+    assert.equal((await patch(parley, { "routes.new.targets": null, "chat.default_model": null })).status, 200);
+    assert.equal((await ask("new")).status, 404);
+    assert.equal((await routes()).length, 4);
+  });
+});
+
 test("a provider made in the browser; its key is sealed and told to nobody", async (t) => {
   const fake = await startFake(t, ["--key", `${SECRET}-right`]);
   const parley = await startParley(t);
