@@ -73,12 +73,17 @@ static enum cell_verdict ask_with(struct fixture *f, struct cell_ask ask)
     return answer.verdict;
 }
 
-#define ASK(f, ...) ask_with((f), (struct cell_ask){.now_us = 0, __VA_ARGS__})
+#define ASK(f, ...) ask_with((f), (struct cell_ask){__VA_ARGS__})
+
+static enum cell_verdict ask(struct fixture *f)
+{
+    return ASK(f, .priority = CELL_INTERACTIVE);
+}
 
 /* A grant, or the test has failed. */
 static struct cell_lease take(struct fixture *f)
 {
-    assert_int_equal(ASK(f, .tokens = 0), CELL_GRANTED);
+    assert_int_equal(ask(f), CELL_GRANTED);
     return f->lease;
 }
 
@@ -119,7 +124,7 @@ static void concurrency(void **state)
     f->limits.concurrency_max = 2;
     struct cell_lease first = take(f);
     struct cell_lease second = take(f);
-    assert_int_equal(ASK(f), CELL_FULL);
+    assert_int_equal(ask(f), CELL_FULL);
     assert_int_equal(look(f).verdict, CELL_FULL);
     assert_int_equal(look(f).calls, 2);
     succeed(f, &first);
@@ -128,7 +133,7 @@ static void concurrency(void **state)
     fail_lease(f, &first, 0);
     assert_int_equal(look(f).calls, 1);
     first = take(f);
-    assert_int_equal(ASK(f), CELL_FULL);
+    assert_int_equal(ask(f), CELL_FULL);
     cell_forget(&first, f->now_us, -1);
     fail_lease(f, &second, 0);
     struct cell_view view = look(f);
@@ -171,17 +176,17 @@ static void pauses_until_the_provider_says(void **state)
     struct cell_lease lease = take(f);
     struct cell_lease other = take(f);
     fail_lease(f, &lease, 7 * S);
-    assert_int_equal(ASK(f), CELL_PAUSED);
+    assert_int_equal(ask(f), CELL_PAUSED);
     assert_true(f->until_us == f->now_us + 7 * S);
     fail_lease(f, &other, 2 * S); /* a shorter one does not shorten it */
-    assert_int_equal(ASK(f), CELL_PAUSED);
+    assert_int_equal(ask(f), CELL_PAUSED);
     assert_true(f->until_us == f->now_us + 7 * S);
     f->now_us += 7 * S - 1;
     assert_int_equal(look(f).verdict, CELL_PAUSED);
     f->now_us++;
     lease = take(f);
     fail_lease(f, &lease, UINT64_MAX); /* the third: opens, not before that */
-    assert_int_equal(ASK(f), CELL_OPEN);
+    assert_int_equal(ask(f), CELL_OPEN);
     assert_true(f->until_us == UINT64_MAX);
     cell_restore(f->cell);
     lease = take(f);
@@ -193,28 +198,28 @@ static void verdicts_in_their_order(void **state)
     struct fixture *f = *state;
     f->limits = (struct cell_limits){1, 1, 0, 8};
     struct cell_lease place = take(f);
-    assert_int_equal(ASK(f), CELL_FULL); /* and paced */
+    assert_int_equal(ask(f), CELL_FULL); /* and paced */
     succeed(f, &place);
-    assert_int_equal(ASK(f), CELL_PACED);
+    assert_int_equal(ask(f), CELL_PACED);
     f->limits = (struct cell_limits){4, 0, 0, 8};
     struct cell_lease leases[4] = {take(f), take(f), take(f), take(f)};
     f->limits.concurrency_max = 1;
     fail_lease(f, &leases[0], 100 * S);
-    assert_int_equal(ASK(f), CELL_PAUSED); /* and full */
+    assert_int_equal(ask(f), CELL_PAUSED); /* and full */
     fail_lease(f, &leases[1], 0);
     fail_lease(f, &leases[2], 0);
-    assert_int_equal(ASK(f), CELL_OPEN); /* and paused, and full */
+    assert_int_equal(ask(f), CELL_OPEN); /* and paused, and full */
     cell_bench(f->cell, f->now_us + 500 * S, "key refused");
-    assert_int_equal(ASK(f), CELL_BENCHED);
+    assert_int_equal(ask(f), CELL_BENCHED);
     assert_true(f->until_us == f->now_us + 500 * S);
     f->now_us += 50 * S; /* past the cooldown, not past the pause */
     cell_bench(f->cell, f->now_us, "shorter");
-    assert_int_equal(ASK(f), CELL_BENCHED);
+    assert_int_equal(ask(f), CELL_BENCHED);
     f->now_us += 450 * S;
-    assert_int_equal(ASK(f), CELL_FULL); /* the breaker's probe is not taken by a refusal */
+    assert_int_equal(ask(f), CELL_FULL); /* the breaker's probe is not taken by a refusal */
     assert_true(look(f).probe_due);
     fail_lease(f, &leases[3], 0);
-    assert_int_equal(ASK(f), CELL_GRANTED);
+    assert_int_equal(ask(f), CELL_GRANTED);
     assert_true(f->lease.probe != 0);
     succeed(f, &f->lease);
 }
@@ -234,19 +239,19 @@ static void one_probe_and_never_a_hedge(void **state)
 {
     struct fixture *f = *state;
     open_breaker(f);
-    assert_int_equal(ASK(f), CELL_OPEN);
+    assert_int_equal(ask(f), CELL_OPEN);
     f->now_us = f->until_us;
     assert_int_equal(ASK(f, .is_hedge = true), CELL_OPEN);
     assert_true(look(f).probe_due);
     struct cell_lease probe = take(f);
     assert_true(probe.probe != 0);
     assert_false(look(f).probe_due);
-    assert_int_equal(ASK(f), CELL_OPEN);
+    assert_int_equal(ask(f), CELL_OPEN);
     cell_forget(&probe, f->now_us, 0);
     assert_true(look(f).probe_due);
     probe = take(f);
     fail_lease(f, &probe, 0);
-    assert_int_equal(ASK(f), CELL_OPEN);
+    assert_int_equal(ask(f), CELL_OPEN);
     assert_true(f->until_us >= f->now_us + 20 * S);
     f->now_us = f->until_us;
     probe = take(f);
@@ -435,7 +440,7 @@ static void a_place_that_came_free_unseen(void **state)
     f->limits.concurrency_max = 1;
     struct cell_lease place = take(f);
     struct waiting w = {0};
-    assert_int_equal(ASK(f), CELL_FULL);
+    assert_int_equal(ask(f), CELL_FULL);
     succeed(f, &place); /* nobody waits yet */
     wait_in(f, &w, CELL_INTERACTIVE);
     assert_int_equal(w.woken, 1);
@@ -460,7 +465,7 @@ static void waiting_for_pace(void **state)
         succeed(f, &lease);
     }
     struct waiting w[2] = {0};
-    assert_int_equal(ASK(f), CELL_PACED);
+    assert_int_equal(ask(f), CELL_PACED);
     wait_in(f, &w[0], CELL_INTERACTIVE);
     wait_in(f, &w[1], CELL_INTERACTIVE);
     assert_int_equal(ask_again(f, &w[0]), CELL_PACED);
@@ -522,7 +527,7 @@ static void what_is_learned(void **state)
     assert_int_equal(view.first_content_us, 200000);
     assert_in_range(view.p95_us, 200000, 250000);
     struct cell_lease last = take(f);
-    assert_int_equal(ASK(f), CELL_PACED);
+    assert_int_equal(ask(f), CELL_PACED);
     assert_true(f->until_us == f->now_us + 6 * S);
     succeed(f, &last);
     fail_lease(f, &lease, 0);
