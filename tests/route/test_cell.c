@@ -589,7 +589,7 @@ static void cells_by_name(void **state)
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 
-enum { THREADS = 4, ROUNDS = 30000, MANY_MAX = 2, PATIENCE = 50 };
+enum { THREADS = 4, GRANTS = 2500, ROUNDS_MAX = 10 * 1000 * 1000, MANY_MAX = 2, PATIENCE = 50 };
 
 /* What all threads see of one cell. */
 struct shared {
@@ -599,7 +599,6 @@ struct shared {
     _Atomic uint64_t now_us;
     _Atomic int calls;
     _Atomic uint64_t probe; /* the number of the one under way */
-    _Atomic int granted;
     _Atomic int probes;
     _Atomic bool wrong;
 };
@@ -609,6 +608,7 @@ struct worker {
     pthread_t thread;
     struct random random;
     struct cell_waiter waiter;
+    int granted;
     _Atomic int woken;
 };
 
@@ -628,7 +628,7 @@ static void use(struct worker *worker, struct cell_lease *lease)
 {
     struct shared *shared = worker->shared;
     bool is_probe = lease->probe != 0;
-    atomic_fetch_add(&shared->granted, 1);
+    worker->granted++;
     check(shared, atomic_fetch_add(&shared->calls, 1) < MANY_MAX);
     if (is_probe) /* its lease never runs out here: there is no other one */
         check(shared, atomic_exchange(&shared->probe, lease->probe) == 0);
@@ -672,6 +672,10 @@ static void work_once(struct worker *worker, struct cell *cell)
             use(worker, &lease);
             break;
         }
+        if (answer.verdict == CELL_OPEN) { /* who has the probe may be out of breath */
+            atomic_fetch_add(&shared->now_us, 10);
+            sched_yield();
+        }
         if (ask.is_hedge || (answer.verdict != CELL_FULL && answer.verdict != CELL_PACED) ||
             !cell_wait(cell, &worker->waiter, ask.priority, shared->limits.waiters_max, wake_worker,
                        &worker->woken))
@@ -683,7 +687,8 @@ static void work_once(struct worker *worker, struct cell *cell)
 static void *work(void *user)
 {
     struct worker *worker = user;
-    for (int i = 0; i < ROUNDS; i++) {
+    int rounds = 0;
+    for (; worker->granted < GRANTS && rounds < ROUNDS_MAX; rounds++) {
         struct cell *cell = cells_get(worker->shared->cells, STR("shared"));
         work_once(worker, cell);
         struct cell_view view;
@@ -693,8 +698,9 @@ static void *work(void *user)
         cell_look(cell, &worker->shared->limits, &worker->shared->policy,
                   atomic_load(&worker->shared->now_us), &view);
         check(worker->shared, view.calls >= 0 && view.calls <= MANY_MAX && view.waiting < THREADS);
-        atomic_fetch_add(&cells_route(worker->shared->cells, STR("route"))->requests, 1);
     }
+    check(worker->shared, rounds < ROUNDS_MAX);
+    atomic_fetch_add(&cells_route(worker->shared->cells, STR("route"))->requests, 1);
     return NULL;
 }
 
@@ -722,13 +728,12 @@ static void four_threads(void **state)
     for (int i = 0; i < THREADS; i++)
         pthread_join(workers[i].thread, NULL);
     assert_false(atomic_load(&shared.wrong));
-    assert_true(atomic_load(&shared.granted) > 1000);
-    assert_true(atomic_load(&shared.probes) > 10);
+    assert_true(atomic_load(&shared.probes) > GRANTS / 100);
     f->cell = cells_get(f->cells, STR("shared"));
     f->limits = shared.limits;
     assert_int_equal(look(f).calls, 0);
     assert_int_equal(look(f).waiting, 0);
-    assert_int_equal(atomic_load(&cells_route(f->cells, STR("route"))->requests), THREADS * ROUNDS);
+    assert_int_equal(atomic_load(&cells_route(f->cells, STR("route"))->requests), THREADS);
 }
 
 /* Nobody who waits is forgotten: each thread works only when it has been woken. */
@@ -742,7 +747,7 @@ static void *work_when_woken(void *user)
                            .breaker = &shared->policy,
                            .waiter = &worker->waiter};
     struct cell_lease lease = {0};
-    for (int i = 0; i < ROUNDS / 10 && !atomic_load(&shared->wrong);) {
+    for (int i = 0; i < GRANTS / 5 && !atomic_load(&shared->wrong);) {
         int before = atomic_load(&worker->woken);
         if (cell_acquire(cell, &ask, &lease).verdict == CELL_GRANTED) {
             check(shared, atomic_fetch_add(&shared->calls, 1) == 0);
