@@ -27,7 +27,8 @@ struct join {
     enum join_state state;
     bool is_splice;
     struct str sent; /* borrowed until PASSING or DIFFERS */
-    size_t matched;  /* bytes of `sent` that came again, at a character's end */
+    size_t matched;  /* bytes of `sent` that came again, at a character's end: of its beginning, or
+                        (CONTINUE) of its end */
     size_t dropped;  /* bytes of the second answer that were repetitions */
     struct seam_text text;
     struct buf held;

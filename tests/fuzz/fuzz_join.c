@@ -42,7 +42,8 @@ static void compare(struct str sent, struct str second, bool is_splice, const ui
     ASSERT(str_eq(buf_str(&one), buf_str(&other)));
     ASSERT(whole.state == cut.state && whole.matched == cut.matched);
     ASSERT(whole.dropped == cut.dropped && whole.dropped + one.len == second.len);
-    ASSERT(whole.matched <= sent.len && utf8_cut(sent, whole.matched) == whole.matched);
+    ASSERT(whole.matched <= sent.len);
+    ASSERT(!is_splice || utf8_cut(sent, whole.matched) == whole.matched);
     ASSERT(str_ends_with(second, buf_str(&one)) && utf8_valid(buf_str(&one), NULL));
     join_done(&whole);
     join_done(&cut);
