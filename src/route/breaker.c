@@ -12,15 +12,7 @@
 #include <stddef.h>
 #include <string.h>
 
-const struct breaker_policy breaker_policy_default = {
-    .failures_max = 5,
-    .ratio_percent = 50,
-    .ratio_calls_min = 20,
-    .window_us = 60u * 1000 * 1000,
-    .cooldown_us = 60u * 1000 * 1000,
-    .cooldown_max_us = 600u * 1000 * 1000,
-    .lease_us = 120u * 1000 * 1000,
-};
+const struct breaker_policy breaker_policy_default = BREAKER_POLICY_DEFAULT;
 
 const char *breaker_state_name(enum breaker_state state)
 {

@@ -21,7 +21,8 @@ struct pick_context {
  * LEAST_BUSY: fewest calls (ties by chance). COST: cheapest for needs; an unknown price comes last,
  * ties by index. REGION: lowest rank, else shortest connect (unknown first), ties by index.
  * BALANCED: cost, latency and share of failures, each relative to the best of the entries, 1/3
- * each; batch work counts cost for 2/3; ties by chance. For WEIGHTED, LATENCY, LEAST_BUSY and BALANCED a target
- * whose probe is due goes before all others: nobody else would find out that it has recovered. */
+ * each; batch work counts cost for 2/3; ties by chance. For WEIGHTED, LATENCY, LEAST_BUSY and
+ * BALANCED a target whose probe is due goes before all others: nobody else would find out that it
+ * has recovered. */
 size_t pick(const struct route_group *group, const struct pick_entry *entries, size_t count,
             const struct pick_context *context);

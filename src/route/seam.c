@@ -11,7 +11,8 @@
  *   end     The longest end of the first answer with which the second one begins is dropped:
  *             - SEAM_END_BYTES_MIN bytes or more, with a letter or digit among them;
  *             - two or more, from the beginning of a word or line to the end of a word, with a
- *               letter among them; where the first answer ends with a line break, only a whole line;
+ *               letter among them; where the first answer ends with a line break, only a whole
+ *               line;
  *             - four bytes of a word or more, when the second answer begins that word again;
  *             - the mark of a list item, a heading or a row on the last line ("2.", "-", "##").
  *           Not when it begins inside a run of blanks (the end of another block, indented

@@ -611,8 +611,8 @@ static void exact_continuation_loses_nothing(void **state)
     assert_in_range(lost, 0, 3); /* "odd odd.c", and dots of its own twice */
 }
 
-/* From where the last line begins; from the end when there is hardly anything of it, or no word (the
- * ruler of a table). */
+/* From where the last line begins; from the end when there is hardly anything of it, or no word
+ * (the ruler of a table). */
 static size_t line_start(struct str text, size_t cut)
 {
     size_t at = cut;
