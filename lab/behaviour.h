@@ -35,6 +35,7 @@ enum ending {
     ENDING_ENDLESS,     /* events without end */
     ENDING_HUGE_LINE,   /* one line without end */
     ENDING_PINGS,       /* keep-alives every ending_at ms after the head, never content */
+    ENDING_OPEN,        /* the end marker is missing, and the connection stays */
 };
 
 /* What kind of answer it is at all. */
@@ -45,6 +46,7 @@ enum answer {
     ANSWER_JSON,    /* the whole JSON, although a stream was asked for */
     ANSWER_SILENT,  /* not one byte */
     ANSWER_RESET,   /* RST instead of an answer */
+    ANSWER_HEADERS, /* headers without end */
 };
 
 struct behaviour {
@@ -54,6 +56,7 @@ struct behaviour {
     enum pace pace;
     uint64_t pace_ms;
     uint64_t delay_ms; /* before the first byte of the answer */
+    uint64_t late_ms;  /* before the first event of content */
     enum ending ending;
     uint64_t ending_at;
     enum answer answer;
@@ -61,10 +64,28 @@ struct behaviour {
     uint64_t retry_after_s;
     uint64_t malformed_at; /* 1-based event that is broken JSON; 0: none */
     uint64_t fail_first;   /* so many requests for this model get a 503 first */
-    bool split;            /* every byte in a chunk and a packet of its own */
-    bool crlf;             /* lines end with CR LF */
+    uint64_t differs_at;   /* 1-based event from which an answer says something else; 0: none */
+    uint64_t repeats;      /* bytes said again of what is continued */
+    uint64_t limits[3];    /* told in headers: limit, remaining, milliseconds to the reset */
+    uint64_t times;        /* of a stage: so many requests [1] */
+    uint64_t for_ms;       /* of a stage: so long since the first request; 0: `times` holds */
+    uint64_t tag;          /* nothing: makes a name its own */
+    bool prefills;         /* goes on behind a last message of the assistant */
+    bool continues;        /* goes on behind the assistant's message before the last user's */
+    bool rejects_prefill;  /* a last message of the assistant is an error */
+    bool has_limits;
+    bool split; /* every byte in a chunk and a packet of its own */
+    bool crlf;  /* lines end with CR LF */
 };
 
-/* Parses a name: words joined by "+" ("count-20+slow-50+cut-3"), later ones win. False when a word
- * is not known, or a number is over its bound. The words are in lab/README.md. */
-bool behaviour_parse(struct str name, struct behaviour *ret);
+/* What has been asked of a model so far. */
+struct behaviour_history {
+    uint64_t requests; /* before this one */
+    uint64_t first_ms; /* since the first of them; 0 when this is it */
+};
+
+/* Parses a name: words joined by "+" ("count-20+slow-50+cut-3"), later ones win; stages joined by
+ * "+then+", of which the history says which one is played. False when a word is not known, or a
+ * number is over its bound, in any stage. The words are in lab/README.md. */
+bool behaviour_parse(struct str name, const struct behaviour_history *history,
+                     struct behaviour *ret);

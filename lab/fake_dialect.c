@@ -57,20 +57,34 @@ static struct str content_text(yyjson_val *content)
     return text;
 }
 
-static struct str last_user_text(yyjson_val *root, const struct fake_dialect *dialect)
+static bool is_of_assistant(struct str role)
 {
-    yyjson_val *messages = json_get(root, dialect->messages_key);
-    struct str text = json_str(messages); /* Responses: the input may be a string */
-    size_t index, count;
+    return str_eq(role, STR("assistant")) || str_eq(role, STR("model"));
+}
+
+/* What the user said last, and the answer that was begun before or behind it. */
+static void read_conversation(yyjson_val *messages, struct fake_request *ret)
+{
+    size_t index, count, begun_at = 0;
     yyjson_val *message;
-    if (yyjson_is_arr(messages))
-        yyjson_arr_foreach (messages, index, count, message) {
-            struct str role = json_get_str(message, "role");
-            struct str said = content_text(json_get(message, dialect->content_key));
-            if (said.data && (!role.data || str_eq(role, STR("user"))))
-                text = said;
+    struct str begun = STR_NONE;
+    if (json_str(messages).data) /* Responses: the input may be a string */
+        ret->user_text = json_str(messages);
+    if (!yyjson_is_arr(messages))
+        return;
+    yyjson_arr_foreach (messages, index, count, message) {
+        struct str role = json_get_str(message, "role");
+        struct str said = content_text(json_get(message, ret->dialect->content_key));
+        if (is_of_assistant(role)) {
+            begun = said;
+            begun_at = index;
+        } else if (said.data && (!role.data || str_eq(role, STR("user")))) {
+            ret->user_text = said;
         }
-    return text.data ? text : STR("");
+    }
+    ret->begun_is_last = begun.data && begun_at + 1 == count;
+    if (begun.data && begun_at + 2 >= count)
+        ret->begun = begun;
 }
 
 /* "/v1beta/models/{model}:{method}" */
@@ -120,7 +134,7 @@ static void read_body(struct arena *arena, struct str body, struct fake_request 
         ret->model = str_slice(ret->model, 0, ret->model.len - STR(":latest").len);
     json_get_bool(root, "stream", &ret->stream);
     json_get_bool(json_get(root, "stream_options"), "include_usage", &ret->wants_usage);
-    ret->user_text = last_user_text(root, ret->dialect);
+    read_conversation(json_get(root, ret->dialect->messages_key), ret);
 }
 
 void fake_request_read(struct arena *arena, struct str method, struct str target,

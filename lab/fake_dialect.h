@@ -37,6 +37,10 @@ struct fake_request {
     bool wants_usage; /* OpenAI chat: stream_options.include_usage */
     bool bad_json;
     struct str user_text; /* the last thing a user said; "" when there is none */
+    struct str begun;     /* the last thing the assistant said, STR_NONE when more than one message
+                             is behind it */
+    bool begun_is_last;   /* nothing is behind it: a prefill */
+    int64_t wall_ms;      /* when it came; 0: not known */
 };
 
 /* Never fails: what is not known has route NONE. `target` with its query. */

@@ -11,6 +11,7 @@ enum { RECORD_TEXT_BYTES_MAX = 16 * 1024, LAST_BODY_BYTES_MAX = 64 * 1024 * 1024
 struct record {
     uint64_t number; /* 0: none */
     struct buf seen; /* the JSON of what was noted at first, without the closing brace */
+    struct buf body; /* empty when it was too large */
     enum fake_outcome outcome;
     int status;
     uint64_t body_bytes;
@@ -26,8 +27,10 @@ struct fake_log {
 struct fake_log *fake_log_new(void)
 {
     struct fake_log *log = calloc(1, sizeof *log);
-    for (size_t i = 0; i < FAKE_LOG_RECORDS_MAX; i++)
+    for (size_t i = 0; i < FAKE_LOG_RECORDS_MAX; i++) {
         buf_init(&log->records[i].seen, RECORD_TEXT_BYTES_MAX);
+        buf_init(&log->records[i].body, FAKE_LOG_BODY_BYTES_MAX);
+    }
     buf_init(&log->last_body, LAST_BODY_BYTES_MAX);
     crypto_init();
     return log;
@@ -37,6 +40,7 @@ void fake_log_clear(struct fake_log *log)
 {
     for (size_t i = 0; i < FAKE_LOG_RECORDS_MAX; i++) {
         buf_release(&log->records[i].seen);
+        buf_release(&log->records[i].body);
         log->records[i].number = FAKE_NO_RECORD;
     }
     buf_release(&log->last_body);
@@ -50,10 +54,9 @@ void fake_log_free(struct fake_log *log)
     free(log);
 }
 
-static struct record *record_of(struct fake_log *log, uint64_t number)
+static bool is_kept(const struct fake_log *log, uint64_t number)
 {
-    struct record *record = &log->records[number % FAKE_LOG_RECORDS_MAX];
-    return number != FAKE_NO_RECORD && record->number == number ? record : NULL;
+    return number != FAKE_NO_RECORD && log->records[number % FAKE_LOG_RECORDS_MAX].number == number;
 }
 
 static void write_seen(struct json_writer *w, uint64_t number, const struct fake_seen *seen)
@@ -64,6 +67,8 @@ static void write_seen(struct json_writer *w, uint64_t number, const struct fake
     sha256(seen->body, digest);
     hex_encode(STR_FROM((const char *)digest, sizeof digest), text);
     json_key_int(w, "number", (int64_t)number);
+    json_key_int(w, "connection", (int64_t)seen->connection);
+    json_key_int(w, "at_ms", seen->wall_ms);
     json_key_str(w, "method", seen->method);
     json_key_str(w, "path", str_next(&target, '?'));
     json_key_str(w, "model", seen->model);
@@ -89,6 +94,9 @@ uint64_t fake_log_add(struct fake_log *log, const struct fake_seen *seen)
     record->outcome = FAKE_OPEN;
     record->status = 0;
     record->body_bytes = record->after_ms = 0;
+    buf_clear(&record->body);
+    if (seen->body.len <= FAKE_LOG_BODY_BYTES_MAX)
+        buf_append(&record->body, seen->body);
     buf_clear(&log->last_body);
     buf_append(&log->last_body, seen->body);
     return number;
@@ -97,8 +105,8 @@ uint64_t fake_log_add(struct fake_log *log, const struct fake_seen *seen)
 void fake_log_end(struct fake_log *log, uint64_t number, enum fake_outcome outcome, int status,
                   uint64_t body_bytes, uint64_t after_ms)
 {
-    struct record *record = record_of(log, number);
-    if (!record || record->outcome != FAKE_OPEN)
+    struct record *record = &log->records[number % FAKE_LOG_RECORDS_MAX];
+    if (!is_kept(log, number) || record->outcome != FAKE_OPEN)
         return;
     record->outcome = outcome;
     record->status = status;
@@ -129,6 +137,12 @@ void fake_log_write(const struct fake_log *log, struct buf *out)
         if (record->number != FAKE_NO_RECORD)
             write_record(record, out);
     }
+}
+
+struct str fake_log_body(const struct fake_log *log, uint64_t number)
+{
+    const struct record *record = &log->records[number % FAKE_LOG_RECORDS_MAX];
+    return is_kept(log, number) && record->body.len ? buf_str(&record->body) : STR_NONE;
 }
 
 struct str fake_log_last_body(const struct fake_log *log)

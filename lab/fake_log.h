@@ -9,7 +9,7 @@
 
 struct fake_log;
 
-enum { FAKE_LOG_RECORDS_MAX = 4096, FAKE_NO_RECORD = 0 };
+enum { FAKE_LOG_RECORDS_MAX = 4096, FAKE_LOG_BODY_BYTES_MAX = 16 * 1024, FAKE_NO_RECORD = 0 };
 
 /* How a request ended, as the provider saw it. */
 enum fake_outcome {
@@ -23,6 +23,8 @@ struct fake_seen {
     struct str method, target, model, body;
     bool stream, credentials;
     const struct http_headers *headers;
+    uint64_t connection; /* which one it came on, from 1 */
+    int64_t wall_ms;     /* when it was whole */
 };
 
 /* Keeps the last FAKE_LOG_RECORDS_MAX. Free with fake_log_free. */
@@ -38,5 +40,8 @@ void fake_log_end(struct fake_log *log, uint64_t number, enum fake_outcome outco
 void fake_log_clear(struct fake_log *log);
 /* Appends one line of JSON for every record, oldest first. */
 void fake_log_write(const struct fake_log *log, struct buf *out);
+/* The body of one request, or STR_NONE when it was larger than FAKE_LOG_BODY_BYTES_MAX or its
+ * record has gone. Borrowed until the next fake_log_add. */
+struct str fake_log_body(const struct fake_log *log, uint64_t number);
 /* The bytes of the last body noted. Borrowed until the next. */
 struct str fake_log_last_body(const struct fake_log *log);

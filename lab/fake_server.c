@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "behaviour.h"
 #include "fake_dialect.h"
@@ -24,8 +25,8 @@
 enum {
     PENDING_BYTES_MAX = 1024 * 1024, /* read ahead of the request being answered */
     REQUEST_ARENA_BYTES_MAX = 256 * 1024 * 1024,
-    FAILURES_MAX = 4096, /* models whose failures are counted */
-    REPEAT_AT_ONCE = 8   /* pieces of an endless body, every millisecond */
+    ASKED_MAX = 65536, /* models whose requests are counted */
+    REPEAT_AT_ONCE = 8 /* pieces of an endless body, every millisecond */
 };
 
 enum state { STATE_READING, STATE_WAITING, STATE_PLAYING };
@@ -35,13 +36,16 @@ struct fake_server {
     struct fake_server_options options;
     struct fake_log *log;
     struct list connections;
-    struct map *failures; /* model to uintptr_t: requests that "fail-N" has refused */
+    struct map *asked;       /* model to uintptr_t: how many requests it has had */
+    struct map *first_asked; /* ... and the loop's milliseconds of the first, plus one */
+    uint64_t accepted;       /* connections */
 };
 
 struct connection {
     struct list link;
     struct fake_server *server;
     struct stream *stream;
+    uint64_t number; /* from 1 */
     struct raw_http http;
     struct buf pending; /* bytes behind the request being answered */
     enum state state;
@@ -160,13 +164,17 @@ static void step_later(struct connection *connection, uint64_t delay_ms)
 static bool waits(struct connection *connection)
 {
     const struct script *script = &connection->script;
-    if (!script->frames[connection->next].is_content || script->pace == PACE_BURST)
+    if (!script->frames[connection->next].is_content)
         return false;
     uint64_t now_ms = loop_now_ms(connection->server->loop);
     if (connection->content_played++ == 0) {
-        connection->due_ms = now_ms;
-        return false;
+        connection->due_ms = now_ms + script->late_ms;
+        if (script->late_ms)
+            step_later(connection, script->late_ms);
+        return script->late_ms > 0;
     }
+    if (script->pace == PACE_BURST)
+        return false;
     connection->due_ms += script->pace_ms; /* from when it was due: lateness does not add up */
     bool is_late = script->pace == PACE_TURN || connection->due_ms < now_ms;
     step_later(connection, is_late ? 0 : connection->due_ms - now_ms);
@@ -224,14 +232,25 @@ static void play(void *user)
 /* ---- Requests ----------------------------------------------------------------------------------
  */
 
-/* Whether "fail-N" refuses this one too. */
-static bool fails_still(struct fake_server *server, struct str model, uint64_t fail_first)
+static void note_asked(struct fake_server *server, struct str model, struct behaviour_history *ret)
 {
-    uintptr_t failed = (uintptr_t)map_get(server->failures, model);
-    if (failed >= fail_first || map_count(server->failures) > FAILURES_MAX)
-        return false;
-    map_set(server->failures, model, (void *)(failed + 1));
-    return true;
+    uint64_t now_ms = loop_now_ms(server->loop);
+    uintptr_t asked = (uintptr_t)map_get(server->asked, model);
+    *ret = (struct behaviour_history){.requests = asked};
+    if (asked)
+        ret->first_ms = now_ms + 1 - (uintptr_t)map_get(server->first_asked, model);
+    else if (map_count(server->asked) >= ASKED_MAX)
+        return;
+    else
+        map_set(server->first_asked, model, (void *)(uintptr_t)(now_ms + 1));
+    map_set(server->asked, model, (void *)(asked + 1));
+}
+
+static void forget_asked(struct fake_server *server)
+{
+    map_free(server->asked);
+    map_free(server->first_asked);
+    server->asked = server->first_asked = NULL;
 }
 
 static void choose_script(struct connection *connection, const struct fake_request *request,
@@ -239,14 +258,16 @@ static void choose_script(struct connection *connection, const struct fake_reque
 {
     const struct replies *replies = connection->server->options.replies;
     struct behaviour behaviour;
+    struct behaviour_history history;
     const char *error = NULL;
+    note_asked(connection->server, request->model, &history);
     if (request->bad_json)
         error = "500";
     else if (key_is_wrong)
         error = "401";
-    else if (!behaviour_parse(request->model, &behaviour))
+    else if (!behaviour_parse(request->model, &history, &behaviour))
         error = "404";
-    else if (fails_still(connection->server, request->model, behaviour.fail_first))
+    else if (history.requests < behaviour.fail_first)
         error = "503";
     if (error)
         script_init_error(&connection->script, connection->arena, replies, request, error, 1);
@@ -268,13 +289,20 @@ static void answer_provider(struct connection *connection, struct str target)
     struct str method = is_head(connection) ? STR("GET") : raw_http_method(http);
     fake_request_read(connection->arena, method, target, &http->headers, buf_str(&http->body),
                       &request);
+    request.wall_ms = clock_wall_ms();
     bool has_key = fake_request_key(connection->arena, target, &http->headers, &key);
     bool key_is_wrong = server->options.key.len && !str_eq(key, server->options.key);
     if (!server->options.quiet)
         connection->record =
-            fake_log_add(server->log, &(struct fake_seen){raw_http_method(http), target,
-                                                          request.model, buf_str(&http->body),
-                                                          request.stream, has_key, &http->headers});
+            fake_log_add(server->log, &(struct fake_seen){.method = raw_http_method(http),
+                                                          .target = target,
+                                                          .model = request.model,
+                                                          .body = buf_str(&http->body),
+                                                          .stream = request.stream,
+                                                          .credentials = has_key,
+                                                          .headers = &http->headers,
+                                                          .connection = connection->number,
+                                                          .wall_ms = request.wall_ms});
     if (request.route == FAKE_ROUTE_NONE)
         script_init_plain(&connection->script, connection->arena, 404, "text/plain",
                           STR("no such route"));
@@ -284,6 +312,17 @@ static void answer_provider(struct connection *connection, struct str target)
         script_init_plain(
             &connection->script, connection->arena, 200, "application/json",
             replies_get(server->options.replies, request.dialect->folder, request.file));
+}
+
+/* "/_body/N" */
+static void answer_body(struct connection *connection, struct str number_text)
+{
+    uint64_t number;
+    struct str body = STR_NONE;
+    if (str_to_u64(number_text, &number))
+        body = fake_log_body(connection->server->log, number);
+    script_init_plain(&connection->script, connection->arena, body.data ? 200 : 404,
+                      "application/octet-stream", body);
 }
 
 /* The paths that are the lab's own. False when it is none of them. */
@@ -303,10 +342,13 @@ static bool answer_lab(struct connection *connection, struct str target)
     } else if (str_eq(target, STR("/_last_body"))) {
         script_init_plain(script, connection->arena, 200, "application/octet-stream",
                           fake_log_last_body(server->log));
+    } else if (str_starts_with(target, STR("/_body/"))) {
+        answer_body(connection, str_skip(target, 7));
     } else if (str_eq(target, STR("/_reset")) && str_eq(method, STR("POST"))) {
         fake_log_clear(server->log);
-        map_free(server->failures);
-        server->failures = map_new();
+        forget_asked(server);
+        server->asked = map_new();
+        server->first_asked = map_new();
         script_init_plain(script, connection->arena, 200, "text/plain", STR("forgotten\n"));
     } else {
         is_known = false;
@@ -387,6 +429,7 @@ void fake_server_accept(void *user, int fd)
     struct connection *connection = calloc(1, sizeof *connection);
     connection->server = server;
     connection->arena = arena_new(REQUEST_ARENA_BYTES_MAX);
+    connection->number = ++server->accepted;
     raw_http_init(&connection->http, RAW_HTTP_REQUESTS, true, NULL, NULL);
     buf_init(&connection->pending, PENDING_BYTES_MAX);
     list_append(&server->connections, &connection->link);
@@ -399,7 +442,8 @@ struct fake_server *fake_server_new(struct loop *loop, const struct fake_server_
     server->loop = loop;
     server->options = *options;
     server->log = fake_log_new();
-    server->failures = map_new();
+    server->asked = map_new();
+    server->first_asked = map_new();
     list_init(&server->connections);
     return server;
 }
@@ -408,7 +452,7 @@ void fake_server_free(struct fake_server *server)
 {
     LIST_EACH (&server->connections, link)
         close_now(LIST_ENTRY(link, struct connection, link), true);
-    map_free(server->failures);
+    forget_asked(server);
     fake_log_free(server->log);
     free(server);
 }

@@ -112,9 +112,15 @@ static size_t render_name(struct buf *out, struct str rest, struct reply_values 
         const struct str *text;
         uint64_t *number;
     } names[] = {
-        {STR("@TEXT@"), &values->text, NULL},    {STR("@MODEL@"), &values->model, NULL},
-        {STR("@ALL@"), &values->all, NULL},      {STR("@RETRY@"), NULL, &values->retry_after_s},
+        {STR("@TEXT@"), &values->text, NULL},
+        {STR("@MODEL@"), &values->model, NULL},
+        {STR("@ALL@"), &values->all, NULL},
+        {STR("@RETRY@"), NULL, &values->retry_after_s},
         {STR("@SEQ@"), NULL, &values->sequence},
+        {STR("@LIMIT@"), NULL, &values->limit},
+        {STR("@REMAINING@"), NULL, &values->remaining},
+        {STR("@RESET_MS@"), NULL, &values->reset_ms},
+        {STR("@RESET_DATE@"), &values->reset_date, NULL},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!str_starts_with(rest, names[i].name))

@@ -21,6 +21,10 @@ struct reply_values {
     struct str all;         /* @ALL@: the whole text */
     uint64_t retry_after_s; /* @RETRY@ */
     uint64_t sequence;      /* @SEQ@: counts up with every use */
+    uint64_t limit;         /* @LIMIT@ */
+    uint64_t remaining;     /* @REMAINING@ */
+    uint64_t reset_ms;      /* @RESET_MS@ */
+    struct str reset_date;  /* @RESET_DATE@ */
 };
 
 /* Appends `reply` with its names replaced; texts are escaped for the inside of a JSON string. */

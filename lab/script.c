@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "base/vec.h"
@@ -30,7 +31,9 @@ struct builder {
     const struct fake_request *request;
     const struct behaviour *behaviour;
     struct reply_values values;
-    struct buf text; /* everything said */
+    struct buf text; /* everything said, with what is left out of it */
+    size_t skip;     /* bytes at its beginning that were said before */
+    bool goes_on;    /* with an answer that the request brings */
     size_t events;   /* content events so far */
     bool over;       /* the fault has come: nothing more is added */
 };
@@ -38,6 +41,20 @@ struct builder {
 static struct str part_of(const struct builder *builder, const char *part)
 {
     return replies_get(builder->replies, builder->request->dialect->folder, part);
+}
+
+/* "stream.<recording>", or without what is behind its dash ("tools-interleaved" is "tools" where
+ * the dialect cannot interleave, or the answer is whole). */
+static struct str recording_of(const struct builder *builder, const char *kind)
+{
+    char part[64];
+    snprintf(part, sizeof part, "%s.%s", kind, builder->behaviour->recording);
+    struct str found = part_of(builder, part);
+    char *dash = strchr(part, '-');
+    if (found.data || !dash)
+        return found;
+    *dash = 0;
+    return part_of(builder, part);
 }
 
 static struct str without_last_newline(struct str text)
@@ -96,10 +113,9 @@ static void add_error(struct builder *builder)
         add_rendered(builder, without_last_newline(part_of(builder, "stream.error")), false);
 }
 
-/* All frames of a recorded part, or none when the dialect has no such part. */
-static void add_part(struct builder *builder, const char *part, bool is_content)
+/* All frames of a recording. */
+static void add_frames(struct builder *builder, struct str rest, bool is_content)
 {
-    struct str rest = part_of(builder, part);
     struct str separator = str_from_cstr(builder->request->dialect->separator);
     while (rest.len && !builder->over) {
         struct str frame = next_frame(&rest, separator);
@@ -109,6 +125,12 @@ static void add_part(struct builder *builder, const char *part, bool is_content)
         else if (frame.len)
             add_rendered(builder, frame, is_content);
     }
+}
+
+/* Those of a recorded part, or none when the dialect has no such part. */
+static void add_part(struct builder *builder, const char *part)
+{
+    add_frames(builder, part_of(builder, part), false);
 }
 
 /* ---- What is said ------------------------------------------------------------------------------
@@ -133,7 +155,7 @@ static struct str whole_text(const struct builder *builder)
 }
 
 /* Appends the next piece to the text; false when all has been said. */
-static bool say_next(struct builder *builder, size_t index, struct str whole)
+static bool say_piece(struct builder *builder, size_t index, struct str whole)
 {
     const struct behaviour *behaviour = builder->behaviour;
     switch (behaviour->content) {
@@ -153,36 +175,69 @@ static bool say_next(struct builder *builder, size_t index, struct str whole)
     }
 }
 
+/* The same with what the behaviour makes of it: an answer from the beginning may differ. */
+static bool say_next(struct builder *builder, size_t index, struct str whole)
+{
+    size_t from = builder->text.len;
+    uint64_t differs_at = builder->behaviour->differs_at;
+    bool said = say_piece(builder, index, whole);
+    if (!said)
+        buf_truncate(&builder->text, from);
+    else if (differs_at && index + 1 >= differs_at && !builder->goes_on && builder->text.data)
+        memset(builder->text.data + from, 'x', builder->text.len - from);
+    return said;
+}
+
+static void say_rest(struct builder *builder, struct str whole)
+{
+    buf_clear(&builder->text);
+    for (size_t i = 0; say_next(builder, i, whole); i++)
+        continue;
+}
+
 /* Everything that would be said, for answers that need all of it at once. */
 static void say_all(struct builder *builder)
 {
-    struct str whole = whole_text(builder);
-    size_t from = 0;
-    buf_clear(&builder->text);
-    for (size_t i = 0; say_next(builder, i, whole); i++)
-        from = builder->text.len;
-    buf_truncate(&builder->text, from);
-    builder->values.all = buf_str(&builder->text);
+    say_rest(builder, whole_text(builder));
+    builder->values.all = str_skip(buf_str(&builder->text), builder->skip);
 }
 
 static void add_events(struct builder *builder)
 {
     struct str event = without_last_newline(part_of(builder, "stream.event"));
     struct str whole = whole_text(builder);
+    size_t said = builder->skip;
     buf_clear(&builder->text);
-    for (size_t i = 0; !builder->over; i++) {
-        size_t from = builder->text.len;
-        if (ends_by_count(builder->behaviour) && i == builder->behaviour->ending_at) {
-            builder->over = true;
-        } else if (say_next(builder, i, whole)) {
-            builder->values.text = str_skip(buf_str(&builder->text), from);
-            add_rendered(builder, event, true);
-        } else {
-            buf_truncate(&builder->text, from);
+    for (size_t i = 0;; i++) {
+        builder->over =
+            ends_by_count(builder->behaviour) && builder->events == builder->behaviour->ending_at;
+        if (builder->over || !say_next(builder, i, whole))
             break;
-        }
+        if (builder->text.len <= said)
+            continue;
+        builder->values.text = str_skip(buf_str(&builder->text), said);
+        said = builder->text.len;
+        add_rendered(builder, event, true);
     }
-    builder->values.all = buf_str(&builder->text);
+    builder->values.all = str_skip(buf_str(&builder->text), builder->skip);
+}
+
+/* How much of the answer the request brings already, when that is to be continued: of a text that
+ * is this answer's beginning, all but the repetition. */
+static void find_begun(struct builder *builder)
+{
+    const struct behaviour *behaviour = builder->behaviour;
+    const struct fake_request *request = builder->request;
+    struct str begun = request->begun;
+    if (!begun.len || behaviour->content == CONTENT_RECORDING ||
+        !(request->begun_is_last ? behaviour->prefills : behaviour->continues))
+        return;
+    builder->goes_on = true;
+    say_rest(builder, whole_text(builder));
+    builder->goes_on = str_starts_with(buf_str(&builder->text), begun);
+    size_t repeated = behaviour->repeats < begun.len ? (size_t)behaviour->repeats : begun.len;
+    if (builder->goes_on)
+        builder->skip = utf8_cut(begun, begun.len - repeated);
 }
 
 /* ---- Streams -----------------------------------------------------------------------------------
@@ -241,22 +296,21 @@ static void add_finish(struct builder *builder)
 {
     if (builder->over || builder->behaviour->ending == ENDING_NO_FINISH)
         return;
-    add_part(builder, "stream.finish", false);
+    add_part(builder, "stream.finish");
     if (builder->request->wants_usage)
-        add_part(builder, "stream.usage", false);
-    if (builder->behaviour->ending != ENDING_NO_SENTINEL)
-        add_part(builder, "stream.end", false);
+        add_part(builder, "stream.usage");
+    if (builder->behaviour->ending != ENDING_NO_SENTINEL &&
+        builder->behaviour->ending != ENDING_OPEN)
+        add_part(builder, "stream.end");
 }
 
 static void build_said(struct builder *builder)
 {
     if (builder->behaviour->content == CONTENT_RECORDING) {
-        char part[64];
-        snprintf(part, sizeof part, "stream.%s", builder->behaviour->recording);
-        add_part(builder, part, true);
+        add_frames(builder, recording_of(builder, "stream"), true);
         return;
     }
-    add_part(builder, "stream.head", false);
+    add_part(builder, "stream.head");
     add_events(builder);
     add_finish(builder);
 }
@@ -265,15 +319,15 @@ static void build_stream(struct builder *builder)
 {
     switch (builder->behaviour->ending) {
     case ENDING_ENDLESS:
-        add_part(builder, "stream.head", false);
+        add_part(builder, "stream.head");
         repeat_event(builder);
         break;
     case ENDING_HUGE_LINE:
-        add_part(builder, "stream.head", false);
+        add_part(builder, "stream.head");
         begin_huge_line(builder);
         break;
     case ENDING_PINGS:
-        add_part(builder, "stream.head", false);
+        add_part(builder, "stream.head");
         repeat_ping(builder);
         break;
     default:
@@ -288,13 +342,15 @@ static void build_stream(struct builder *builder)
 
 static void build_whole(struct builder *builder)
 {
-    char part[64] = "whole";
-    if (builder->behaviour->content == CONTENT_RECORDING)
-        snprintf(part, sizeof part, "whole.%s", builder->behaviour->recording);
-    else
+    struct str whole;
+    if (builder->behaviour->content == CONTENT_RECORDING) {
+        whole = recording_of(builder, "whole");
+    } else {
+        whole = part_of(builder, "whole");
         say_all(builder);
+    }
     struct buf *bytes = &builder->script->bytes;
-    reply_render(bytes, without_last_newline(part_of(builder, part)), &builder->values);
+    reply_render(bytes, without_last_newline(whole), &builder->values);
     builder->script->length = bytes->len;
     bool is_cut = ends_by_count(builder->behaviour) || builder->behaviour->malformed_at ||
                   builder->behaviour->ending == ENDING_HUGE_LINE ||
@@ -317,12 +373,13 @@ static void build_whole(struct builder *builder)
 static void apply_ending(struct script *script, const struct behaviour *behaviour)
 {
     static const enum script_end ends[] = {
-        [ENDING_CUT] = SCRIPT_END_CUT,
-        [ENDING_CUT_BYTE] = SCRIPT_END_CUT,
-        [ENDING_RESET] = SCRIPT_END_RESET,
-        [ENDING_STALL] = SCRIPT_END_STALL,
+        [ENDING_CUT] = SCRIPT_END_CUT,     [ENDING_CUT_BYTE] = SCRIPT_END_CUT,
+        [ENDING_RESET] = SCRIPT_END_RESET, [ENDING_STALL] = SCRIPT_END_STALL,
+        [ENDING_OPEN] = SCRIPT_END_STALL,
     };
-    if (behaviour->ending < sizeof ends / sizeof *ends && script->end == SCRIPT_END_WHOLE)
+    bool is_whole = behaviour->ending == ENDING_OPEN && !script->chunked;
+    if (behaviour->ending < sizeof ends / sizeof *ends && script->end == SCRIPT_END_WHOLE &&
+        !is_whole)
         script->end = ends[behaviour->ending];
 }
 
@@ -407,12 +464,38 @@ void script_init_plain(struct script *script, struct arena *arena, int status,
     add_frame(script, 0, true);
 }
 
+/* Headers of a file, each line with CR LF. */
+static void add_head(struct script *script, struct str head, struct reply_values *values)
+{
+    while (head.data) {
+        struct str line = str_next(&head, '\n');
+        reply_render(&script->head, line, values);
+        buf_append(&script->head, line.len ? STR("\r\n") : STR(""));
+    }
+}
+
+/* What is left of the provider's limits, where it tells that in headers. */
+static void add_limits(struct builder *builder)
+{
+    const uint64_t *limits = builder->behaviour->limits;
+    char date[25];
+    clock_format_rfc3339(builder->request->wall_ms + (int64_t)limits[2], date);
+    builder->values.limit = limits[0];
+    builder->values.remaining = limits[1];
+    builder->values.reset_ms = limits[2];
+    builder->values.reset_date = arena_str(builder->script->arena, str_from_cstr(date));
+    add_head(builder->script, part_of(builder, "head.limits"), &builder->values);
+}
+
 static void build_reply(struct builder *builder)
 {
     struct script *script = builder->script;
     bool stream = builder->request->stream && builder->behaviour->answer != ANSWER_JSON;
     buf_printf(&script->head, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n",
                stream ? builder->request->dialect->stream_type : "application/json");
+    if (builder->behaviour->has_limits)
+        add_limits(builder);
+    find_begun(builder);
     if (stream)
         build_stream(builder);
     else
@@ -423,12 +506,30 @@ static void build_reply(struct builder *builder)
     apply_faults(script, builder->behaviour);
 }
 
+/* No framing: it never gets as far as a body. */
+static void init_endless_headers(struct script *script, struct arena *arena,
+                                 const struct behaviour *behaviour)
+{
+    char filler[REPEAT_BYTES / 16];
+    memset(filler, 'x', sizeof filler);
+    begin(script, arena);
+    buf_append(&script->bytes, STR("HTTP/1.1 200 OK\r\n"));
+    add_frame(script, 0, false);
+    script->end = SCRIPT_END_REPEAT;
+    script->repeat = arena_printf(arena, "X-Filler: %.*s\r\n", (int)sizeof filler, filler);
+    script->repeat_ms = behaviour->pace == PACE_TIMED ? behaviour->pace_ms : 0;
+}
+
 void script_init(struct script *script, struct arena *arena, const struct replies *replies,
                  const struct fake_request *request, const struct behaviour *behaviour)
 {
-    if (behaviour->answer == ANSWER_ERROR) {
+    if (behaviour->rejects_prefill && request->begun_is_last) {
+        script_init_error(script, arena, replies, request, "400-prefill", 0);
+    } else if (behaviour->answer == ANSWER_ERROR) {
         script_init_error(script, arena, replies, request, behaviour->recording,
                           behaviour->retry_after_s);
+    } else if (behaviour->answer == ANSWER_HEADERS) {
+        init_endless_headers(script, arena, behaviour);
     } else if (behaviour->answer == ANSWER_GARBAGE) {
         script_init_plain(script, arena, 200, "text/html",
                           STR("<!DOCTYPE html>\n<html><head><title>Welcome</title></head>"
@@ -445,6 +546,7 @@ void script_init(struct script *script, struct arena *arena, const struct replie
         buf_done(&builder.text);
     }
     script->delay_ms = behaviour->delay_ms;
+    script->late_ms = behaviour->late_ms;
     if (behaviour->answer == ANSWER_SILENT || behaviour->answer == ANSWER_RESET) {
         buf_clear(&script->head);
         script->frame_count = 0;
@@ -459,14 +561,13 @@ void script_init_error(struct script *script, struct arena *arena, const struct 
     char part[64];
     snprintf(part, sizeof part, "error.%s", name);
     struct str file = replies_get(replies, request->dialect->folder, part);
+    if (!file.data) /* "400-filtered": not every dialect has it */
+        file = replies_get(replies, request->dialect->folder, "error.400-invalid");
     struct reply_values values = {.model = request->model, .retry_after_s = retry_after_s};
     size_t blank = str_find(file, STR("\n\n"));
     struct str head = str_slice(file, 0, blank);
     begin(script, arena);
-    while (head.data) {
-        reply_render(&script->head, str_next(&head, '\n'), &values);
-        buf_append(&script->head, STR("\r\n"));
-    }
+    add_head(script, head, &values);
     reply_render(&script->bytes, without_last_newline(str_skip(file, blank + 2)), &values);
     script->length = script->bytes.len;
     add_frame(script, 0, true);

@@ -37,6 +37,7 @@ struct script {
     enum pace pace;
     uint64_t pace_ms;
     uint64_t delay_ms;
+    uint64_t late_ms; /* before the first frame of content */
 };
 
 /* Builds the answer to `request`. `arena` must outlive it. Release with script_done. */

@@ -15,7 +15,7 @@ static uint64_t add(struct fake_log *log, const char *body)
     struct http_headers headers = {&header, 1, 1};
     return fake_log_add(log, &(struct fake_seen){STR("POST"), STR("/v1/messages?key=very-secret"),
                                                  STR("echo"), str_from_cstr(body), true, true,
-                                                 &headers});
+                                                 &headers, 3, 1700000000000});
 }
 
 static struct str lines_of(struct fake_log *log, struct buf *lines)
@@ -77,10 +77,44 @@ static void test_the_oldest_give_way(void **state)
     fake_log_free(log);
 }
 
+static void test_bodies(void **state)
+{
+    (void)state;
+    struct fake_log *log = fake_log_new();
+    char *large = calloc(1, FAKE_LOG_BODY_BYTES_MAX + 2);
+    uint64_t first = add(log, "one"), second = add(log, "two");
+    assert_true(str_eq(fake_log_body(log, first), STR("one")));
+    assert_true(str_eq(fake_log_body(log, second), STR("two")));
+    assert_null(fake_log_body(log, FAKE_NO_RECORD).data);
+    assert_null(fake_log_body(log, second + 1).data);
+    memset(large, 'x', FAKE_LOG_BODY_BYTES_MAX + 1);
+    assert_null(fake_log_body(log, add(log, large)).data);
+    for (int i = 0; i < FAKE_LOG_RECORDS_MAX; i++)
+        add(log, "");
+    assert_null(fake_log_body(log, first).data);
+    free(large);
+    fake_log_free(log);
+}
+
+static void test_when_and_where(void **state)
+{
+    (void)state;
+    struct fake_log *log = fake_log_new();
+    struct buf lines;
+    add(log, "abc");
+    assert_int_not_equal(
+        str_find(lines_of(log, &lines), STR("\"connection\":3,\"at_ms\":1700000000000,")),
+        SIZE_MAX);
+    buf_done(&lines);
+    fake_log_free(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_records_are_json_without_secrets),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_when_and_where),
         cmocka_unit_test(test_the_oldest_give_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

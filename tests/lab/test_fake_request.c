@@ -74,6 +74,48 @@ static void test_chats(void **state)
     }
 }
 
+/* An answer that was begun: as the last message, before the last of the user, or long ago. */
+static void test_begun_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target, *body, *begun;
+        bool is_last;
+    } begun[] = {
+        {"/v1/chat/completions",
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},"
+         "{\"role\":\"assistant\",\"content\":\"1 2\"}]}",
+         "1 2", true},
+        {"/v1/messages",
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":"
+         "[{\"type\":\"text\",\"text\":\"1 2\"}]},{\"role\":\"user\",\"content\":\"go on\"}]}",
+         "1 2", false},
+        {"/v1beta/models/echo:generateContent",
+         "{\"contents\":[{\"parts\":[{\"text\":\"q\"}]},"
+         "{\"role\":\"model\",\"parts\":[{\"text\":\"1 2\"}]}]}",
+         "1 2", true},
+        {"/v1/responses",
+         "{\"input\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\","
+         "\"text\":\"1\"}]},{\"role\":\"user\",\"content\":\"go on\"}]}",
+         "1", false},
+        {"/api/chat",
+         "{\"messages\":[{\"role\":\"assistant\",\"content\":\"1\"},{\"role\":\"user\","
+         "\"content\":\"a\"},{\"role\":\"user\",\"content\":\"b\"}]}",
+         NULL, false},
+        {"/api/chat", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", NULL, false},
+    };
+    for (size_t i = 0; i < sizeof begun / sizeof *begun; i++) {
+        struct arena *arena = arena_new(65536);
+        struct http_headers none = {0};
+        struct fake_request request =
+            read_request(arena, "POST", begun[i].target, &none, begun[i].body);
+        assert_int_equal(request.begun_is_last, begun[i].is_last);
+        assert_int_equal(request.begun.data != NULL, begun[i].begun != NULL);
+        assert_true(!begun[i].begun || str_eq(request.begun, str_from_cstr(begun[i].begun)));
+        arena_free(arena);
+    }
+}
+
 static void test_files_and_strangers(void **state)
 {
     (void)state;
@@ -121,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chats),
+        cmocka_unit_test(test_begun_answers),
         cmocka_unit_test(test_files_and_strangers),
         cmocka_unit_test(test_credentials),
     };

@@ -172,6 +172,42 @@ static void test_failing_first(void **state)
     done(&fixture);
 }
 
+static void test_stages(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    init(&fixture, NULL);
+    ask(&fixture, "429-after-7+then+500+then+count-2", false);
+    EXPECT(&fixture, "retry-after: 7");
+    ask(&fixture, "429-after-7+then+500+then+count-2", false);
+    EXPECT(&fixture, "server_error");
+    ask(&fixture, "429-after-7+then+500+then+count-2", false);
+    EXPECT(&fixture, "\"content\":\"1 2 \"");
+    ask(&fixture, "503+for-30+then+count-2", false);
+    EXPECT(&fixture, "server_is_overloaded");
+    TURN_UNTIL(fixture.loop,
+               (ask(&fixture, "503+for-30+then+count-2", false), helper_turn(fixture.loop),
+                helper_turn(fixture.loop), got(&fixture, "\"content\":\"1 2 \"")));
+    done(&fixture);
+}
+
+static void test_a_body_of_the_log(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    init(&fixture, NULL);
+    ask(&fixture, "count-1", false);
+    EXPECT(&fixture, "\"1 \"");
+    ask(&fixture, "count-2", false);
+    EXPECT(&fixture, "\"1 2 \"");
+    buf_clear(&fixture.got);
+    say(&fixture, STR("GET /_body/1 HTTP/1.1\r\nHost: h\r\n\r\n"));
+    EXPECT(&fixture, "{\"model\":\"count-1\",\"stream\":false}");
+    say(&fixture, STR("GET /_body/x HTTP/1.1\r\nHost: h\r\n\r\n"));
+    EXPECT(&fixture, "HTTP/1.1 404 ");
+    done(&fixture);
+}
+
 static void test_wrong_key(void **state)
 {
     (void)state;
@@ -192,6 +228,8 @@ static void test_paces(void **state)
     ask(&fixture, "paced-5x20-1+delay-1", true);
     EXPECT(&fixture, "[DONE]");
     assert_true(got(&fixture, "word-00004 the quick"));
+    ask(&fixture, "count-2+late-3+burst", true);
+    EXPECT(&fixture, "[DONE]");
     ask(&fixture, "unicode-split", true);
     EXPECT(&fixture, "1\r\n\n\r\n0\r\n\r\n");
     ask(&fixture, "pings-1", true);
@@ -212,6 +250,11 @@ static void test_endless_waits_for_its_reader(void **state)
     assert_true(fixture.got.len < 2 * 1024 * 1024);
     size_t before = fixture.got.len;
     TURN_UNTIL(fixture.loop, (got(&fixture, "x"), fixture.got.len > before + 1024 * 1024));
+    connect_client(&fixture);
+    ask(&fixture, "endless-headers", true);
+    EXPECT(&fixture, "HTTP/1.1 200 OK\r\nX-Filler: xxxx");
+    TURN_UNTIL(fixture.loop, (got(&fixture, "X-Filler"), fixture.got.len > 1024 * 1024));
+    assert_false(got(&fixture, "\r\n\r\n"));
     done(&fixture);
 }
 
@@ -223,6 +266,8 @@ int main(void)
         cmocka_unit_test(test_cut_and_reset),
         cmocka_unit_test(test_the_log_knows_who_left),
         cmocka_unit_test(test_failing_first),
+        cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_a_body_of_the_log),
         cmocka_unit_test(test_wrong_key),
         cmocka_unit_test(test_paces),
         cmocka_unit_test(test_endless_waits_for_its_reader),

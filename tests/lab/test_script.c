@@ -21,19 +21,30 @@ struct built {
 
 static struct replies *replies; /* read-only for all tests */
 
-static struct built build(enum fake_dialect_name dialect, bool stream, const char *model)
+/* `begun`: what the request brings of an answer; with "go on" behind it when it does not end so. */
+static struct built build_on(enum fake_dialect_name dialect, bool stream, const char *model,
+                             const char *begun, bool begun_is_last)
 {
     struct built built = {.arena = arena_new(64 * 1024 * 1024)};
     struct behaviour behaviour;
+    struct behaviour_history history = {0};
     struct fake_request request = {.route = FAKE_ROUTE_CHAT,
                                    .dialect = fake_dialect(dialect),
                                    .model = str_from_cstr(model),
                                    .stream = stream,
+                                   .begun = begun ? str_from_cstr(begun) : STR_NONE,
+                                   .begun_is_last = begun_is_last,
+                                   .wall_ms = 1700000000000,
                                    .user_text = STR("caf\u00e9 \"quoted\"\n")};
-    assert_true(behaviour_parse(request.model, &behaviour));
+    assert_true(behaviour_parse(request.model, &history, &behaviour));
     script_init(&built.script, built.arena, replies, &request, &behaviour);
     built.bytes = buf_str(&built.script.bytes);
     return built;
+}
+
+static struct built build(enum fake_dialect_name dialect, bool stream, const char *model)
+{
+    return build_on(dialect, stream, model, NULL, false);
 }
 
 static void done(struct built *built)
@@ -104,8 +115,9 @@ static size_t check_stream(enum fake_dialect_name dialect, struct str bytes)
 static void test_recordings_are_their_protocol(void **state)
 {
     (void)state;
-    static const char *const models[] = {"echo",    "count-3", "tools",        "reasoning",
-                                         "unicode", "big",     "burst-100x60", "echo+error-1"};
+    static const char *const models[] = {
+        "echo",         "count-3",      "tools",    "reasoning",         "unicode",   "big",
+        "burst-100x60", "echo+error-1", "filtered", "tools-interleaved", "big+late-5"};
     for (int dialect = 0; dialect < FAKE_DIALECT_COUNT; dialect++) {
         for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
             struct built built = build((enum fake_dialect_name)dialect, true, models[i]);
@@ -122,8 +134,10 @@ static void test_recordings_are_their_protocol(void **state)
 static void test_whole_answers_are_json(void **state)
 {
     (void)state;
-    static const char *const models[] = {"echo", "tools",       "reasoning", "401", "429-after-2",
-                                         "503",  "400-context", "429-quota", "500", "429"};
+    static const char *const models[] = {
+        "echo",        "tools",       "reasoning", "401", "429-after-2", "503",
+        "400-context", "429-quota",   "500",       "429", "filtered",    "tools-interleaved",
+        "400-invalid", "400-filtered"};
     for (int dialect = 0; dialect < FAKE_DIALECT_COUNT; dialect++) {
         for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
             struct built built = build((enum fake_dialect_name)dialect, false, models[i]);
@@ -303,6 +317,156 @@ static void test_other_answers(void **state)
     done(&built);
 }
 
+/* ---- Going on ----------------------------------------------------------------------------------
+ */
+
+/* All text of an answer to a request that brings `begun`. */
+static void expect_text(const char *model, const char *begun, bool is_last, const char *expected)
+{
+    for (int dialect = 0; dialect < FAKE_DIALECT_COUNT; dialect++) {
+        char whole[256];
+        snprintf(whole, sizeof whole, "\"%s\"", expected);
+        struct built built =
+            build_on((enum fake_dialect_name)dialect, false, model, begun, is_last);
+        assert_true(contains(built.bytes, whole));
+        done(&built);
+    }
+    struct built built = build_on(FAKE_OPENAI_CHAT, true, model, begun, is_last);
+    size_t at, used = 0;
+    struct str key = STR("\"delta\":{\"content\":\""), rest = built.bytes;
+    while ((at = str_find(rest, key)) != SIZE_MAX) {
+        rest = str_skip(rest, at + key.len);
+        struct str piece = str_slice(rest, 0, str_find_char(rest, '"'));
+        assert_true(str_starts_with(str_skip(str_from_cstr(expected), used), piece));
+        used += piece.len;
+    }
+    assert_int_equal(used, strlen(expected));
+    done(&built);
+}
+
+static void test_goes_on(void **state)
+{
+    (void)state;
+    expect_text("count-5", "1 2", true, "1 2 3 4 5 ");
+    expect_text("count-5+prefills", "1 2", true, " 3 4 5 ");
+    expect_text("count-5+prefills", "1 2 ", false, "1 2 3 4 5 ");
+    expect_text("count-5+continues", "1 2 ", false, "3 4 5 ");
+    expect_text("count-5+continues+repeats-2", "1 2 ", false, "2 3 4 5 ");
+    expect_text("count-5+continues+repeats-99", "1 2 ", false, "1 2 3 4 5 ");
+    expect_text("count-5+continues", "something else", false, "1 2 3 4 5 ");
+    expect_text("count-5+continues+prefills", NULL, false, "1 2 3 4 5 ");
+    expect_text("count-3+prefills", "1 2 3 ", true, "");
+}
+
+static void test_differs(void **state)
+{
+    (void)state;
+    expect_text("count-5+differs-3", NULL, false, "1 2 xxxxxx");
+    expect_text("count-5+differs-3", "1 2 ", false, "1 2 xxxxxx");
+    expect_text("count-5+differs-3+continues", "1 2 ", false, "3 4 5 ");
+    expect_text("count-5+differs-1", NULL, false, "xxxxxxxxxx");
+}
+
+static void test_cuts_count_what_is_said(void **state)
+{
+    (void)state;
+    struct built built = build_on(FAKE_OPENAI_CHAT, true, "count-9+prefills+cut-2", "1 2 3 ", true);
+    assert_int_equal(content_frames(&built.script), 2);
+    assert_true(contains(built.bytes, "\"5 \""));
+    assert_false(contains(built.bytes, "\"6 \""));
+    done(&built);
+}
+
+static void test_rejects_a_prefill(void **state)
+{
+    (void)state;
+    for (int dialect = 0; dialect < FAKE_DIALECT_COUNT; dialect++) {
+        struct built built =
+            build_on((enum fake_dialect_name)dialect, true, "rejects-prefill", "1 2", true);
+        assert_true(str_starts_with(buf_str(&built.script.head), STR("HTTP/1.1 400 ")));
+        assert_int_equal(check_lines(built.bytes), 1);
+        done(&built);
+        built = build_on((enum fake_dialect_name)dialect, true, "rejects-prefill", "1 2", false);
+        assert_true(str_starts_with(buf_str(&built.script.head), STR("HTTP/1.1 200 ")));
+        done(&built);
+    }
+    struct built built = build_on(FAKE_ANTHROPIC, true, "rejects-prefill", "1", true);
+    assert_true(contains(built.bytes, "does not support assistant message prefill"));
+    done(&built);
+}
+
+/* ---- More ways to go wrong ----------------------------------------------------------------------
+ */
+
+static void test_open_end(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OPENAI_CHAT, true, "open-end");
+    assert_int_equal(built.script.end, SCRIPT_END_STALL);
+    assert_true(contains(built.bytes, "\"finish_reason\":\"stop\""));
+    assert_false(contains(built.bytes, "[DONE]"));
+    done(&built);
+    built = build(FAKE_OPENAI_CHAT, false, "open-end");
+    assert_int_equal(built.script.end, SCRIPT_END_WHOLE);
+    done(&built);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OPENAI_CHAT, true, "limits-10-3-250");
+    struct str head = buf_str(&built.script.head);
+    assert_true(contains(head, "x-ratelimit-limit-requests: 10\r\n"));
+    assert_true(contains(head, "x-ratelimit-remaining-requests: 3\r\n"));
+    assert_true(contains(head, "x-ratelimit-reset-requests: 250ms\r\n"));
+    assert_false(contains(head, "\r\n\r\n"));
+    done(&built);
+    built = build(FAKE_ANTHROPIC, false, "limits-10-3-1500");
+    assert_true(contains(buf_str(&built.script.head),
+                         "anthropic-ratelimit-requests-reset: 2023-11-14T22:13:21.500Z\r\n"));
+    done(&built);
+    built = build(FAKE_OLLAMA, false, "limits-10-3-1500");
+    assert_false(contains(buf_str(&built.script.head), "limit"));
+    done(&built);
+}
+
+static void test_endless_headers(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_GEMINI, true, "endless-headers+slow-5");
+    assert_int_equal(built.script.head.len, 0);
+    assert_false(built.script.chunked);
+    assert_true(str_eq(built.bytes, STR("HTTP/1.1 200 OK\r\n")));
+    assert_int_equal(built.script.end, SCRIPT_END_REPEAT);
+    assert_int_equal(built.script.repeat_ms, 5);
+    assert_true(str_ends_with(built.script.repeat, STR("xx\r\n")));
+    done(&built);
+}
+
+static void test_an_event_of_sixteen_mebibytes(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OPENAI_CHAT, true, "big-16");
+    assert_int_equal(content_frames(&built.script), 1);
+    assert_true(built.bytes.len > 16 * 1024 * 1024);
+    done(&built);
+}
+
+static void test_interleaved_calls(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OPENAI_CHAT, true, "tools-interleaved");
+    struct str rest = built.bytes;
+    static const char *const order[] = {"call_a",    "call_b", "{\\\"city",
+                                        "{\\\"zone", "Paris",  "Europe"};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        size_t at = str_find(rest, str_from_cstr(order[i]));
+        assert_int_not_equal(at, SIZE_MAX);
+        rest = str_skip(rest, at);
+    }
+    done(&built);
+}
+
 static int load(void **state)
 {
     (void)state;
@@ -341,6 +505,15 @@ int main(void)
         cmocka_unit_test(test_bytes_apart),
         cmocka_unit_test(test_without_end),
         cmocka_unit_test(test_other_answers),
+        cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_differs),
+        cmocka_unit_test(test_cuts_count_what_is_said),
+        cmocka_unit_test(test_rejects_a_prefill),
+        cmocka_unit_test(test_open_end),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_endless_headers),
+        cmocka_unit_test(test_an_event_of_sixteen_mebibytes),
+        cmocka_unit_test(test_interleaved_calls),
         cmocka_unit_test(test_no_such_folder),
     };
     return cmocka_run_group_tests(tests, load, unload);
