@@ -198,6 +198,19 @@ static bool is_over(const struct behaviour *stage, struct behaviour_history *lef
     return true;
 }
 
+/* The name of a family in front of the words is left alone: to Parley it tells what the model can. */
+static struct str skip_family(struct str name)
+{
+    static const char *const families[] = {"claude-",  "deepseek-", "gemini-", "gpt-",
+                                           "mistral-", "llama",     "qwen"};
+    struct str rest = name;
+    struct str word = str_next(&rest, '+');
+    for (size_t i = 0; rest.data && i < sizeof families / sizeof *families; i++)
+        if (str_starts_with(word, str_from_cstr(families[i])))
+            return rest;
+    return name;
+}
+
 bool behaviour_parse(struct str name, const struct behaviour_history *history,
                      struct behaviour *ret)
 {
@@ -206,6 +219,7 @@ bool behaviour_parse(struct str name, const struct behaviour_history *history,
     bool is_chosen = false;
     if (!name.len)
         return false;
+    name = skip_family(name);
     while (name.data) {
         if (!parse_stage(&name, &stage))
             return false;

@@ -121,18 +121,34 @@ static void test_numbers_and_flags(void **state)
     assert_int_equal(parse("big-16").event_bytes, 16 * 1024 * 1024);
     assert_int_equal(parse("endless-headers").answer, ANSWER_HEADERS);
     assert_string_equal(parse("tools-interleaved").recording, "tools-interleaved");
+    assert_int_equal(parse("claude-3-5-haiku-20241022+count-4").event_count, 4);
 }
 
 static void test_unknown_names(void **state)
 {
     (void)state;
-    static const char *const names[] = {"",          "gpt-5.5",      "count-",
-                                        "count-x",   "echo+",        "+echo",
-                                        "count-1x2", "echo2",        "cut-3-4",
-                                        "burst-5",   "count-100001", "burst-1x1048577",
-                                        "Echo",      "echo +cut-3",  "slow-99999999999999999999",
-                                        "echo+then", "echo+then+",   "echo+then+gpt-5.5",
-                                        "big-17",    "limits-1-2"};
+    static const char *const names[] = {"",
+                                        "gpt-5.5",
+                                        "count-",
+                                        "count-x",
+                                        "echo+",
+                                        "+echo",
+                                        "count-1x2",
+                                        "echo2",
+                                        "cut-3-4",
+                                        "burst-5",
+                                        "count-100001",
+                                        "burst-1x1048577",
+                                        "Echo",
+                                        "echo +cut-3",
+                                        "slow-99999999999999999999",
+                                        "echo+then",
+                                        "echo+then+",
+                                        "echo+then+gpt-5.5",
+                                        "big-17",
+                                        "claude-3-5-haiku",
+                                        "o3+count-4",
+                                        "limits-1-2"};
     struct behaviour_history none = {0};
     struct behaviour behaviour = {.event_count = 42};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
