@@ -326,7 +326,7 @@ export function filesBelow(folder: string): [string, Buffer][] {
 // ---- The provider that lies on purpose
 
 export interface Seen {
-  number: number; method: string; path: string; model: string; stream: boolean; credentials: boolean;
+  number: number; connection: number; at_ms: number; method: string; path: string; model: string; stream: boolean; credentials: boolean;
   request_bytes: number; body_sha256: string; headers: string[];
   outcome: "open" | "done" | "client_gone"; status: number; sent_bytes: number; client_gone: boolean; after_ms: number;
 }
@@ -342,6 +342,10 @@ export class Fake extends Process {
   // What it saw of a model, the newest.
   async seen(model: string): Promise<Seen | undefined> {
     return (await this.log()).findLast((one) => one.model === model);
+  }
+
+  async bodyText(number: number): Promise<string> {
+    return (await ask(this.url, "GET", `/_body/${number}`)).text;
   }
 
   async lastBody(): Promise<string> {
