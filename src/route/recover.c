@@ -111,6 +111,7 @@ const struct llm_request *recover_request(struct arena *arena, const struct llm_
     struct llm_request *copy = ARENA_NEW(arena, struct llm_request);
     *copy = *request;
     lower_limit(&copy->max_output_tokens, partial);
+    copy->format = LLM_FORMAT_UNSET; /* the rest of a document is none */
     add_partial(arena, copy, mode == ROUTE_PREFILL ? trimmed : partial);
     if (mode == ROUTE_CONTINUE)
         add_instruction(arena, copy, partial);
