@@ -137,11 +137,11 @@ static const struct target *add_target(struct snapshot_building *b,
 static const struct catalog_provider *row_of(const struct snapshot_building *b,
                                              const struct provider *provider)
 {
-    for (size_t i = 0; i < b->provider_count; i++)
-        if (b->providers[i].provider == provider)
-            return &b->providers[i];
-    ASSERT(!"a model's provider has a row");
-    return NULL;
+    size_t i = 0;
+    while (i < b->provider_count && b->providers[i].provider != provider)
+        i++;
+    ASSERT(i < b->provider_count);
+    return &b->providers[i];
 }
 
 /* Models of one provider stand together: its row is looked for once for each run of them. */
