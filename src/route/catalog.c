@@ -119,26 +119,6 @@ enum err catalog_check(const struct catalog *catalog, struct str model, struct e
     return find(catalog, or_default(catalog, model), &found, error);
 }
 
-enum err catalog_resolve(const struct catalog *catalog, struct str model,
-                         struct catalog_target *ret_target, struct error *error)
-{
-    struct found found;
-    model = or_default(catalog, model);
-    enum err code = find(catalog, model, &found, error);
-    if (code != ERR_OK)
-        return code;
-    const struct catalog_meaning *meaning = found.meaning;
-    if (!meaning) {
-        *ret_target = (struct catalog_target){found.open->provider,
-                                              str_skip(model, found.open->name.len + 1)};
-        return ERR_OK;
-    }
-    const struct target *first =
-        meaning->route ? meaning->route->groups[0].targets[0] : meaning->target;
-    *ret_target = (struct catalog_target){first->provider, first->model};
-    return ERR_OK;
-}
-
 /* ---- Plans ----------------------------------------------------------------------------------- */
 
 /* A target of the request's own, in `arena`. */

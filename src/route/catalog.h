@@ -99,14 +99,6 @@ MUST_USE enum err catalog_plan(const struct catalog *catalog, struct arena *aren
 MUST_USE enum err catalog_check(const struct catalog *catalog, struct str model,
                                 struct error *error);
 
-/* The first target of such a plan. Its views live as long as the catalog and `model`. */
-struct catalog_target {
-    struct provider *provider; /* borrowed from the catalog */
-    struct str model;          /* as the provider names it */
-};
-MUST_USE enum err catalog_resolve(const struct catalog *catalog, struct str model,
-                                  struct catalog_target *ret_target, struct error *error);
-
 /* ---- Registry -------------------------------------------------------------------------------- */
 struct registry;
 
