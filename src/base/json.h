@@ -121,5 +121,5 @@ void json_key_time(struct json_writer *w, const char *key, int64_t wall_ms);
 
 /* Appends `s` to `out` escaped for the inside of a JSON string, without the quotes. */
 void json_escape(struct buf *out, struct str s);
-/* Whether json_escape would leave `s` as it is; what stands so in a JSON string means itself. */
+/* Whether json_escape leaves `s` as it is: then it means itself inside a JSON string. */
 bool json_is_plain(struct str s);

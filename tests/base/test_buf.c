@@ -71,6 +71,23 @@ static void reserve_and_commit(void **state)
     buf_done(&buf);
 }
 
+/* Even a wrong expectation does no harm. */
+static void expecting_is_a_hint(void **state)
+{
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, 1000);
+    buf_append(&buf, STR("abc"));
+    buf_expect(&buf, 900);
+    const char *data = buf.data;
+    buf_expect(&buf, 998);
+    buf_expect(&buf, SIZE_MAX);
+    for (int i = 0; i < 900; i++)
+        buf_append_char(&buf, 'x');
+    assert_true(buf_ok(&buf) && buf.len == 903 && buf.data == data);
+    buf_done(&buf);
+}
+
 static void printing_short_and_long(void **state)
 {
     (void)state;
@@ -157,6 +174,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_dropped_whole),
         cmocka_unit_test(a_maximum_of_nothing_holds_nothing),
         cmocka_unit_test(reserve_and_commit),
+        cmocka_unit_test(expecting_is_a_hint),
         cmocka_unit_test(printing_short_and_long),
         cmocka_unit_test(consume_from_the_front),
         cmocka_unit_test(memory_changes_hands),
