@@ -89,7 +89,9 @@ struct dialect {
      * first, then whatever the frame holds. A malformed frame is skipped (the decoder counts them
      * and fails with ERR_SERVER after 16). After END or ERROR nothing more is emitted. `scratch` is
      * the decoder's to use during the call and may be reset afterwards; what it keeps is in its own
-     * arena. */
+     * arena. For frame_shape.h: the text of a TEXT event is one string of the frame, on which nothing
+     * else depends (but for its being empty), and of an object that gave one TEXT twice, and that has
+     * no member named for calls, the decoder learns nothing more the third time. */
     void (*decode_frame)(struct dialect_decoder *decoder, struct arena *scratch, struct str type,
                          struct str data, llm_emit_fn *emit, void *user);
     /* The stream has ended. A complete answer ends with USAGE (if any), FINISH, END; an incomplete
