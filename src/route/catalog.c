@@ -121,6 +121,18 @@ enum err catalog_check(const struct catalog *catalog, struct str model, struct e
 
 /* ---- Plans ----------------------------------------------------------------------------------- */
 
+struct cell *catalog_stranger_cell(const struct catalog *catalog, struct str provider,
+                                   struct str model)
+{
+    char room[300];
+    uint32_t hash = 2166136261u; /* FNV-1a: who finds names that meet gains nothing by it */
+    for (size_t i = 0; i < model.len; i++)
+        hash = (hash ^ (unsigned char)model.data[i]) * 16777619u;
+    int len =
+        snprintf(room, sizeof room, "%.*s/*%u", STR_ARG(provider), hash % CATALOG_STRANGER_CELLS);
+    return catalog->cells ? cells_get(catalog->cells, STR_FROM(room, (size_t)len)) : NULL;
+}
+
 /* A target of the request's own, in `arena`. */
 static const struct catalog_meaning *make_stranger(const struct catalog *catalog,
                                                    struct arena *arena,
@@ -131,7 +143,7 @@ static const struct catalog_meaning *make_stranger(const struct catalog *catalog
     struct target *target = ARENA_NEW(arena, struct target);
     struct str name = arena_str(arena, str_skip(model, row->name.len + 1));
     snapshot_fill_target(arena, catalog, row, name, 0, clock_wall_ms(), target);
-    target->cell = row->strangers;
+    target->cell = catalog_stranger_cell(catalog, row->name, name);
     meaning->target = target;
     meaning->alone = (struct route_group){.targets = &meaning->target, .count = 1};
     return meaning;

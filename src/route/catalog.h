@@ -20,8 +20,6 @@ struct catalog_provider {
     const char *source;        /* of its configuration: "environment", ... */
     bool optional;             /* nobody asked for it: not being there is no fault */
     struct cell_limits limits; /* of each of its models */
-    struct cell *strangers; /* shared by all models that it does not list: callers name those, and
-                                  could name any number; NULL without a provider */
 };
 
 struct catalog_model {
@@ -60,7 +58,8 @@ struct catalog {
     const struct route_policy *policy; /* of everything that is no route */
     const struct registry_price *prices;
     size_t price_count;
-    struct map *index; /* name -> struct catalog_meaning; read only */
+    struct map *index;   /* name -> struct catalog_meaning; read only */
+    struct cells *cells; /* of targets that stand in no list */
 };
 
 /* What a name means, with the ready plan of a target by itself. */
@@ -77,6 +76,13 @@ const struct catalog_provider *catalog_find_provider(const struct catalog *catal
 const struct catalog_route *catalog_find_route(const struct catalog *catalog, struct str name);
 /* The model with that id, or NULL. */
 const struct catalog_model *catalog_find_model(const struct catalog *catalog, struct str id);
+
+/* The live state of a model that its provider does not list: callers name those, and could name any
+ * number, so that they share this many cells a provider, by a hash of their names. NULL without
+ * `cells`. */
+enum { CATALOG_STRANGER_CELLS = 64 };
+struct cell *catalog_stranger_cell(const struct catalog *catalog, struct str provider,
+                                   struct str model);
 
 enum { CATALOG_CHAIN_MAX = 16 };
 

@@ -18,6 +18,7 @@ struct snapshot_building snapshot_begin(struct cells *cells)
     snapshot->arena = arena;
     snapshot->references = 1;
     snapshot->catalog.index = map_new();
+    snapshot->catalog.cells = cells;
     return (struct snapshot_building){
         .snapshot = snapshot, .cells = cells, .wall_ms = clock_wall_ms()};
 }
@@ -46,8 +47,6 @@ struct catalog_provider *snapshot_add_provider(struct snapshot_building *b,
     row->optional = from->optional;
     row->limits = from->limits;
     row->message = STR("");
-    if (row->provider)
-        row->strangers = cells_get(b->cells, arena_printf(arena, "%.*s/*", STR_ARG(row->name)));
     return row;
 }
 

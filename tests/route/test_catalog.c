@@ -153,11 +153,11 @@ static void test_names(void **state)
         assert_ptr_equal(made.policy, f.catalog->policy);
         assert_int_equal(target->limits.concurrency_max, target->provider == f.aggregator ? 7 : 0);
         assert_null(made.live);
-        /* What is known costs nothing; strangers of one provider share a cell. */
+        /* What is known costs nothing; strangers share cells. */
         assert_int_equal(arena_used(f.arena) == before, rows[i].listed);
-        const struct catalog_provider *row =
-            catalog_find_provider(f.catalog, rows[i].provider->name);
-        assert_int_equal(target->cell == row->strangers, !rows[i].listed);
+        assert_int_equal(
+            target->cell == catalog_stranger_cell(f.catalog, rows[i].provider->name, target->model),
+            !rows[i].listed);
         assert_int_equal(catalog_check(f.catalog, str_from_cstr(rows[i].asked), NULL), ERR_OK);
     }
     assert_int_equal(f.catalog->target_count, 5);
@@ -217,7 +217,6 @@ static void test_finding(void **state)
     build(&f, true);
     assert_ptr_equal(catalog_find_provider(f.catalog, STR("broken")), &f.catalog->providers[2]);
     assert_null(catalog_find_provider(f.catalog, STR("brok")));
-    assert_null(f.catalog->providers[2].strangers);
     assert_ptr_equal(catalog_find_model(f.catalog, STR("openai/gpt")), &f.catalog->models[3]);
     assert_null(catalog_find_model(f.catalog, STR("gpt")));
     assert_null(catalog_find_route(f.catalog, STR("gpt")));

@@ -7,7 +7,7 @@ import net from "node:net";
 import { join } from "node:path";
 import tls from "node:tls";
 import { test } from "node:test";
-import { afterwards, ask, command, DIALECTS, eventually, SECRET, sleep, startFake, startParley, temporaryFolder, within, type Parley } from "./parley.ts";
+import { afterwards, ask, oneAttempt, command, DIALECTS, eventually, SECRET, sleep, startFake, startParley, temporaryFolder, within, type Parley } from "./parley.ts";
 import { openSocket, textOf, type Socket } from "./socket.ts";
 
 const counted = (n: number) => Array.from({ length: n }, (_, i) => `${i + 1} `).join("");
@@ -23,7 +23,7 @@ const complete = (parley: Parley, model: string, stream = false) =>
 
 test("providers' faults in a chat: the message is kept and says why", async (t) => {
   const fake = await startFake(t);
-  const parley = await startParley(t, { fake });
+  const parley = await startParley(t, { fake, config: oneAttempt });
   const rows: [string, string | RegExp, string][] = [ // model, class, what is kept
     ["cut-4", /provider_error|network/, counted(4)], ["reset-4", "network", counted(4)], ["error-4", /overloaded|provider_error|rate_limited/, counted(4)],
     ["garbage", "provider_error", ""], ["reset", "network", ""], ["401", "provider_authentication", ""],
@@ -51,7 +51,7 @@ test("providers' faults in a chat: the message is kept and says why", async (t) 
   });
 
   await t.test("nobody there", async () => {
-    const lonely = await startParley(t, { config: `providers: {gone: {kind: openai-compatible, base_url: "http://127.0.0.1:9/v1", models: "m"}, nameless: {kind: openai-compatible, base_url: "http://no-such-host.invalid/v1", models: m}}` });
+    const lonely = await startParley(t, { config: `${oneAttempt}providers: {gone: {kind: openai-compatible, base_url: "http://127.0.0.1:9/v1", models: "m"}, nameless: {kind: openai-compatible, base_url: "http://no-such-host.invalid/v1", models: m}}` });
     const socket = await openSocket(t, lonely);
     for (const model of ["gone/m", "nameless/m"]) {
       const { message } = await talk(socket, model);
@@ -75,7 +75,7 @@ test("providers' faults in a chat: the message is kept and says why", async (t) 
 test("time limits: connect, headers, first content, idle, total; pings are no content", async (t) => {
   const fake = await startFake(t);
   const set = (...pairs: string[]) => pairs.flatMap((pair) => ["--set", pair]);
-  const parley = await startParley(t, { fake, args: set("timeouts.first_content_ms=300", "timeouts.content_idle_ms=300", "timeouts.headers_ms=600", "timeouts.total_ms=1500", "timeouts.connect_ms=300") });
+  const parley = await startParley(t, { fake, config: oneAttempt, args: set("timeouts.first_content_ms=300", "timeouts.content_idle_ms=300", "timeouts.headers_ms=600", "timeouts.total_ms=1500", "timeouts.connect_ms=300") });
   const socket = await openSocket(t, parley);
   for (const provider of DIALECTS) await t.test(provider, async () => {
     for (const [name, kept] of [["silent", ""], ["stall-0", ""], ["pings-20", ""], ["stall-3", counted(3)], ["delay-5000", ""]] as const) {

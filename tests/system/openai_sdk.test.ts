@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import OpenAI from "openai";
 import { test } from "node:test";
-import { DIALECTS, eventually, SECRET, sleep, startFake, startParley, type Fake, type Parley } from "./parley.ts";
+import { DIALECTS, eventually, SECRET, sleep, oneAttempt, startFake, startParley, type Fake, type Parley } from "./parley.ts";
 
 const counted = (n: number) => Array.from({ length: n }, (_, i) => `${i + 1} `).join("");
 const said = (content: string) => [{ role: "user" as const, content }];
@@ -45,7 +45,7 @@ function callsOf(chunks: OpenAI.ChatCompletionChunk[]) {
 
 for (const provider of DIALECTS) test(`with ${provider} behind it`, async (t) => {
   const fake: Fake = await startFake(t);
-  const parley = await startParley(t, { fake, env: { PARLEY_LOG_LEVEL: "debug" } });
+  const parley = await startParley(t, { fake, config: oneAttempt, env: { PARLEY_LOG_LEVEL: "debug" } });
   const openai = client(parley);
   const model = (name: string) => `${provider}/${name}`;
 
@@ -222,7 +222,7 @@ test("eliza, keys and refusals", async (t) => {
   });
 
   await t.test("a provider that nobody can reach", async () => {
-    const folder = await startParley(t, { config: `providers: {gone: {kind: openai-compatible, base_url: "http://127.0.0.1:9/v1", models: m}}` });
+    const folder = await startParley(t, { config: `${oneAttempt}providers: {gone: {kind: openai-compatible, base_url: "http://127.0.0.1:9/v1", models: m}}` });
     const error = await failure(client(folder).chat.completions.create({ model: "gone/m", messages: said("x") }));
     assert.ok(error instanceof OpenAI.InternalServerError);
     assert.equal(error.status, 502);

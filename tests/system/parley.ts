@@ -373,3 +373,6 @@ export async function startFake(t: TestContext, args: string[] = []): Promise<Fa
 }
 
 export { mkdirSync };
+
+// parley.yaml for tests of what one attempt gives: nothing is asked again, nothing is left out.
+export const oneAttempt = "router: {attempts: 1, recovery: error, breaker_failures: 1000, breaker_ratio_percent: 0, bench_ms: 0}\n";
