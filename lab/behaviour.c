@@ -9,7 +9,8 @@ enum {
     MIB = 1024 * 1024,
     EVENT_BYTES_MAX = MIB,
     STREAM_BYTES_MAX = 32 * MIB,
-    NUMBER_MAX = 100000000
+    NUMBER_MAX = 100000000,
+    PLACES_STEP = 7919 /* a prime: places come in a mixed order, each of them once a round */
 };
 
 /* Which part of the behaviour a word sets, and so where its numbers go. */
@@ -44,6 +45,7 @@ static const struct word words[] = {
     {"late-#", PART_NUMBER, AT(late_ms), NULL, 0, 0, 0},
     {"cut-#", PART_ENDING, ENDING_CUT, NULL, 0, 0, 0},
     {"cut-byte-#", PART_ENDING, ENDING_CUT_BYTE, NULL, 0, 0, 0},
+    {"cut-byte-each", PART_FLAG, AT(cuts_each), NULL, 0, 0, 0},
     {"reset-#", PART_ENDING, ENDING_RESET, NULL, 0, 0, 0},
     {"stall-#", PART_ENDING, ENDING_STALL, NULL, 0, 0, 0},
     {"no-sentinel", PART_ENDING, ENDING_NO_SENTINEL, NULL, 0, 0, 0},
@@ -132,6 +134,8 @@ static void set_flag(struct behaviour *behaviour, size_t at, const uint64_t numb
         memcpy(behaviour->limits, numbers, sizeof behaviour->limits);
     else if (at == AT(split))
         behaviour->content = CONTENT_UNICODE;
+    else if (at == AT(cuts_each))
+        behaviour->ending = ENDING_CUT_BYTE;
 }
 
 static bool apply(struct behaviour *behaviour, const struct word *word,
@@ -204,9 +208,9 @@ static struct str skip_family(struct str name)
     static const char *const families[] = {"claude-",  "deepseek-", "gemini-", "gpt-",
                                            "mistral-", "llama",     "qwen"};
     struct str rest = name;
-    struct str word = str_next(&rest, '+');
+    struct str family = str_next(&rest, ':');
     for (size_t i = 0; rest.data && i < sizeof families / sizeof *families; i++)
-        if (str_starts_with(word, str_from_cstr(families[i])))
+        if (str_starts_with(family, str_from_cstr(families[i])))
             return rest;
     return name;
 }
@@ -228,6 +232,8 @@ bool behaviour_parse(struct str name, const struct behaviour_history *history,
         chosen = stage;
         is_chosen = true;
     }
+    if (chosen.cuts_each)
+        chosen.ending_at = history->requests * PLACES_STEP;
     *ret = chosen;
     return true;
 }

@@ -74,8 +74,9 @@ struct behaviour {
     bool continues;        /* goes on behind the assistant's message before the last user's */
     bool rejects_prefill;  /* a last message of the assistant is an error */
     bool has_limits;
-    bool split; /* every byte in a chunk and a packet of its own */
-    bool crlf;  /* lines end with CR LF */
+    bool cuts_each; /* CUT_BYTE: ending_at is to be taken modulo the places there are */
+    bool split;     /* every byte in a chunk and a packet of its own */
+    bool crlf;      /* lines end with CR LF */
 };
 
 /* What has been asked of a model so far. */

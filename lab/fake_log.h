@@ -9,7 +9,7 @@
 
 struct fake_log;
 
-enum { FAKE_LOG_RECORDS_MAX = 4096, FAKE_LOG_BODY_BYTES_MAX = 16 * 1024, FAKE_NO_RECORD = 0 };
+enum { FAKE_LOG_RECORDS_MAX = 16384, FAKE_LOG_BODY_BYTES_MAX = 16 * 1024, FAKE_NO_RECORD = 0 };
 
 /* How a request ended, as the provider saw it. */
 enum fake_outcome {

@@ -431,7 +431,8 @@ static void apply_faults(struct script *script, const struct behaviour *behaviou
     if (behaviour->crlf && script->chunked)
         use_crlf(script);
     if (behaviour->ending == ENDING_CUT_BYTE)
-        cut_at_byte(script, behaviour->ending_at);
+        cut_at_byte(script, behaviour->cuts_each ? behaviour->ending_at % script->bytes.len
+                                                 : behaviour->ending_at);
     if (behaviour->split)
         split_bytes(script);
     apply_ending(script, behaviour);
@@ -525,6 +526,8 @@ void script_init(struct script *script, struct arena *arena, const struct replie
 {
     if (behaviour->rejects_prefill && request->begun_is_last) {
         script_init_error(script, arena, replies, request, "400-prefill", 0);
+    } else if (behaviour->ending == ENDING_ERROR && !request->stream) {
+        script_init_error(script, arena, replies, request, "500", 0);
     } else if (behaviour->answer == ANSWER_ERROR) {
         script_init_error(script, arena, replies, request, behaviour->recording,
                           behaviour->retry_after_s);

@@ -121,7 +121,7 @@ static void test_numbers_and_flags(void **state)
     assert_int_equal(parse("big-16").event_bytes, 16 * 1024 * 1024);
     assert_int_equal(parse("endless-headers").answer, ANSWER_HEADERS);
     assert_string_equal(parse("tools-interleaved").recording, "tools-interleaved");
-    assert_int_equal(parse("claude-3-5-haiku-20241022+count-4").event_count, 4);
+    assert_int_equal(parse("claude-3-5-haiku-20241022:count-4").event_count, 4);
 }
 
 static void test_unknown_names(void **state)
@@ -147,7 +147,7 @@ static void test_unknown_names(void **state)
                                         "echo+then+gpt-5.5",
                                         "big-17",
                                         "claude-3-5-haiku",
-                                        "o3+count-4",
+                                        "o3:count-4",
                                         "limits-1-2"};
     struct behaviour_history none = {0};
     struct behaviour behaviour = {.event_count = 42};

@@ -234,6 +234,42 @@ static void test_cut_at_every_byte(void **state)
     done(&whole);
 }
 
+/* As many requests as there are bytes: every place once. */
+static void test_cut_at_each_byte_in_turn(void **state)
+{
+    (void)state;
+    bool seen[4096] = {0};
+    struct built whole = build(FAKE_OLLAMA, true, "count-2");
+    size_t count = whole.bytes.len;
+    assert_true(count < sizeof seen);
+    for (size_t i = 0; i < count; i++) {
+        struct behaviour behaviour;
+        struct arena *arena = arena_new(1024 * 1024);
+        struct behaviour_history history = {.requests = i};
+        struct fake_request request = {.dialect = fake_dialect(FAKE_OLLAMA),
+                                       .model = STR("count-2"),
+                                       .stream = true,
+                                       .user_text = STR("")};
+        struct script script;
+        assert_true(behaviour_parse(STR("count-2+cut-byte-each"), &history, &behaviour));
+        script_init(&script, arena, replies, &request, &behaviour);
+        assert_int_equal(script.end, SCRIPT_END_CUT);
+        assert_false(seen[script.bytes.len]);
+        seen[script.bytes.len] = true;
+        script_done(&script);
+        arena_free(arena);
+    }
+    done(&whole);
+}
+
+static void test_an_error_is_no_whole_answer(void **state)
+{
+    (void)state;
+    struct built built = build(FAKE_OLLAMA, false, "echo+error-1");
+    assert_true(str_starts_with(buf_str(&built.script.head), STR("HTTP/1.1 500 ")));
+    done(&built);
+}
+
 static void test_missing_ends(void **state)
 {
     (void)state;
@@ -500,6 +536,8 @@ int main(void)
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_endings_by_count),
         cmocka_unit_test(test_cut_at_every_byte),
+        cmocka_unit_test(test_cut_at_each_byte_in_turn),
+        cmocka_unit_test(test_an_error_is_no_whole_answer),
         cmocka_unit_test(test_missing_ends),
         cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_bytes_apart),
