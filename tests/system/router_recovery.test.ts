@@ -5,6 +5,8 @@ import { test } from "node:test";
 import { ask, eventually, SECRET, type Fake, type Parley } from "./parley.ts";
 import { asked, assertFailed, assertWhole, bodyOf, chat, counted, NATIVE, own, pool, Routes, startRouted, type Native } from "./router.ts";
 
+// Six events of 24 bytes ("burst-6x24"): words, unlike "1 2 3 ".
+const worded = (n: number) => Array.from({ length: n }, (_, i) => `word-0000${i} the quick bro`).join("");
 const UNICODE = "Grüße, 世界! Привет 🌍 שלום e\u0301 👨\u200d👩\u200d👧";
 const CALLS = [{ name: "get_weather", arguments: { city: "Paris" } }, { name: "get_time", arguments: { zone: "Europe/Paris" } }];
 const callsOf = (calls: { name: string; arguments: string }[]) => calls.map((call) => ({ name: call.name, arguments: JSON.parse(call.arguments) }));
@@ -30,18 +32,19 @@ test("the rungs", { concurrency: 8 }, async (t) => {
   const twice = all.map(({ dialect, twice: { one, two, three } }) =>
     routes.add(`twice-${dialect}`, [`${dialect}/${one}`, `two/${two}`, `three/${three}`], { attempts: 1 }));
   // A second attempt at the same target is what lets it continue after it has said something else.
-  const going = NATIVE.map((dialect) => [0, 4, 999].map((repeats) => {
-    const one = own("cut-3"), two = own(`count-6+differs-2+continues+repeats-${repeats}`);
+  const going = NATIVE.flatMap((dialect) => [0, 13, 30, 999].map((repeats) => {
+    const one = own("burst-6x24+slow-1+cut-3"), two = own(`burst-6x24+slow-1+differs-2+continues+repeats-${repeats}`);
     return { repeats, one, two, dialect, route: routes.add(`on-${repeats}-${dialect}`, [`${dialect}/${one}`, `two/${two}`], { attempts: 2 }) };
-  })).flat();
+  }));
   const { fake, parley } = await startRouted(t, routes, { three: "" });
 
   await Promise.all(all.flatMap(({ dialect, splice, later, differs, error, gone }) => [
     t.test(`${dialect}: what is equal is spliced`, async () => {
       const answer = await chat(parley, splice.route, true);
       assertWhole(answer, counted(6));
-      assert.deepEqual(answer.parley, { target: `two/${splice.two}`, attempts: 2,
-        joints: [{ text_bytes: 6, mode: "splice", from: `${dialect}/${splice.one}`, to: `two/${splice.two}`, class: answer.parley!.joints[0]!.class }] });
+      const { target, attempts, joints } = answer.parley!;
+      assert.deepEqual([target, attempts, joints.length], [`two/${splice.two}`, 2, 1]);
+      assert.deepEqual(joints[0], { text_bytes: 6, mode: "splice", from: `${dialect}/${splice.one}`, to: `two/${splice.two}`, class: "network" });
       assert.equal(answer.headers["x-parley-target"], `${dialect}/${splice.one}`, "who had begun when the head was sent");
       assert.equal(answer.headers["x-parley-attempts"], "1");
       assert.deepEqual((await bodyOf(fake, (await asked(fake, splice.two))[0]!)).messages, [{ role: "user", content: "x" }], "asked for the whole again");
@@ -70,15 +73,15 @@ test("the rungs", { concurrency: 8 }, async (t) => {
   await Promise.all(going.map(({ dialect, repeats, one, two, route }) =>
     t.test(`${dialect}: asked to go on, it repeats ${repeats} bytes`, async () => {
       const answer = await chat(parley, route, true);
-      assertWhole(answer, counted(6));
+      assertWhole(answer, worded(6));
       const joint = answer.parley!.joints.at(-1)!;
-      assert.deepEqual([joint.mode, joint.text_bytes, joint.to], ["continue", 6, `two/${two}`]);
+      assert.deepEqual([joint.mode, joint.text_bytes, joint.to], ["continue", 72, `two/${two}`]);
       const seen = await asked(fake, two);
       assert.equal(seen.length, 2, "for the whole, then to go on");
       assert.equal(answer.attempts, (await asked(fake, one)).length + 2);
       const { messages } = await bodyOf(fake, seen[1]!);
       assert.deepEqual(messages.map((message: any) => message.role), ["user", "assistant", "user"]);
-      assert.match(JSON.stringify(messages[1].content), /1 2 3/);
+      assert.ok(JSON.stringify(messages[1].content).includes(worded(3).trimEnd()));
     })));
 
   await Promise.all(twice.map((route, i) => t.test(`${NATIVE[i]}: the one that took over breaks off too`, async () => {
@@ -94,12 +97,12 @@ test("the rungs", { concurrency: 8 }, async (t) => {
 test("a prefill", { concurrency: 8 }, async (t) => {
   const routes = new Routes();
   const known = "claude-3-5-haiku-20241022";
-  const add = (name: string, two: string) => {
-    const models = { one: own("stall-3"), two: own(`${known}+${two}`) }; // who is silent is not asked again
+  const add = (name: string, two: string, one = "stall-3") => {
+    const models = { one: own(one), two: own(`${known}:${two}`) }; // who is silent is not asked again
     return { ...models, route: routes.add(name, [`openai/${models.one}`, `anthropic/${models.two}`]) };
   };
   const goes = add("goes", "count-6+prefills"), refuses = add("refuses", "count-6+rejects-prefill"),
-    differs = add("refuses-and-differs", "count-6+differs-1+rejects-prefill+continues+repeats-4");
+    differs = add("refuses-and-differs", "burst-6x24+differs-1+rejects-prefill+continues+repeats-30", "burst-6x24+slow-1+stall-3");
   const { fake, parley } = await startRouted(t, routes);
 
   await t.test("is gone on with", async () => {
@@ -124,7 +127,7 @@ test("a prefill", { concurrency: 8 }, async (t) => {
 
   await t.test("is refused, the whole differs: it is asked to go on", async () => {
     const answer = await chat(parley, differs.route, true);
-    assertWhole(answer, counted(6));
+    assertWhole(answer, worded(6));
     assert.equal(answer.parley!.joints.at(-1)!.mode, "continue");
     assert.equal(answer.attempts, 4);
   });
@@ -205,29 +208,39 @@ test("whole, but hard to read", { concurrency: 8 }, async (t) => {
   });
 });
 
-// The bytes of the fake's own stream, to know how many there are.
-async function streamBytes(fake: Fake, dialect: Native, model: string): Promise<number> {
-  const body = { model, stream: true, messages: [], contents: [], max_tokens: 1, stream_options: { include_usage: true } };
-  const path = { openai: "/v1/chat/completions", anthropic: "/v1/messages", gemini: `/v1beta/models/${model}:streamGenerateContent?alt=sse`, ollama: "/api/chat" }[dialect];
-  const { status, text } = await ask(fake.url, "POST", path, { key: SECRET, body });
-  assert.equal(status, 200, text);
-  return Buffer.byteLength(text);
-}
-
-async function cutEverywhere(parley: Parley, fake: Fake, dialect: Native, step: number): Promise<number> {
-  const bytes = await streamBytes(fake, dialect, "unicode");
-  const count = Math.ceil(bytes / step);
-  const answers = await pool(count, 16, (i) => chat(parley, "", true, { model: undefined, models: [`${dialect}/unicode+cut-byte-${i * step}`, "two/unicode"] }));
-  answers.forEach((answer, i) => {
-    assertWhole(answer, UNICODE, `${dialect}, cut at byte ${i * step} of ${bytes}`);
-    assert.ok(answer.attempts >= 1 && answer.attempts <= 6, `${answer.attempts} attempts`);
+// As many requests as the stream has bytes; who was asked is cut at another byte each time.
+async function cutEverywhere(parley: Parley, fake: Fake, route: string, target: string): Promise<number> {
+  const one = target.slice(target.indexOf("/") + 1);
+  await fake.reset(); // its log holds those of one dialect
+  assertWhole(await chat(parley, route, true), UNICODE);
+  const [first] = await asked(fake, one);
+  const { model, ...body } = await bodyOf(fake, first!);
+  const path = first!.path.replace(encodeURIComponent(one), "unicode").replace(one, "unicode");
+  const whole = await ask(fake.url, "POST", path, { key: SECRET, body: model ? { ...body, model: "unicode" } : body });
+  assert.equal(whole.status, 200, whole.text);
+  // The model's name may be in every event: its length counts too.
+  const answers = await pool(Buffer.byteLength(whole.text.replaceAll('"unicode"', `"${one}"`)) - 1, 16, async (i) => {
+    if (i % 500 === 499) // its breaker would have had enough
+      await parley.ask("POST", "/api/v1/targets/restore", { key: parley.admin.key, body: { target } });
+    return chat(parley, route, true);
   });
-  return count;
+  for (const answer of answers) {
+    assertWhole(answer, UNICODE, route);
+    assert.ok(answer.attempts >= 1 && answer.attempts <= 2, `${answer.attempts} attempts`);
+  }
+  const seen = await asked(fake, one), places = new Set(seen.map((one) => one.sent_bytes));
+  assert.equal(places.size, seen.length, "each place once");
+  assert.equal(Math.max(...places), seen.length - 1, "and none left out");
+  return places.size;
 }
 
 test("cut at every byte of a stream: always the whole answer", async (t) => {
-  const { fake, parley } = await startRouted(t, new Routes());
-  assertWhole(await chat(parley, "two/unicode", true), UNICODE);
-  for (const [dialect, step] of [["openai", 1], ["anthropic", 5], ["gemini", 5], ["ollama", 3]] as const)
-    await t.test(dialect, async (t) => t.diagnostic(`${await cutEverywhere(parley, fake, dialect, step)} places`));
+  const routes = new Routes();
+  const cases = NATIVE.map((dialect) => {
+    const target = `${dialect}/${own("unicode+cut-byte-each")}`;
+    return { dialect, target, route: routes.add(`cut-${dialect}`, [target, "two/unicode"], { attempts: 1, breaker_failures: 1000, breaker_ratio_percent: 0 }) };
+  });
+  const { fake, parley } = await startRouted(t, routes);
+  for (const { dialect, target, route } of cases)
+    await t.test(dialect, async (t) => t.diagnostic(`${await cutEverywhere(parley, fake, route, target)} places`));
 });
