@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { type Fake, type Parley } from "./parley.ts";
 import { asked, assertFailed, assertWhole, attemptsAt, chat, counted, gaps, NATIVE, own, Routes, startRouted, type Chat, type Native, type Policy } from "./router.ts";
 
+type Dialect = Native | "responses";
 type Range = readonly [number, number];
 
 // What is expected of one request: either whole with a text, or failed with a class.
@@ -31,8 +32,8 @@ interface Row {
   both?: Expected;
   streamed?: Expected;
   whole?: Expected;
-  but?: Partial<Record<Native, Expected>>; // in place of `both`, `streamed` and `whole`
-  butStreamed?: Partial<Record<Native, Expected>>;
+  but?: Partial<Record<Dialect, Expected>>; // in place of `both`, `streamed` and `whole`
+  butStreamed?: Partial<Record<Dialect, Expected>>;
 }
 
 const TWO = counted(6);
@@ -44,6 +45,10 @@ const left: Range = [350, 2000]; // a silent one, after the 400 ms of the policy
 
 // Its 429 tells a limit of requests per minute, which is kept from then on.
 const paced: Expected = { one: some, took: [0, 5000] };
+
+// Where the end is the finish too, an answer without one has broken off.
+const unfinished: Expected = { one: some, joint: /splice|continue/, took: soon };
+const unheard: Expected = { joint: /splice|continue/, took: [1450, 4000] };
 
 // An answer that broke off behind "1 2 3 " and was taken up again.
 const joined: Expected = { one: some, joint: /^(prefill|splice|continue)$/, shown: counted(3), took: soon };
@@ -72,9 +77,9 @@ const rows: Row[] = [
   { name: "stall mid-answer", one: "stall-3", streamed: { ...joined, one: [1, 1], took: left }, whole: { took: left } },
   { name: "error mid-answer", one: "error-3", streamed: joined, whole: { one: often, took: soon } },
   { name: "one malformed event", one: "count-6+malformed-2", streamed: { from: "one", text: "1 3 4 5 6 ", took: soon }, whole: { one: often, took: soon } },
-  { name: "no final sentinel", one: "count-6+no-sentinel", both: { ...first, took: soon }, butStreamed: { ollama: { one: some, joint: /splice|continue/, took: soon } } },
+  { name: "no final sentinel", one: "count-6+no-sentinel", both: { ...first, took: soon }, butStreamed: { ollama: unfinished, responses: unfinished } },
   { name: "no final sentinel, and the connection stays", one: "count-6+open-end", policy: { content_idle_ms: 1500 }, both: { ...first, took: [0, 1200] },
-    butStreamed: { ollama: { one: [1, 1], joint: /splice|continue/, took: [1450, 4000] } } }, // its end is its finish
+    butStreamed: { ollama: unheard, responses: unheard } },
   { name: "no finish at all", one: "count-6+no-finish", streamed: { one: some, joint: /splice|continue/, took: soon }, whole: { ...first, took: soon } },
   { name: "context too long", one: "400-context", both: { error: /context_length/, status: 400, from: "one", took: soon } },
   { name: "content filtered", one: "filtered", both: { from: "one", text: "I was going to say", finish: "content_filter", took: soon }, but: { ollama: { from: "one", text: "I was going to say", took: soon } } },
@@ -89,14 +94,14 @@ const rows: Row[] = [
   { name: "everybody fails", one: "503", two: "500", both: { error: /server_error|service_unavailable/, one: often, two: often, took: soon } },
 ];
 
-function expectedOf(row: Row, dialect: Native, stream: boolean): Expected {
+function expectedOf(row: Row, dialect: Dialect, stream: boolean): Expected {
   const special = (stream && row.butStreamed?.[dialect]) || row.but?.[dialect];
   return special || { ...row.both, ...(stream ? row.streamed : row.whole) };
 }
 
-interface Case { row: Row; dialect: Native; stream: boolean; route: string; one: string; two: string }
+interface Case { row: Row; dialect: Dialect; stream: boolean; route: string; one: string; two: string }
 
-function caseOf(routes: Routes, row: Row, dialect: Native, stream: boolean, number: number): Case {
+function caseOf(routes: Routes, row: Row, dialect: Dialect, stream: boolean, number: number): Case {
   const one = own(row.one), two = own(row.two ?? "count-6");
   const targets = [`${dialect}/${one}`, ...(row.alone ? [] : [`two/${two}`])];
   return { row, dialect, stream, one, two, route: routes.add(`r${number}-${stream ? "streamed" : "whole"}`, targets, row.policy) };
@@ -153,7 +158,7 @@ async function play(parley: Parley, fake: Fake, one: Case): Promise<void> {
   assert.ok(overhead >= 0 && overhead < 200, `overhead: ${answer.headers["x-parley-overhead-ms"]}`);
 }
 
-for (const dialect of NATIVE) test(`faults of ${dialect}`, { concurrency: 6 }, async (t) => {
+for (const dialect of [...NATIVE, "responses"] as const) test(`faults of ${dialect}`, { concurrency: 6 }, async (t) => {
   const routes = new Routes();
   const cases = rows.flatMap((row, i) => [true, false].map((stream) => caseOf(routes, row, dialect, stream, i)));
   const { fake, parley } = await startRouted(t, routes);
