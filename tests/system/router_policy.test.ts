@@ -274,7 +274,7 @@ test("chains: of a request, of a route; who answered is who is named and counted
   routes.add("direct", [`anthropic/${direct}`], { fallbacks: [`two/${named}`] });
   const small = own("400-context");
   routes.add("larger", [`ollama/${small}`, "gemini/count-20"]);
-  // Models that neither a route nor a listing knows have one state together, so each has a provider.
+  // Models that neither a route nor a listing knows share their state, so each has a provider.
   const strangers = ["limited", "refused", "key"].flatMap((name) => [`${name}-streamed`, `${name}-whole`]);
   const { fake, parley } = await startRouted(t, routes, Object.fromEntries(strangers.map((name) => [name, ""])));
   await Promise.all([true, false].map((stream) => [stream, stream ? "streamed" : "whole"] as const).flatMap(([stream, how]) => [
