@@ -48,7 +48,7 @@ enum err api_chain_read(struct arena *arena, yyjson_val *root, struct llm_reques
         lists[i] = json_get(root, members[i]);
     *ret_chain = chain;
     if (!lists[0] && !lists[1])
-        return ERR_OK;
+        return ERR_OK; /* the decoder has seen to the model */
     chain.names = ARENA_NEW_ARRAY(arena, CATALOG_CHAIN_MAX + 1, struct str);
     for (size_t i = 0; i < 2; i++) {
         enum err code = add_names(lists[i], members[i], &chain, error);
@@ -61,6 +61,8 @@ enum err api_chain_read(struct arena *arena, yyjson_val *root, struct llm_reques
         chain.names++;
         chain.count--;
     }
+    if (!request->model.len)
+        return error_set(error, ERR_INVALID, "model", "must be a string");
     *ret_chain = chain;
     return ERR_OK;
 }

@@ -268,7 +268,8 @@ static void fail_with(struct http_attempt *attempt, enum err class, const char *
 static void emit_of_frame(void *user, const struct llm_event *event)
 {
     struct http_attempt *attempt = user;
-    bool ends = event->kind == LLM_EVENT_FINISH || event->kind == LLM_EVENT_END;
+    bool is_end = event->kind == LLM_EVENT_FINISH || event->kind == LLM_EVENT_END;
+    bool ends = is_end && !attempt->call.failed;
     if (attempt->raw && (ends || event->kind == LLM_EVENT_ERROR))
         raw_frames_flush(&attempt->frames, ends);
     llm_call_emit(&attempt->call, event);
@@ -372,8 +373,10 @@ static void on_headers(void *user, int status, const struct http_headers *header
     } else {
         uint64_t length;
         attempt->state = STATE_WHOLE;
-        attempt->raw =
-            attempt->raw && !attempt->stream; /* it becomes a stream only by its events */
+        if (attempt->raw && attempt->stream) { /* it becomes a stream only by its events */
+            attempt->raw = false;
+            give_raw(attempt, STR(""));
+        }
         buf_init(&attempt->body, WHOLE_BYTES_MAX);
         if (str_to_u64(http_headers_get(headers, "content-length"), &length) &&
             length <= WHOLE_BYTES_MAX)
@@ -466,12 +469,24 @@ static void end_whole(struct http_attempt *attempt)
     llm_response_replay(&response, llm_call_emit, &attempt->call);
 }
 
+/* The last frame may lack its end, and is understood without it; whoever gets its bytes gets one. */
+static void close_last_frame(struct http_attempt *attempt)
+{
+    bool is_sse = attempt->dialect->framing == DIALECT_SSE;
+    struct str missing = is_sse ? STR("\n\n") : STR("\n");
+    raw_frames_begin(&attempt->frames, missing);
+    if (is_sse)
+        attempt->parser.sse.fed = missing.len;
+    else
+        attempt->parser.ndjson.fed = missing.len;
+}
+
 /* The stream has ended, or it was waited for long enough. What is told now has come without bytes:
  * the stream lacked it. */
 static void end_streaming(struct http_attempt *attempt)
 {
     if (attempt->raw)
-        raw_frames_begin(&attempt->frames, STR("")); /* the last frame may lack its blank line */
+        close_last_frame(attempt);
     enum err code = attempt->dialect->framing == DIALECT_SSE
                         ? sse_parser_finish(&attempt->parser.sse)
                         : ndjson_parser_finish(&attempt->parser.ndjson);
@@ -514,11 +529,9 @@ static void on_error(void *user, const struct error *error)
         .http_status = attempt->status,
         .retry_after_ms = -1,
     };
-    if (error->code ==
-        ERR_TIMEOUT) { /* the timer's name; no status says that the provider gave up */
-        str_copy(str_from_cstr(error->field), failure.code, sizeof failure.code);
-        failure.http_status = 0;
-    }
+    str_copy(str_from_cstr(error->field), failure.code, sizeof failure.code); /* the timer, ... */
+    if (error->code == ERR_TIMEOUT)
+        failure.http_status = 0; /* it was not the provider who gave up */
     str_copy(str_from_cstr(error_message(error)), failure.message, sizeof failure.message);
     llm_call_fail(&attempt->call, &failure);
 }
@@ -566,6 +579,7 @@ static enum err send_request(struct http_attempt *attempt, struct http_client *c
             provider_url(scratch, provider,
                          attempt->stream ? kind->path_stream : kind->path_complete, request->model),
         .body = attempt->request_body,
+        .never_replays = true, /* that is route's decision */
         .connect_timeout_ms = request->timeouts.connect_ms ? request->timeouts.connect_ms
                                                            : provider->connect_timeout_ms,
         .headers_timeout_ms = request->timeouts.headers_ms ? request->timeouts.headers_ms

@@ -19,7 +19,7 @@ struct llm_call {
     struct loop_timer silence; /* first content, then content idle */
     uint64_t first_content_timeout_ms;
     uint64_t content_idle_timeout_ms;
-    uint64_t content_ms;       /* when content last came, or the start */
+    uint64_t content_ms; /* when content last came, or the start */
     struct llm_usage usage;
     int emitting; /* depth of callbacks under way: freeing waits for 0 */
     bool has_content;

@@ -113,8 +113,8 @@ enum err openai_read_body(struct llm_reader *reader, yyjson_val *root,
                           const struct llm_member *members, size_t count, struct openai_body *body)
 {
     enum err code = llm_read_object(reader, root, members, count, body);
-    if (code || body->request.model.len)
-        return code;
+    if (code || body->request.model.len || json_get(root, "models"))
+        return code; /* a list of models to try is for the door to read */
     return llm_reader_fail_member(reader, "model", "must be a string");
 }
 

@@ -195,7 +195,8 @@ bool llm_traits_fit(const struct llm_traits *traits, const struct llm_needs *nee
         lacks = "audio";
     else if (needs->tools && traits->tools == LLM_FALSE)
         lacks = "tools";
-    else if (traits->context_tokens > 0 && needs->input_tokens - needs->input_tokens / 4 > traits->context_tokens)
+    else if (traits->context_tokens > 0 &&
+             needs->input_tokens - needs->input_tokens / 4 > traits->context_tokens)
         lacks = size_for(needs->input_tokens)->context;
     if (ret_lacks)
         *ret_lacks = lacks;

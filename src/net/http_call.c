@@ -59,6 +59,7 @@ struct http_call {
     bool stream_paused;
     bool whole; /* the response is whole, on_done waits for resume */
     bool peer_ended;
+    bool never_replays;
     char lost[96]; /* how the stream died while holding, or "" */
     char *head;    /* of the request, while that may still be written */
     size_t head_len;
@@ -261,7 +262,8 @@ static bool was_stale(const struct http_call *call)
  * (any more). A stream of an answer may last for minutes. */
 static void forget_request(struct http_call *call)
 {
-    if (!call->head || call->body_written < call->body.len || was_stale(call))
+    bool may_replay = was_stale(call) && !call->never_replays;
+    if (!call->head || call->body_written < call->body.len || may_replay)
         return;
     free(call->head);
     call->head = NULL;
@@ -314,10 +316,22 @@ static void replay(struct http_call *call)
     begin_connect(call);
 }
 
+/* Other kept connections will be as dead. */
+static void fail_stale(struct http_call *call)
+{
+    struct error error = {0};
+    (void)error_set(&error, ERR_NETWORK, "reused", "%s: the server had closed a kept connection",
+                    host_name(call));
+    http_pool_drop_idle(call->origin);
+    fail_with(call, &error);
+}
+
 /* No more bytes come: in order, or (`lost` says how) not. */
 static void peer_over(struct http_call *call, const char *lost)
 {
-    if (was_stale(call))
+    if (was_stale(call) && call->never_replays)
+        fail_stale(call);
+    else if (was_stale(call))
         replay(call);
     else if (call->whole)
         complete(call, false);
@@ -555,6 +569,7 @@ static struct http_call *call_make(struct http_client *client, struct http_origi
                                .connect_timeout_ms = request->connect_timeout_ms,
                                .headers_timeout_ms = request->headers_timeout_ms,
                                .total_timeout_ms = request->total_timeout_ms,
+                               .never_replays = request->never_replays,
                                .head = head_copy,
                                .head_len = head.len};
     memcpy(head_copy, head.data, head.len);

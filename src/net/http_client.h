@@ -44,6 +44,7 @@ struct http_call_request {
     uint64_t total_timeout_ms;   /* of everything; 0: none */
     size_t header_bytes_max;     /* 0: HTTP_HEADER_BYTES_MAX */
     uint64_t body_bytes_max;     /* decoded body over it: ERR_TOO_BIG; 0: 1 GiB */
+    bool never_replays; /* a kept connection that turns out dead is an error (see on_error) */
 };
 
 /* How far it had got, for retry decisions, and the times of the phases. */
@@ -62,7 +63,9 @@ struct http_call_events {
     /* The body is complete: its length was right, or its last chunk came. A body delimited by the
      * end of the connection is complete when that end was orderly. */
     void (*on_done)(void *user);
-    /* ERR_NETWORK, ERR_TIMEOUT (field names the timer: "connect", "headers", "total"), ERR_TOO_BIG, ERR_SERVER (not HTTP). The
+    /* ERR_NETWORK (field "reused": a kept connection turned out dead before any byte of the
+     * answer, and the others that were kept are closed: the server is as well as it was),
+     * ERR_TIMEOUT (field names the timer: "connect", "headers", "total"), ERR_TOO_BIG, ERR_SERVER (not HTTP). The
      * message names the host, never a credential or a query. */
     void (*on_error)(void *user, const struct error *error);
     /* The body of the request is not read again: it may go. Once at most, and never when the call
@@ -72,7 +75,7 @@ struct http_call_events {
 
 /* Starts a call (contract: a start that fails calls nothing; one that succeeds calls nothing before
  * it returns). A kept connection that turns out dead before any byte of the answer is replaced by a
- * new one once, by itself. Redirects are not followed: a 3xx is an answer like any other. */
+ * new one once, by itself, unless never_replays. Redirects are not followed: a 3xx is an answer like any other. */
 MUST_USE enum err http_call_start(struct http_client *client,
                                   const struct http_call_request *request,
                                   const struct http_call_events *events, void *user,

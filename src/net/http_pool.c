@@ -236,6 +236,12 @@ struct http_upstream *http_pool_take(struct http_origin *origin)
     return upstream;
 }
 
+void http_pool_drop_idle(struct http_origin *origin)
+{
+    LIST_EACH (&origin->idle, link)
+        http_upstream_close(LIST_ENTRY(link, struct http_upstream, by_origin), true);
+}
+
 void http_upstream_keep(struct http_upstream *upstream)
 {
     static const struct stream_events events = {

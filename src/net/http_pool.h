@@ -51,6 +51,8 @@ void http_origin_unref(struct http_origin *origin);
 
 /* The connection that became idle last, or NULL. The caller sets the stream's events. */
 struct http_upstream *http_pool_take(struct http_origin *origin);
+/* Closes what is idle: the server has closed it too. */
+void http_pool_drop_idle(struct http_origin *origin);
 /* A connection around a new stream (taken over). */
 struct http_upstream *http_upstream_new(struct http_origin *origin, struct stream *stream);
 /* Makes it idle: from now on the pool hears its stream, and drops it when the peer ends it or says

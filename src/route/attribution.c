@@ -24,6 +24,12 @@ static bool is_silence(const struct llm_error *error)
            strcmp(error->code, "connect") != 0;
 }
 
+/* Before any byte of the answer, and no word about how the target is. */
+static bool is_stale(const struct llm_error *error)
+{
+    return error->class == ERR_NETWORK && strcmp(error->code, "reused") == 0;
+}
+
 struct attribution attribution_of(const struct llm_error *error)
 {
     if ((unsigned)error->class >= ERR_COUNT)
@@ -32,6 +38,10 @@ struct attribution attribution_of(const struct llm_error *error)
     if (is_silence(error)) {
         attribution.retries = false;
         attribution.leaves = true;
+    }
+    if (is_stale(error)) {
+        attribution.counts = false;
+        attribution.is_stale = true;
     }
     return attribution;
 }

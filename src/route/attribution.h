@@ -12,6 +12,7 @@ struct attribution {
     bool counts;   /* it is the target's fault: the breaker hears of it */
     bool benches;  /* it will not pass by itself: the target is taken out for long */
     bool enlarges; /* only a target with a larger context can help */
+    bool is_stale; /* a kept connection was dead: the same again, at once */
 };
 /* All false: the caller's own fault, or final for another reason: the caller hears it at once. */
 

@@ -163,10 +163,23 @@ static void rule_out_smaller(struct flow *flow, const struct target *target)
             flow->candidates[i].out = true;
 }
 
+/* A kept connection was dead. Where one attempt is all that is allowed, this was none. */
+static void forgive(struct flow *flow, struct flow_candidate *candidate)
+{
+    if (flow->policy->attempts_max == 1 && !candidate->was_stale)
+        candidate->attempts--;
+    candidate->was_stale = true;
+    candidate->out = candidate->attempts >= flow->policy->attempts_max;
+}
+
 /* What the failure means for asking this target again. */
 static void judge(struct flow *flow, struct flow_candidate *candidate,
                   const struct attribution *attribution, enum route_mode mode)
 {
+    if (attribution->is_stale) {
+        forgive(flow, candidate);
+        return;
+    }
     uint64_t wait = backoff_us(flow, candidate);
     if (attribution->enlarges)
         rule_out_smaller(flow, candidate->target);

@@ -22,6 +22,7 @@ struct flow_candidate {
     uint8_t attempts;
     bool out;             /* for the rest of this request */
     bool prefill_refused; /* in this request */
+    bool was_stale;       /* a kept connection to it was dead: once, that may be no attempt */
 };
 
 /* An event that came before the first content. */
