@@ -40,6 +40,10 @@ void llm_call_fail(struct llm_call *call, const struct llm_error *error);
 /* To be called when a callback from below is about to return: frees the call if it has ended. */
 void llm_call_settle(struct llm_call *call);
 
+enum err llm_call_start_http(struct http_client *client, struct loop *loop,
+                             const struct llm_call_request *request,
+                             const struct llm_call_events *events, void *user,
+                             struct llm_call **ret_call, struct error *error);
 enum err llm_call_start_eliza(struct loop *loop, const struct llm_call_request *request,
                               const struct llm_call_events *events, void *user,
                               struct llm_call **ret_call, struct error *error);

@@ -164,13 +164,6 @@ export function begin(parley: Parley, model: string, stream: boolean, more: obje
 // ---- The other side
 
 export const asked = async (fake: Fake, model: string): Promise<Seen[]> => (await fake.log()).filter((one) => one.model === model);
-// The same without those that a kept connection took with it: a connection that is reset before it
-// has answered may have died of its age, and is replaced within the same attempt.
-export async function attemptsAt(fake: Fake, model: string): Promise<Seen[]> {
-  const all = await fake.log();
-  const isKept = (seen: Seen) => all.some((other) => other.connection === seen.connection && other.number < seen.number);
-  return all.filter((seen) => seen.model === model && !(model.startsWith("reset") && isKept(seen)));
-}
 export const bodyOf = async (fake: Fake, seen: Seen): Promise<any> => JSON.parse(await fake.bodyText(seen.number));
 
 // Milliseconds between an attempt's end and the beginning of the next one.

@@ -1,0 +1,492 @@
+/* Call over HTTP: one attempt at one provider.
+ *
+ *   llm_call_start_http --> WAITING --on_headers--> STREAMING (2xx, frames) --decoder's END--> ended
+ *                     |                \-> WHOLE (2xx, one body)     --on_done--------> ended
+ *                     |                \-> FAILING (not 2xx)         --on_done--------> ended
+ *                     \--on_error, silence_fired----------------------------------------> ended
+ *
+ * STREAMING, WHOLE and FAILING end by on_done, on_error, or silence_fired too. When the decoder
+ * says END before the body does, the rest is left to the HTTP client to drain (for a second at
+ * most), so that the connection can be used again. */
+#include "llm/call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "llm/call_internal.h"
+#include "llm/frame_shape.h"
+#include "llm/passthrough.h"
+#include "llm/raw_frames.h"
+#include "wire/ndjson.h"
+#include "wire/sse.h"
+
+enum {
+    ARENA_BYTES_MAX = 256 * 1024 * 1024,
+    FRAME_BYTES_MAX = 64 * 1024 * 1024, /* images come back in one event */
+    WHOLE_BYTES_MAX = 64 * 1024 * 1024,
+    RAW_BYTES_MAX = 256 * 1024 * 1024,
+    ERROR_BYTES_MAX = 64 * 1024,
+    DRAIN_MS = 1000,
+    FINAL_MS = 1000 /* how long a complete answer waits for the end of its stream */
+};
+
+enum state { STATE_WAITING, STATE_STREAMING, STATE_WHOLE, STATE_FAILING };
+
+struct http_attempt {
+    struct llm_call call; /* first */
+    enum state state;
+    struct arena *arena; /* of the call */
+    struct http_call *http;
+    struct str request_body; /* until it is sent: in the loop's transit, or (large) malloc's */
+    struct buf body;         /* WHOLE, FAILING: what came so far */
+    const struct dialect *dialect;
+    struct dialect_decoder *decoder;
+    struct frame_shape shape; /* of the frames that the decoder gets */
+    union {
+        struct sse_parser sse;
+        struct ndjson_parser ndjson;
+    } parser;
+    bool parser_ready;
+    bool is_complete; /* the decoder has all but the end of the stream */
+    unsigned malformed;
+    struct raw_frames frames; /* of a stream that passes through */
+    bool raw;
+    bool stream;
+    int status;
+    struct http_headers headers; /* kept for classifying an error */
+    struct str content_type;
+};
+
+/* Many requests wait to be sent when many come at once: they wait where they leave no holes. */
+static void keep_request_body(struct http_attempt *attempt, struct buf *body)
+{
+    size_t len;
+    if (body->len > TRANSIT_BYTES_MAX) {
+        const char *data = buf_take(body, &len);
+        attempt->request_body = STR_FROM(data, len);
+    } else {
+        attempt->request_body = transit_put(loop_transit(attempt->call.loop), buf_str(body));
+    }
+}
+
+static void drop_request_body(struct http_attempt *attempt)
+{
+    if (attempt->request_body.len > TRANSIT_BYTES_MAX) {
+        free((char *)attempt->request_body.data);
+        attempt->request_body = STR_NONE;
+    } else {
+        transit_drop(&attempt->request_body);
+    }
+}
+
+static void attempt_free(struct http_attempt *attempt)
+{
+    if (attempt->http)
+        http_call_cancel(attempt->http);
+    loop_timer_cancel(attempt->call.loop, &attempt->call.silence);
+    if (attempt->parser_ready && attempt->dialect->framing == DIALECT_SSE)
+        sse_parser_done(&attempt->parser.sse);
+    else if (attempt->parser_ready)
+        ndjson_parser_done(&attempt->parser.ndjson);
+    frame_shape_done(&attempt->shape);
+    raw_frames_done(&attempt->frames);
+    buf_done(&attempt->body);
+    drop_request_body(attempt);
+    provider_unref(attempt->call.provider);
+    arena_free(attempt->arena); /* the attempt itself is in it */
+}
+
+/* The caller has heard END, or has cancelled. */
+static void attempt_finish(struct llm_call *call)
+{
+    struct http_attempt *attempt = (struct http_attempt *)call;
+    if (attempt->http && !call->cancelled && !call->failed) {
+        http_call_drain(attempt->http, DRAIN_MS);
+        attempt->http = NULL;
+    }
+    attempt_free(attempt);
+}
+
+static void attempt_pause(struct llm_call *call, bool paused)
+{
+    struct http_attempt *attempt = (struct http_attempt *)call;
+    if (!attempt->http)
+        return;
+    if (paused)
+        http_call_pause(attempt->http);
+    else
+        http_call_resume(attempt->http);
+}
+
+static const struct llm_call_ops http_ops = {attempt_finish, attempt_pause};
+
+static void fail_with(struct http_attempt *attempt, enum err class, const char *message)
+{
+    struct llm_error error = {.class = class, .http_status = attempt->status, .retry_after_ms = -1};
+    str_copy(str_from_cstr(message), error.message, sizeof error.message);
+    llm_call_fail(&attempt->call, &error);
+}
+
+/* ---- A stream -------------------------------------------------------------------------------- */
+
+/* Bytes that pass through come before what ends the answer, and none of an error's frame come at
+ * all: it is not yet the caller's. */
+static void emit_of_frame(void *user, const struct llm_event *event)
+{
+    struct http_attempt *attempt = user;
+    bool is_end = event->kind == LLM_EVENT_FINISH || event->kind == LLM_EVENT_END;
+    bool ends = is_end && !attempt->call.failed;
+    if (attempt->raw && (ends || event->kind == LLM_EVENT_ERROR))
+        raw_frames_flush(&attempt->frames, ends);
+    llm_call_emit(&attempt->call, event);
+}
+
+/* Events may start another call, which borrows a scratch of its own. */
+static void decode_frame(struct http_attempt *attempt, struct str type, struct str data, size_t end)
+{
+    struct loop *loop = attempt->call.loop;
+    struct arena *scratch = loop_scratch_borrow(loop);
+    if (attempt->raw)
+        raw_frames_read(&attempt->frames, end);
+    frame_shape_decode(&attempt->shape, attempt->dialect, attempt->decoder, scratch, type, data,
+                       emit_of_frame, attempt);
+    loop_scratch_return(loop, scratch);
+    if (!attempt->raw || attempt->call.ended)
+        return;
+    unsigned malformed = attempt->dialect->progress(attempt->decoder).malformed;
+    if (malformed == attempt->malformed)
+        raw_frames_understood(&attempt->frames);
+    else
+        raw_frames_skip(&attempt->frames);
+    attempt->malformed = malformed;
+}
+
+static void on_sse(void *user, const struct sse_event *event)
+{
+    struct http_attempt *attempt = user;
+    decode_frame(attempt, event->type, event->data, attempt->parser.sse.fed);
+}
+
+static void on_line(void *user, struct str line)
+{
+    struct http_attempt *attempt = user;
+    decode_frame(attempt, STR(""), line, attempt->parser.ndjson.fed);
+}
+
+static void give_raw(void *user, struct str bytes)
+{
+    struct http_attempt *attempt = user;
+    if (!attempt->call.ended && attempt->call.events.on_raw)
+        attempt->call.events.on_raw(attempt->call.user, attempt->content_type, bytes);
+}
+
+static void begin_streaming(struct http_attempt *attempt)
+{
+    attempt->state = STATE_STREAMING;
+    attempt->decoder = attempt->dialect->decoder_new(attempt->arena);
+    frame_shape_init(&attempt->shape);
+    raw_frames_init(&attempt->frames, FRAME_BYTES_MAX, give_raw, attempt);
+    if (attempt->dialect->framing == DIALECT_SSE)
+        sse_parser_init(&attempt->parser.sse, FRAME_BYTES_MAX, on_sse, attempt);
+    else
+        ndjson_parser_init(&attempt->parser.ndjson, FRAME_BYTES_MAX, on_line, attempt);
+    attempt->parser_ready = true;
+}
+
+/* Whether a 2xx answer to a streamed request is a stream: some servers send one JSON body, an error
+ * or a whole answer. */
+static bool is_stream(const struct http_attempt *attempt)
+{
+    if (!attempt->stream)
+        return false;
+    return attempt->dialect->framing == DIALECT_NDJSON ||
+           !str_starts_with_nocase(attempt->content_type, STR("application/json"));
+}
+
+static void keep_headers(struct http_attempt *attempt, const struct http_headers *headers)
+{
+    for (size_t i = 0; i < headers->count; i++)
+        http_headers_add(&attempt->headers, attempt->arena, headers->items[i].name,
+                         headers->items[i].value);
+}
+
+static void tell_head(struct http_attempt *attempt, int status, const struct http_headers *headers)
+{
+    struct llm_call *call = &attempt->call;
+    struct llm_call_head head = {.status = status,
+                                 .connect_ms = http_call_timing(attempt->http)->connect_ms};
+    if (!call->events.on_head)
+        return;
+    llm_limits_read(headers, clock_wall_ms(), &head.limits);
+    call->events.on_head(call->user, &head);
+}
+
+static void on_headers(void *user, int status, const struct http_headers *headers)
+{
+    struct http_attempt *attempt = user;
+    tell_head(attempt, status, headers);
+    if (attempt->call.ended)
+        return;
+    attempt->status = status;
+    attempt->content_type = arena_str(attempt->arena, http_headers_get(headers, "content-type"));
+    if (status < 200 || status > 299) {
+        attempt->state = STATE_FAILING;
+        attempt->raw = false;
+        buf_init(&attempt->body, ERROR_BYTES_MAX);
+        keep_headers(attempt, headers);
+    } else if (is_stream(attempt)) {
+        begin_streaming(attempt);
+    } else {
+        uint64_t length;
+        attempt->state = STATE_WHOLE;
+        if (attempt->raw && attempt->stream) { /* it becomes a stream only by its events */
+            attempt->raw = false;
+            give_raw(attempt, STR(""));
+        }
+        buf_init(&attempt->body, WHOLE_BYTES_MAX);
+        if (str_to_u64(http_headers_get(headers, "content-length"), &length) &&
+            length <= WHOLE_BYTES_MAX)
+            buf_reserve(&attempt->body, (size_t)length);
+    }
+}
+
+static void end_streaming(struct http_attempt *attempt);
+
+/* The end of the stream does not come. */
+static void final_fired(void *user)
+{
+    struct http_attempt *attempt = user;
+    attempt->call.emitting++;
+    end_streaming(attempt);
+    attempt->call.emitting--;
+    llm_call_settle(&attempt->call);
+}
+
+static void parse_stream(struct http_attempt *attempt, struct str data)
+{
+    enum err code = attempt->dialect->framing == DIALECT_SSE
+                        ? sse_parser_feed(&attempt->parser.sse, data)
+                        : ndjson_parser_feed(&attempt->parser.ndjson, data);
+    if (attempt->call.ended)
+        return;
+    if (code != ERR_OK)
+        fail_with(attempt, ERR_SERVER, "the provider sent an event that is too large");
+    else if (arena_exceeded(attempt->arena))
+        fail_with(attempt, ERR_SERVER, "the provider's answer is too large");
+}
+
+static void feed_stream(struct http_attempt *attempt, struct str data)
+{
+    struct llm_call *call = &attempt->call;
+    if (attempt->raw)
+        raw_frames_begin(&attempt->frames, data);
+    parse_stream(attempt, data);
+    if (attempt->raw && !call->ended)
+        raw_frames_end(&attempt->frames);
+    if (call->ended || attempt->is_complete)
+        return;
+    attempt->is_complete = attempt->dialect->progress(attempt->decoder).is_complete;
+    if (attempt->is_complete)
+        loop_timer_set(call->loop, &call->silence, FINAL_MS, final_fired, attempt);
+}
+
+/* Collects a body that is read at its end. Of an error what fits is enough to say what it is. */
+static void feed_body(struct http_attempt *attempt, struct str data)
+{
+    if (attempt->state == STATE_FAILING)
+        data = str_slice(data, 0, ERROR_BYTES_MAX - attempt->body.len);
+    buf_append(&attempt->body, data);
+    if (!buf_ok(&attempt->body))
+        fail_with(attempt, ERR_SERVER, "the provider's answer is too large");
+}
+
+static void on_body(void *user, struct str data)
+{
+    struct http_attempt *attempt = user;
+    struct llm_call *call = &attempt->call;
+    call->emitting++;
+    if (attempt->state == STATE_STREAMING)
+        feed_stream(attempt, data);
+    else
+        feed_body(attempt, data);
+    call->emitting--;
+    llm_call_settle(call);
+}
+
+static void end_failing(struct http_attempt *attempt)
+{
+    struct llm_error error = {.class = ERR_SERVER, .retry_after_ms = -1};
+    attempt->dialect->decode_error(attempt->arena, attempt->status, &attempt->headers,
+                                   buf_str(&attempt->body), &error);
+    llm_call_fail(&attempt->call, &error);
+}
+
+static void end_whole(struct http_attempt *attempt)
+{
+    struct llm_response response = {.usage = LLM_USAGE_UNKNOWN};
+    struct llm_error error = {.class = ERR_SERVER, .retry_after_ms = -1};
+    if (attempt->dialect->decode_response(attempt->arena, buf_str(&attempt->body), &response,
+                                          &error) != ERR_OK) {
+        llm_call_fail(&attempt->call, &error);
+        return;
+    }
+    if (attempt->raw)
+        give_raw(attempt, buf_str(&attempt->body));
+    llm_response_replay(&response, llm_call_emit, &attempt->call);
+}
+
+/* The last frame may lack its end, and is understood without it; whoever gets its bytes gets one. */
+static void close_last_frame(struct http_attempt *attempt)
+{
+    bool is_sse = attempt->dialect->framing == DIALECT_SSE;
+    struct str missing = is_sse ? STR("\n\n") : STR("\n");
+    raw_frames_begin(&attempt->frames, missing);
+    if (is_sse)
+        attempt->parser.sse.fed = missing.len;
+    else
+        attempt->parser.ndjson.fed = missing.len;
+}
+
+/* The stream has ended, or it was waited for long enough. What is told now has come without bytes:
+ * the stream lacked it. */
+static void end_streaming(struct http_attempt *attempt)
+{
+    if (attempt->raw)
+        close_last_frame(attempt);
+    enum err code = attempt->dialect->framing == DIALECT_SSE
+                        ? sse_parser_finish(&attempt->parser.sse)
+                        : ndjson_parser_finish(&attempt->parser.ndjson);
+    if (attempt->call.ended)
+        return;
+    if (attempt->raw)
+        give_raw(attempt, STR(""));
+    attempt->raw = false;
+    if (code != ERR_OK)
+        fail_with(attempt, ERR_SERVER, "the provider sent an event that is too large");
+    else
+        attempt->dialect->decode_end(attempt->decoder, llm_call_emit, &attempt->call);
+}
+
+static void on_done(void *user)
+{
+    struct http_attempt *attempt = user;
+    attempt->http = NULL;
+    attempt->call.emitting++;
+    if (attempt->state == STATE_STREAMING)
+        end_streaming(attempt);
+    else if (attempt->state == STATE_FAILING)
+        end_failing(attempt);
+    else
+        end_whole(attempt);
+    attempt->call.emitting--;
+    llm_call_settle(&attempt->call);
+}
+
+static void on_error(void *user, const struct error *error)
+{
+    struct http_attempt *attempt = user;
+    attempt->http = NULL;
+    if (attempt->is_complete) { /* all of it had come */
+        final_fired(attempt);
+        return;
+    }
+    struct llm_error failure = {
+        .class = error->code == ERR_TOO_BIG ? ERR_SERVER : error->code,
+        .http_status = attempt->status,
+        .retry_after_ms = -1,
+    };
+    str_copy(str_from_cstr(error->field), failure.code, sizeof failure.code); /* the timer, ... */
+    if (error->code == ERR_TIMEOUT)
+        failure.http_status = 0; /* it was not the provider who gave up */
+    str_copy(str_from_cstr(error_message(error)), failure.message, sizeof failure.message);
+    llm_call_fail(&attempt->call, &failure);
+}
+
+static void on_sent(void *user)
+{
+    drop_request_body(user);
+}
+
+static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error,
+                                                    on_sent};
+
+static enum err build_body(struct http_attempt *attempt, const struct llm_call_request *request,
+                           struct arena *scratch, struct error *error)
+{
+    const struct provider_kind *kind = request->provider->kind;
+    const struct dialect_target target = {.model = request->model, .quirks = kind->quirks};
+    struct buf body;
+    enum err code = ERR_OK;
+    buf_init(&body, attempt->raw ? RAW_BYTES_MAX : WHOLE_BYTES_MAX);
+    if (request->body_bytes_hint < WHOLE_BYTES_MAX)
+        buf_reserve(&body, request->body_bytes_hint);
+    if (attempt->raw)
+        passthrough_with_model(request->raw_body, request->model, &body);
+    else
+        code = kind->dialect->encode_request(scratch, request->request, &target, &body,
+                                             request->losses, error);
+    if (code == ERR_OK && !buf_ok(&body))
+        code = error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
+    if (code == ERR_OK)
+        keep_request_body(attempt, &body);
+    buf_done(&body);
+    return code;
+}
+
+static enum err send_request(struct http_attempt *attempt, struct http_client *client,
+                             const struct llm_call_request *request, struct arena *scratch,
+                             struct error *error)
+{
+    const struct provider *provider = request->provider;
+    const struct provider_kind *kind = provider->kind;
+    struct http_call_request http_request = {
+        .method = HTTP_POST,
+        .url =
+            provider_url(scratch, provider,
+                         attempt->stream ? kind->path_stream : kind->path_complete, request->model),
+        .body = attempt->request_body,
+        .never_replays = true, /* that is route's decision */
+        .connect_timeout_ms = request->timeouts.connect_ms ? request->timeouts.connect_ms
+                                                           : provider->connect_timeout_ms,
+        .headers_timeout_ms = request->timeouts.headers_ms ? request->timeouts.headers_ms
+                                                           : provider->headers_timeout_ms,
+        .total_timeout_ms = provider->total_timeout_ms,
+    };
+    if (!http_request.url.data)
+        return error_set(error, ERR_INVALID, "model", "is too long");
+    struct http_headers *headers = &http_request.headers;
+    provider_headers(scratch, provider, headers);
+    http_headers_add_view(headers, scratch, STR("content-type"), STR("application/json"));
+    http_headers_add_view(headers, scratch, STR("accept-encoding"), STR("identity"));
+    return http_call_start(client, &http_request, &http_events, attempt, &attempt->http, error);
+}
+
+enum err llm_call_start_http(struct http_client *client, struct loop *loop,
+                             const struct llm_call_request *request,
+                             const struct llm_call_events *events, void *user,
+                             struct llm_call **ret_call, struct error *error)
+{
+    struct arena *arena = arena_new(ARENA_BYTES_MAX);
+    struct http_attempt *attempt = ARENA_NEW(arena, struct http_attempt);
+    attempt->arena = arena;
+    attempt->call.ops = &http_ops;
+    attempt->dialect = request->provider->kind->dialect;
+    llm_call_init(&attempt->call, loop, request, events, user);
+    attempt->stream = request->request->stream;
+    attempt->raw = request->raw_body.data != NULL;
+    struct arena *scratch = loop_scratch_borrow(loop); /* a stream may last for minutes */
+    enum err code = build_body(attempt, request, scratch, error);
+    if (code == ERR_OK)
+        code = send_request(attempt, client, request, scratch, error);
+    loop_scratch_return(loop, scratch);
+    if (code != ERR_OK) {
+        attempt_free(attempt);
+        return code;
+    }
+    llm_call_watch(&attempt->call);
+    *ret_call = &attempt->call;
+    return ERR_OK;
+}
