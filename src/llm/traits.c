@@ -159,11 +159,10 @@ void llm_needs_of(const struct llm_request *request, struct llm_needs *ret_needs
 struct size {
     int64_t tokens;
     const char *context;
-    const char *output;
 };
 #define SIZE(tokens, text)                                                                         \
     {                                                                                              \
-        tokens, "a context of " text " tokens", "answers of " text " tokens"                       \
+        tokens, "a context of " text " tokens"                                                     \
     }
 static const struct size sizes[] = {
     SIZE(4096, "4096"),       SIZE(8192, "8192"),

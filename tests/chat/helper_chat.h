@@ -41,9 +41,13 @@ static inline void chat_providers(struct chat_fixture *f, uint64_t eliza_delay_m
         {.provider = away, .name = STR("away"), .source = "file"},
         {.provider = f->net->provider, .name = STR("fake"), .source = "file"},
         {.name = STR("broken"), .error = STR("no key"), .source = "file"}};
+    struct route_policy policy = route_policy_default;
+    policy.attempts_max =
+        1; /* what fails has failed: asking again is the router's, and tested there */
     registry_configure(f->registry,
                        &(struct registry_configuration){.entries = entries,
                                                         .entry_count = 4,
+                                                        .policy = &policy,
                                                         .default_model = STR("parley/eliza")});
     provider_unref(parley);
     provider_unref(away);
