@@ -359,6 +359,7 @@ static void test_not_an_answer(void **state)
         expect_error(f, &heard, ERR_SERVER, "");
         assert_true(heard.error.message[0]);
         heard_done(&heard);
+        turn(f, 3); /* the connection that was kept has ended */
     }
 }
 
@@ -553,6 +554,7 @@ static void test_cancel_inside_every_event(void **state)
         assert_int_equal(heard.usage.input_total,
                          heard.at == LLM_EVENT_USAGE || heard.at == LLM_EVENT_FINISH ? 7 : -1);
         close(fd);
+        turn(f, 3);
         heard_done(&heard);
     }
 }
