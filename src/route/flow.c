@@ -18,12 +18,9 @@
  */
 #include "route/flow.h"
 
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/utf8.h"
 #include "route/flow_internal.h"
 
 enum {
@@ -89,29 +86,7 @@ static void tell_end(struct flow *flow)
     flow->ops->event(flow->user, &(struct llm_event){.kind = LLM_EVENT_END});
 }
 
-/* ---- Errors ---------------------------------------------------------------------------------- */
-
-static struct llm_error *error_of(struct flow *flow)
-{
-    if (!flow->error)
-        flow->error = ARENA_NEW(flow->request.arena, struct llm_error);
-    return flow->error;
-}
-
-void flow_set_error(struct flow *flow, enum err class, const char *code, int64_t retry_after_ms,
-                    const char *format, ...)
-{
-    struct llm_error *error = error_of(flow);
-    va_list arguments;
-    *error = (struct llm_error){.class = class, .retry_after_ms = retry_after_ms};
-    snprintf(error->code, sizeof error->code, "%s", code);
-    va_start(arguments, format);
-    int length = vsnprintf(error->message, sizeof error->message, format, arguments);
-    va_end(arguments);
-    if (length >= (int)sizeof error->message)
-        error->message[utf8_cut(STR_FROM(error->message, sizeof error->message - 1),
-                                sizeof error->message - 1)] = '\0';
-}
+/* ---- A failure ------------------------------------------------------------------------------- */
 
 void flow_give_up(struct flow *flow)
 {
@@ -125,8 +100,6 @@ void flow_give_up(struct flow *flow)
     if (flow->state != FLOW_ENDED)
         tell_end(flow);
 }
-
-/* ---- A failure ------------------------------------------------------------------------------- */
 
 /* Ends every attempt that is under way. */
 static void cancel_attempts(struct flow *flow, enum flow_outcome outcome)
@@ -228,7 +201,7 @@ static void failed(struct flow *flow, int slot)
 static void note_error(struct flow *flow, struct flow_attempt *attempt,
                        const struct llm_error *error)
 {
-    *error_of(flow) = *error;
+    flow_keep_error(flow, error);
     attempt->has_failed = true;
 }
 
@@ -236,21 +209,24 @@ static void note_error(struct flow *flow, struct flow_attempt *attempt,
 
 static void tell_held(struct flow *flow, struct flow_attempt *attempt)
 {
-    flow_tell(flow, &(struct llm_event){.kind = LLM_EVENT_START,
-                                        .id = attempt->start_id,
-                                        .model = attempt->start_model});
+    if (attempt->has_start)
+        flow_tell(flow, &(struct llm_event){.kind = LLM_EVENT_START,
+                                            .id = attempt->start_id,
+                                            .model = attempt->start_model});
     for (struct flow_held *held = attempt->held_first; held; held = held->next)
         flow_tell(flow, &held->event);
     if (attempt->has_usage)
         flow_tell(flow, &(struct llm_event){.kind = LLM_EVENT_USAGE, .usage = attempt->usage});
 }
 
+/* Out of the attempt first: who hears it may cancel, which ends the attempt and what it holds. */
 static void tell_held_raw(struct flow *flow, struct flow_attempt *attempt)
 {
-    if (!attempt->raw.len || flow->state == FLOW_ENDED)
-        return;
-    flow->ops->raw(flow->user, attempt->raw_type, buf_str(&attempt->raw));
-    buf_release(&attempt->raw);
+    struct buf raw = attempt->raw;
+    buf_init(&attempt->raw, raw.bytes_max);
+    if (raw.len)
+        flow->ops->raw(flow->user, attempt->raw_type, buf_str(&raw));
+    buf_done(&raw);
 }
 
 /* The first content of an attempt: from now on it is this one. */
@@ -265,8 +241,10 @@ static void commit(struct flow *flow, int slot)
     flow_set_state(flow, FLOW_SHOWING);
     if (!is_first)
         return;
+    attempt->was_shown = true;
     tell_held_raw(flow, attempt);
     tell_held(flow, attempt);
+    attempt->is_raw = attempt->is_raw && !attempt->raw_has_ended;
 }
 
 static void note_content(struct flow *flow, struct flow_attempt *attempt)
@@ -355,6 +333,7 @@ static bool commits(struct flow *flow, struct flow_attempt *attempt, const struc
     if (is_substance(event) || event->kind == LLM_EVENT_FINISH)
         return true;
     if (event->kind == LLM_EVENT_START) {
+        attempt->has_start = true;
         attempt->start_id = arena_str(flow->request.arena, event->id);
         attempt->start_model = arena_str(flow->request.arena, event->model);
     } else if (event->kind != LLM_EVENT_USAGE && !flow->broken) {
@@ -423,29 +402,36 @@ void flow_on_event(struct flow *flow, int slot, const struct llm_event *event)
         on_answer_event(flow, slot, event);
 }
 
-void flow_on_raw(struct flow *flow, int slot, struct str content_type, struct str bytes)
+static void hold_raw(struct flow *flow, int slot, struct str content_type, struct str bytes)
 {
     struct flow_attempt *attempt = &flow->attempts[slot];
-    if (!attempt->active || flow->state == FLOW_ENDED || flow->broken)
-        return;
-    if (!bytes.len) {
-        attempt->is_raw = false; /* what follows has no bytes */
-        return;
-    }
-    if (flow->shown == slot) {
-        flow->ops->raw(flow->user, content_type, bytes);
-        return;
-    }
-    if (!flow->request.is_streamed) { /* the whole answer, which was understood */
-        commit(flow, slot);
-        flow->ops->raw(flow->user, content_type, bytes);
-        return;
-    }
     if (!attempt->raw_type.data)
         attempt->raw_type = arena_str(flow->request.arena, content_type);
     buf_append(&attempt->raw, bytes);
     if (attempt->raw.len > HELD_BYTES_MAX)
         commit(flow, slot);
+}
+
+/* What follows has no bytes. */
+static void end_raw(struct flow_attempt *attempt)
+{
+    attempt->raw_has_ended = true;
+    attempt->is_raw = attempt->is_raw && attempt->raw.len > 0; /* what is held has */
+}
+
+void flow_on_raw(struct flow *flow, int slot, struct str content_type, struct str bytes)
+{
+    struct flow_attempt *attempt = &flow->attempts[slot];
+    if (!attempt->active || flow->state == FLOW_ENDED || flow->broken)
+        return;
+    if (flow->shown != slot && bytes.len && !flow->request.is_streamed)
+        commit(flow, slot); /* a whole answer, which was understood */
+    if (!bytes.len)
+        end_raw(attempt);
+    else if (flow->shown == slot)
+        flow->ops->raw(flow->user, content_type, bytes);
+    else
+        hold_raw(flow, slot, content_type, bytes);
 }
 
 void flow_on_head(struct flow *flow, int slot, uint64_t connect_us, const struct llm_limits *limits)
@@ -553,7 +539,9 @@ void flow_cancel(struct flow *flow, struct llm_usage *ret_usage)
         return;
     cell_wait_end(&flow->waiter);
     cancel_attempts(flow, FLOW_CANCELLED);
-    if (ret_usage)
+    if (ret_usage && flow->broken)
+        *ret_usage = flow_joined_usage(flow, &flow->attempts[slot], false);
+    else if (ret_usage && flow->attempt_count)
         *ret_usage = flow->attempts[slot].usage;
     flow_set_state(flow, FLOW_ENDED);
 }

@@ -15,8 +15,10 @@ enum {
 /* What a search for a target that can be asked now has found out. */
 struct search {
     uint64_t now_us;
-    uint64_t soonest_us;             /* the first backoff, pace or pause to end; 0: none */
+    uint64_t backoff_us;             /* the first backoff to end; 0: none */
+    uint64_t pace_us;                /* the first pace or pause to end; 0: none */
     struct flow_candidate *queue_at; /* has no place now */
+    bool is_full;                    /* queue_at has as many calls as may be: it wakes us */
     uint64_t rest_until_us;          /* the first breaker or bench to end; 0: none */
     const struct target *resting;
 };
@@ -26,6 +28,7 @@ static uint64_t now_of(const struct flow *flow)
     return flow->ops->now_us(flow->user);
 }
 
+/* 0: never. */
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return !a || (b && b < a) ? b : a;
@@ -60,15 +63,25 @@ static int64_t output_tokens_of(const struct flow *flow)
     return asked > 0 && asked < OUTPUT_TOKENS_GUESS ? asked : OUTPUT_TOKENS_GUESS;
 }
 
+/* About what an attempt there costs; 0 when no price is known. */
+static int64_t expected_nano(const struct flow *flow, const struct target *target)
+{
+    struct llm_usage usage = LLM_USAGE_UNKNOWN;
+    usage.input_total = flow->request.needs->input_tokens;
+    usage.output_total = output_tokens_of(flow);
+    return target->has_price ? price_cost_nano(&target->price, &usage) : 0;
+}
+
 /* Whether an attempt there would go over what the request may cost. */
 static bool is_too_dear(const struct flow *flow, const struct target *target)
 {
-    struct llm_usage usage = LLM_USAGE_UNKNOWN;
+    int64_t cost_nano = flow->cost_nano + expected_nano(flow, target);
     if (!flow->policy->cost_max_nano || !target->has_price)
         return false;
-    usage.input_total = flow->request.needs->input_tokens;
-    usage.output_total = output_tokens_of(flow);
-    return flow->cost_nano + price_cost_nano(&target->price, &usage) > flow->policy->cost_max_nano;
+    for (int i = 0; i < FLOW_SLOTS; i++)
+        if (flow->attempts[i].active) /* beside which it would be a hedge */
+            cost_nano += expected_nano(flow, flow->candidates[flow->attempts[i].candidate].target);
+    return cost_nano > flow->policy->cost_max_nano;
 }
 
 static bool is_usable(const struct flow *flow, const struct flow_candidate *candidate)
@@ -138,7 +151,7 @@ static bool begin_attempt(struct flow *flow, int slot, struct flow_candidate *ca
         candidate->out = true;
         cell_forget(&attempt->lease, now_of(flow), 0);
         if (!flow->error)
-            flow_set_error(flow, error.class, error.code, -1, "%s", error.message);
+            flow_keep_error(flow, &error);
         return false;
     }
     attempt->is_raw = start.passes_through;
@@ -167,6 +180,17 @@ static struct cell_answer ask(struct flow *flow, const struct flow_candidate *ca
     return cell_acquire(target->cell, &question, ret_lease);
 }
 
+/* One that wakes us is queued for rather than one that is only a matter of time. */
+static void note_busy(struct search *search, struct flow_candidate *candidate,
+                      const struct cell_answer *answer)
+{
+    bool is_full = answer->verdict == CELL_FULL;
+    if (!search->queue_at || (is_full && !search->is_full))
+        search->queue_at = candidate;
+    search->is_full = search->is_full || is_full;
+    search->pace_us = earlier(search->pace_us, answer->until_us);
+}
+
 /* Asks the cell for a place and begins there. */
 static bool try_candidate(struct flow *flow, struct flow_candidate *candidate,
                           struct search *search)
@@ -188,9 +212,7 @@ static bool try_candidate(struct flow *flow, struct flow_candidate *candidate,
     case CELL_FULL:
     case CELL_PACED:
     case CELL_PAUSED:
-        if (!search->queue_at)
-            search->queue_at = candidate;
-        search->soonest_us = earlier(search->soonest_us, answer.until_us);
+        note_busy(search, candidate, &answer);
         return false;
     case CELL_OPEN:
     case CELL_BENCHED:
@@ -219,7 +241,7 @@ static size_t list_group(struct flow *flow, size_t group, struct search *search,
         if (!is_usable(flow, &first[i]))
             continue;
         if (first[i].not_before_us > search->now_us) {
-            search->soonest_us = earlier(search->soonest_us, first[i].not_before_us);
+            search->backoff_us = earlier(search->backoff_us, first[i].not_before_us);
             continue;
         }
         entries[count].index = i;
@@ -289,7 +311,8 @@ static bool enqueue(struct flow *flow, const struct search *search)
     const struct flow_candidate *candidate = search->queue_at;
     if (!flow->queue_until_us)
         flow->queue_until_us = search->now_us + flow->policy->queue_wait_us;
-    if (search->now_us >= flow->queue_until_us || search->soonest_us > flow->queue_until_us)
+    if (search->now_us >= flow->queue_until_us ||
+        (!search->is_full && search->pace_us > flow->queue_until_us))
         return false;
     if (flow->waiter.cell && flow->waiter.cell != candidate->target->cell)
         cell_wait_end(&flow->waiter);
@@ -303,7 +326,7 @@ static void say_why(struct flow *flow, const struct search *search)
 {
     char reason[256] = "";
     if (search->queue_at) {
-        int64_t retry_ms = ms_until(search->now_us, search->soonest_us);
+        int64_t retry_ms = ms_until(search->now_us, search->pace_us);
         const struct target *target = search->queue_at->target;
         flow_set_error(flow, ERR_RATE_LIMITED, "no_place", retry_ms,
                        "%.*s has no place for this request now", STR_ARG(target->id));
@@ -333,14 +356,14 @@ static void wait_or_give_up(struct flow *flow, struct search *search)
         if (!was_waiting && try_candidate(flow, search->queue_at, search))
             return;
         if (flow->waiter.cell)
-            wait_until(flow, search->soonest_us);
+            wait_until(flow, earlier(search->backoff_us, search->pace_us));
         else
             flow_next(flow); /* there was one, but nothing can be begun there */
         return;
     }
     cell_wait_end(&flow->waiter);
-    if (search->soonest_us && !search->queue_at) {
-        wait_until(flow, search->soonest_us);
+    if (search->backoff_us) {
+        wait_until(flow, search->backoff_us);
         return;
     }
     say_why(flow, search);

@@ -1,8 +1,42 @@
-/* Flow, the end of an attempt: its place goes back, the cell hears how the target was, and the ledger
- * gets its one row. */
+/* Flow, the end of an attempt: what went wrong is kept, its place goes back, the cell hears how the
+ * target was, and the ledger gets its one row. */
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
+#include "base/utf8.h"
 #include "route/flow_internal.h"
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+static struct llm_error *error_of(struct flow *flow)
+{
+    if (!flow->error)
+        flow->error = ARENA_NEW(flow->request.arena, struct llm_error);
+    return flow->error;
+}
+
+void flow_set_error(struct flow *flow, enum err class, const char *code, int64_t retry_after_ms,
+                    const char *format, ...)
+{
+    struct llm_error *error = error_of(flow);
+    va_list arguments;
+    *error = (struct llm_error){.class = class, .retry_after_ms = retry_after_ms};
+    snprintf(error->code, sizeof error->code, "%s", code);
+    va_start(arguments, format);
+    int length = vsnprintf(error->message, sizeof error->message, format, arguments);
+    va_end(arguments);
+    if (length >= (int)sizeof error->message)
+        error->message[utf8_cut(STR_FROM(error->message, sizeof error->message - 1),
+                                sizeof error->message - 1)] = '\0';
+}
+
+void flow_keep_error(struct flow *flow, const struct llm_error *error)
+{
+    *error_of(flow) = *error;
+}
+
+/* ---- Its books ------------------------------------------------------------------------------- */
 
 void flow_complete_usage(const struct flow *flow, struct flow_attempt *attempt,
                          enum flow_outcome outcome)

@@ -39,7 +39,9 @@ struct flow_attempt {
     bool has_failed; /* ERROR came: flow->error; END follows */
     bool was_shown;  /* something of it */
     bool has_usage;
-    bool is_raw; /* its bytes pass through, up to now */
+    bool has_start;
+    bool is_raw;        /* its bytes pass through, up to now */
+    bool raw_has_ended; /* what comes next has no bytes: what is held has */
     uint8_t candidate;
     enum route_mode mode;
     int number;
@@ -114,12 +116,13 @@ void flow_hedge(struct flow *flow);
 void flow_give_up(struct flow *flow);
 /* Rules out what the request cannot be sent to; false, with flow->error set, when nothing is left. */
 bool flow_rule_out_unfit(struct flow *flow);
-/* Sets flow->error to one of our own. */
-void flow_set_error(struct flow *flow, enum err class, const char *code, int64_t retry_after_ms,
-                    const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* flow.c: it waits for others from now on. */
 void flow_become_idle(struct flow *flow);
+/* flow_end.c: sets flow->error to a provider's, or to one of our own. */
+void flow_keep_error(struct flow *flow, const struct llm_error *error);
+void flow_set_error(struct flow *flow, enum err class, const char *code, int64_t retry_after_ms,
+                    const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* flow_end.c: ends an attempt that has an end of its own, or (is_cancelled) by cancelling it, writes
  * its row, and gives its place back; the cell hears what `attribution` says (NULL: nothing). */
 void flow_end_attempt(struct flow *flow, int slot, enum flow_outcome outcome, bool is_cancelled,
@@ -138,5 +141,8 @@ enum route_mode flow_recovery_mode(const struct flow *flow, const struct flow_ca
 void flow_join_begin(struct flow *flow, enum route_mode mode);
 /* An event of an attempt whose answer is joined to what was shown. */
 void flow_show_joined(struct flow *flow, int slot, const struct llm_event *event);
+/* The counts of an answer that was joined. */
+struct llm_usage flow_joined_usage(const struct flow *flow, const struct flow_attempt *attempt,
+                                   bool has_ended);
 /* Notes text that was shown. */
 void flow_note_text(struct flow *flow, struct str text);

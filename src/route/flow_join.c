@@ -114,19 +114,21 @@ static bool add_text(struct flow *flow, int slot, struct str piece)
     return goes_on && flow->state != FLOW_ENDED;
 }
 
-/* The counts of the whole answer: an attempt that went on behind another one's text has counted its
- * own part only. */
-static void tell_usage(struct flow *flow, const struct flow_attempt *attempt)
+/* Of the whole answer: an attempt that went on behind another one's text has counted its own part
+ * only, and one that is under way may have counted less than was shown. */
+struct llm_usage flow_joined_usage(const struct flow *flow, const struct flow_attempt *attempt,
+                                   bool has_ended)
 {
     struct llm_usage usage = attempt->usage;
+    int64_t shown = llm_estimate_text(buf_str(&flow->sent));
     bool is_part = attempt->mode == ROUTE_PREFILL || attempt->mode == ROUTE_CONTINUE;
     if (usage.input_total < 0)
         usage.input_total = flow->request.needs->input_tokens;
-    if (is_part || usage.output_total < 0) {
-        usage.output_total = llm_estimate_text(buf_str(&flow->sent));
+    if (is_part || usage.output_total < (has_ended ? 0 : shown)) {
+        usage.output_total = shown;
         usage.is_estimated = true;
     }
-    flow_tell(flow, &(struct llm_event){.kind = LLM_EVENT_USAGE, .usage = usage});
+    return usage;
 }
 
 static void finish(struct flow *flow, int slot, const struct llm_event *event)
@@ -136,7 +138,18 @@ static void finish(struct flow *flow, int slot, const struct llm_event *event)
         return;
     note_joint(flow, attempt);
     attempt->was_shown = true;
-    tell_usage(flow, attempt);
+    struct llm_usage usage = flow_joined_usage(flow, attempt, true);
+    flow_tell(flow, &(struct llm_event){.kind = LLM_EVENT_USAGE, .usage = usage});
+    flow_tell(flow, event);
+}
+
+/* Of one attempt only: when the first one has shown some, what it thought is not thought again. */
+static void show_reasoning(struct flow *flow, struct flow_attempt *attempt,
+                           const struct llm_event *event)
+{
+    if (flow->reasoning_shown && !attempt->was_shown)
+        return;
+    flow->reasoning_shown = attempt->was_shown = true;
     flow_tell(flow, event);
 }
 
@@ -147,8 +160,8 @@ void flow_show_joined(struct flow *flow, int slot, const struct llm_event *event
         add_text(flow, slot, event->text.data ? event->text : STR(""));
         break;
     case LLM_EVENT_REASONING: /* of an answer whose text has begun it is of no use any more */
-        if (flow->sent.len == 0 && !flow->reasoning_shown)
-            flow_tell(flow, event);
+        if (flow->sent.len == 0)
+            show_reasoning(flow, &flow->attempts[slot], event);
         break;
     case LLM_EVENT_REFUSAL:
     case LLM_EVENT_TOOL_START:
