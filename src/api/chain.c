@@ -7,7 +7,7 @@
 static const char *const members[] = {"models", "fallbacks"};
 
 static enum err add_names(yyjson_val *list, const char *member, struct api_chain *chain,
-                          struct error *error)
+                          size_t names_max, struct error *error)
 {
     size_t index, max;
     yyjson_val *name;
@@ -18,9 +18,9 @@ static enum err add_names(yyjson_val *list, const char *member, struct api_chain
     yyjson_arr_foreach (list, index, max, name) {
         if (!json_str(name).len)
             return error_set(error, ERR_INVALID, member, "must hold names of models only");
-        if (chain->count > CATALOG_CHAIN_MAX)
-            return error_set(error, ERR_INVALID, member, "must not name more than %d models",
-                             CATALOG_CHAIN_MAX);
+        if (chain->count == names_max)
+            return error_set(error, ERR_INVALID, member, "must not name more than %zu models",
+                             names_max);
         chain->names[chain->count++] = json_str(name);
     }
     return ERR_OK;
@@ -44,14 +44,16 @@ enum err api_chain_read(struct arena *arena, yyjson_val *root, struct llm_reques
 {
     struct api_chain chain = {0};
     yyjson_val *lists[2];
+    /* The first one may be the request's own. */
+    size_t names_max = CATALOG_CHAIN_MAX + (request->model.len ? 0 : 1);
     for (size_t i = 0; i < 2; i++)
         lists[i] = json_get(root, members[i]);
     *ret_chain = chain;
     if (!lists[0] && !lists[1])
         return ERR_OK; /* the decoder has seen to the model */
-    chain.names = ARENA_NEW_ARRAY(arena, CATALOG_CHAIN_MAX + 1, struct str);
+    chain.names = ARENA_NEW_ARRAY(arena, names_max, struct str);
     for (size_t i = 0; i < 2; i++) {
-        enum err code = add_names(lists[i], members[i], &chain, error);
+        enum err code = add_names(lists[i], members[i], &chain, names_max, error);
         if (code != ERR_OK)
             return code;
     }

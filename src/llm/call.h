@@ -15,6 +15,7 @@ struct llm_timeouts {
     uint64_t headers_ms;
     uint64_t first_content_ms;
     uint64_t content_idle_ms;
+    uint64_t final_ms; /* how long a complete answer waits for the end of its stream [1 s] */
 };
 
 struct llm_call_request {

@@ -30,7 +30,7 @@ enum {
     RAW_BYTES_MAX = 256 * 1024 * 1024,
     ERROR_BYTES_MAX = 64 * 1024,
     DRAIN_MS = 1000,
-    FINAL_MS = 1000 /* how long a complete answer waits for the end of its stream */
+    FINAL_MS = 1000
 };
 
 enum state { STATE_WAITING, STATE_STREAMING, STATE_WHOLE, STATE_FAILING };
@@ -56,6 +56,7 @@ struct http_attempt {
     bool raw;
     bool stream;
     int status;
+    uint64_t final_ms;
     struct http_headers headers; /* kept for classifying an error */
     struct str content_type;
 };
@@ -224,12 +225,23 @@ static void tell_head(struct http_attempt *attempt, int status, const struct htt
     call->events.on_head(call->user, &head);
 }
 
-static void on_headers(void *user, int status, const struct http_headers *headers)
+/* One body, which is read at its end. */
+static void begin_whole(struct http_attempt *attempt, const struct http_headers *headers)
 {
-    struct http_attempt *attempt = user;
-    tell_head(attempt, status, headers);
-    if (attempt->call.ended)
-        return;
+    uint64_t length;
+    attempt->state = STATE_WHOLE;
+    if (attempt->raw && attempt->stream) { /* it becomes a stream only by its events */
+        attempt->raw = false;
+        give_raw(attempt, STR(""));
+    }
+    buf_init(&attempt->body, WHOLE_BYTES_MAX);
+    if (str_to_u64(http_headers_get(headers, "content-length"), &length) &&
+        length <= WHOLE_BYTES_MAX)
+        buf_reserve(&attempt->body, (size_t)length);
+}
+
+static void begin_body(struct http_attempt *attempt, int status, const struct http_headers *headers)
+{
     attempt->status = status;
     attempt->content_type = arena_str(attempt->arena, http_headers_get(headers, "content-type"));
     if (status < 200 || status > 299) {
@@ -240,17 +252,19 @@ static void on_headers(void *user, int status, const struct http_headers *header
     } else if (is_stream(attempt)) {
         begin_streaming(attempt);
     } else {
-        uint64_t length;
-        attempt->state = STATE_WHOLE;
-        if (attempt->raw && attempt->stream) { /* it becomes a stream only by its events */
-            attempt->raw = false;
-            give_raw(attempt, STR(""));
-        }
-        buf_init(&attempt->body, WHOLE_BYTES_MAX);
-        if (str_to_u64(http_headers_get(headers, "content-length"), &length) &&
-            length <= WHOLE_BYTES_MAX)
-            buf_reserve(&attempt->body, (size_t)length);
+        begin_whole(attempt, headers);
     }
+}
+
+static void on_headers(void *user, int status, const struct http_headers *headers)
+{
+    struct http_attempt *attempt = user;
+    attempt->call.emitting++; /* the callee may cancel: freeing waits */
+    tell_head(attempt, status, headers);
+    if (!attempt->call.ended)
+        begin_body(attempt, status, headers);
+    attempt->call.emitting--;
+    llm_call_settle(&attempt->call);
 }
 
 static void end_streaming(struct http_attempt *attempt);
@@ -265,6 +279,14 @@ static void final_fired(void *user)
     llm_call_settle(&attempt->call);
 }
 
+static void fail_streaming(struct http_attempt *attempt, const char *message)
+{
+    if (attempt->raw)
+        raw_frames_flush(&attempt->frames, false); /* whose events have been told */
+    if (!attempt->call.ended)
+        fail_with(attempt, ERR_SERVER, message);
+}
+
 static void parse_stream(struct http_attempt *attempt, struct str data)
 {
     enum err code = attempt->dialect->framing == DIALECT_SSE
@@ -273,9 +295,9 @@ static void parse_stream(struct http_attempt *attempt, struct str data)
     if (attempt->call.ended)
         return;
     if (code != ERR_OK)
-        fail_with(attempt, ERR_SERVER, "the provider sent an event that is too large");
+        fail_streaming(attempt, "the provider sent an event that is too large");
     else if (arena_exceeded(attempt->arena))
-        fail_with(attempt, ERR_SERVER, "the provider's answer is too large");
+        fail_streaming(attempt, "the provider's answer is too large");
 }
 
 static void feed_stream(struct http_attempt *attempt, struct str data)
@@ -284,13 +306,13 @@ static void feed_stream(struct http_attempt *attempt, struct str data)
     if (attempt->raw)
         raw_frames_begin(&attempt->frames, data);
     parse_stream(attempt, data);
-    if (attempt->raw && !call->ended)
-        raw_frames_end(&attempt->frames);
+    if (attempt->raw && !call->ended && !raw_frames_end(&attempt->frames) && !call->ended)
+        fail_with(attempt, ERR_SERVER, "the provider sent an event that is too large");
     if (call->ended || attempt->is_complete)
         return;
     attempt->is_complete = attempt->dialect->progress(attempt->decoder).is_complete;
     if (attempt->is_complete)
-        loop_timer_set(call->loop, &call->silence, FINAL_MS, final_fired, attempt);
+        loop_timer_set(call->loop, &call->silence, attempt->final_ms, final_fired, attempt);
 }
 
 /* Collects a body that is read at its end. Of an error what fits is enough to say what it is. */
@@ -359,11 +381,13 @@ static void end_streaming(struct http_attempt *attempt)
     enum err code = attempt->dialect->framing == DIALECT_SSE
                         ? sse_parser_finish(&attempt->parser.sse)
                         : ndjson_parser_finish(&attempt->parser.ndjson);
+    if (attempt->raw && !attempt->call.ended) {
+        raw_frames_flush(&attempt->frames, false);
+        give_raw(attempt, STR(""));
+    }
+    attempt->raw = false;
     if (attempt->call.ended)
         return;
-    if (attempt->raw)
-        give_raw(attempt, STR(""));
-    attempt->raw = false;
     if (code != ERR_OK)
         fail_with(attempt, ERR_SERVER, "the provider sent an event that is too large");
     else
@@ -477,6 +501,7 @@ enum err llm_call_start_http(struct http_client *client, struct loop *loop,
     llm_call_init(&attempt->call, loop, request, events, user);
     attempt->stream = request->request->stream;
     attempt->raw = request->raw_body.data != NULL;
+    attempt->final_ms = request->timeouts.final_ms ? request->timeouts.final_ms : FINAL_MS;
     struct arena *scratch = loop_scratch_borrow(loop); /* a stream may last for minutes */
     enum err code = build_body(attempt, request, scratch, error);
     if (code == ERR_OK)

@@ -59,9 +59,10 @@ void raw_frames_skip(struct raw_frames *frames)
     frames->from = frames->whole = frames->frame_end;
 }
 
-void raw_frames_end(struct raw_frames *frames)
+bool raw_frames_end(struct raw_frames *frames)
 {
     give_to(frames, frames->whole);
     buf_append(&frames->half, str_skip(frames->feed, frames->whole));
     frames->feed = STR_NONE;
+    return buf_ok(&frames->half);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/err.h"
 
 struct raw_frames {
     struct buf half;  /* of a frame: what came of it with earlier feeds */
@@ -14,7 +15,7 @@ struct raw_frames {
     void *user;
 };
 
-/* `frame_bytes_max`: of half a frame. Release with raw_frames_done. */
+/* `frame_bytes_max`: of half a frame, comments included. Release with raw_frames_done. */
 void raw_frames_init(struct raw_frames *frames, size_t frame_bytes_max,
                      void (*give)(void *user, struct str bytes), void *user);
 void raw_frames_done(struct raw_frames *frames);
@@ -28,5 +29,6 @@ void raw_frames_understood(struct raw_frames *frames);
 void raw_frames_skip(struct raw_frames *frames);
 /* Gives what has been understood; with_current: and the frame that is being read. */
 void raw_frames_flush(struct raw_frames *frames, bool with_current);
-/* All of the feed has been read: gives what was understood, keeps the rest. */
-void raw_frames_end(struct raw_frames *frames);
+/* All of the feed has been read: gives what was understood, keeps the rest. False when that is too
+ * much: feed no more. */
+MUST_USE bool raw_frames_end(struct raw_frames *frames);

@@ -250,8 +250,10 @@ static enum err start_call(struct route_call *call, struct flow_start *start, st
         .raw_body = sends_raw ? call->request.raw_body : STR_NONE,
         .losses = &slot->losses,
         .body_bytes_hint = call->request.raw_body.len + call->request.raw_body.len / 8 + 256,
-        .timeouts = {timeouts->connect_ms, timeouts->headers_ms, timeouts->first_content_ms,
-                     timeouts->content_idle_ms},
+        .timeouts = {.connect_ms = timeouts->connect_ms,
+                     .headers_ms = timeouts->headers_ms,
+                     .first_content_ms = timeouts->first_content_ms,
+                     .content_idle_ms = timeouts->content_idle_ms},
     };
     const struct llm_call_events events = {on_event, passes_through ? on_raw : NULL, on_head};
     if (!request.request)

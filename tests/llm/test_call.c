@@ -1,156 +1,8 @@
 /* Calls: one attempt at a provider over real sockets, with a server that is driven by hand; and the
  * one that answers in process. */
-#include "helper_call.h"
+#include "helper_heard.h"
 
 #include "llm/dialect.h"
-
-#define CHUNK(text)                                                                                \
-    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":"       \
-    "[{\"index\":0,\"delta\":{\"content\":\"" text "\"}}]}\n\n"
-#define FINISH                                                                                     \
-    "data: {\"id\":\"c1\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},"                 \
-    "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2,"         \
-    "\"total_tokens\":9}}\n\ndata: [DONE]\n\n"
-#define STREAM_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-#define STREAM      STREAM_HEAD "Connection: close\r\n\r\n"
-#define WHOLE                                                                                      \
-    "{\"id\":\"c1\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,"     \
-    "\"message\":{\"role\":\"assistant\",\"content\":\"Hello\"},\"finish_reason\":\"stop\"}],"     \
-    "\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2,\"total_tokens\":9}}"
-
-enum action { NOTHING, CANCEL, PAUSE, PAUSE_RESUME };
-
-/* What a call said, and what to do when it says it. */
-struct heard_llm {
-    struct llm_call *call;
-    struct buf text;
-    struct buf raw;
-    struct buf raw_type;
-    struct llm_error error;
-    struct llm_usage usage;
-    int starts, texts, finishes, errors, ends, raws;
-    bool cancelled;
-    enum llm_event_kind at;
-    enum action action;
-    enum action raw_action;
-};
-
-static void act(struct heard_llm *heard, enum action action)
-{
-    if (action == CANCEL) {
-        llm_call_cancel(heard->call, &heard->usage);
-        heard->cancelled = true;
-    }
-    if (action == PAUSE || action == PAUSE_RESUME)
-        llm_call_pause(heard->call);
-    if (action == PAUSE_RESUME)
-        llm_call_resume(heard->call);
-}
-
-static void on_event(void *user, const struct llm_event *event)
-{
-    struct heard_llm *heard = user;
-    assert_false(heard->cancelled);
-    assert_int_equal(heard->ends, 0);
-    heard->starts += event->kind == LLM_EVENT_START;
-    heard->texts += event->kind == LLM_EVENT_TEXT;
-    heard->finishes += event->kind == LLM_EVENT_FINISH;
-    heard->ends += event->kind == LLM_EVENT_END;
-    if (event->kind == LLM_EVENT_TEXT)
-        buf_append(&heard->text, event->text);
-    if (event->kind == LLM_EVENT_USAGE)
-        heard->usage = event->usage;
-    if (event->kind == LLM_EVENT_ERROR) {
-        heard->errors++;
-        heard->error = *event->error;
-    }
-    if (event->kind == heard->at)
-        act(heard, heard->action);
-}
-
-static void on_raw(void *user, struct str content_type, struct str bytes)
-{
-    struct heard_llm *heard = user;
-    assert_false(heard->cancelled);
-    heard->raws++;
-    buf_clear(&heard->raw_type);
-    buf_append(&heard->raw_type, content_type);
-    buf_append(&heard->raw, bytes);
-    act(heard, heard->raw_action);
-}
-
-static void heard_done(struct heard_llm *heard)
-{
-    buf_done(&heard->text);
-    buf_done(&heard->raw);
-    buf_done(&heard->raw_type);
-}
-
-static const struct llm_call_events call_events = {.on_event = on_event, .on_raw = on_raw};
-
-static struct llm_request *hello(bool stream)
-{
-    static struct llm_part part = {.kind = LLM_PART_TEXT, .text = {"hello", 5}};
-    static struct llm_message message = {.role = LLM_USER, .parts = &part, .part_count = 1};
-    static struct llm_request requests[2] = {
-        {.messages = &message, .message_count = 1},
-        {.messages = &message, .message_count = 1, .stream = true, .stream_usage = true}};
-    return &requests[stream];
-}
-
-static void start_with(struct call_fixture *f, struct heard_llm *heard, bool stream,
-                       struct str raw_body)
-{
-    struct error error = {0};
-    const struct llm_call_request request = {
-        .provider = f->provider, .request = hello(stream), .model = STR("m"), .raw_body = raw_body};
-    buf_init(&heard->text, 64 * 1024 * 1024);
-    buf_init(&heard->raw, 64 * 1024 * 1024);
-    buf_init(&heard->raw_type, 1024);
-    enum err code =
-        llm_call_start(f->client, f->loop, &request, &call_events, heard, &heard->call, &error);
-    assert_string_equal(error.message, "");
-    assert_int_equal(code, ERR_OK);
-    assert_int_equal(heard->starts + heard->errors + heard->ends, 0);
-}
-
-static void start(struct call_fixture *f, struct heard_llm *heard, bool stream)
-{
-    start_with(f, heard, stream, STR_NONE);
-}
-
-static void expect_text(const struct heard_llm *heard, const char *text)
-{
-    assert_true(str_eq(buf_str(&heard->text), str_from_cstr(text)));
-}
-
-static void expect_whole(struct call_fixture *f, struct heard_llm *heard, const char *text)
-{
-    TURN_UNTIL(f->loop, heard->ends);
-    assert_string_equal(heard->error.message, "");
-    assert_int_equal(heard->errors, 0);
-    assert_int_equal(heard->starts, 1);
-    assert_int_equal(heard->finishes, 1);
-    expect_text(heard, text);
-}
-
-static void expect_error(struct call_fixture *f, struct heard_llm *heard, enum err class,
-                         const char *part)
-{
-    TURN_UNTIL(f->loop, heard->ends);
-    assert_int_equal(heard->errors, 1);
-    assert_int_equal(heard->finishes, 0);
-    assert_string_equal(err_info(heard->error.class)->name, err_info(class)->name);
-    if (!strstr(heard->error.message, part))
-        fail_msg("'%s' is not in '%s'", part, heard->error.message);
-    assert_null(strstr(heard->error.message, "secret-key"));
-}
-
-static void turn(struct call_fixture *f, int times)
-{
-    while (times--)
-        helper_turn(f->loop);
-}
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
@@ -230,36 +82,6 @@ static void test_lines(void **state)
     close(fd);
     expect_whole(f, &heard, "Hi");
     assert_int_equal(heard.usage.output_total, 18);
-    heard_done(&heard);
-}
-
-static void test_raw_bytes_pass(void **state)
-{
-    struct call_fixture *f = *state;
-    struct heard_llm heard = {0};
-    static const char body[] = "{\"model\":\"m\" , \"stream\":true,\"odd\":[1 ,2]}";
-    start_with(f, &heard, true, str_from_cstr(body));
-    int fd = call_accept(f);
-    assert_true(str_ends_with(buf_str(&f->request), str_from_cstr(body)));
-    call_send(f, fd, STREAM ": comment\n\n" CHUNK("Hel") "event: x\n" CHUNK("lo") FINISH);
-    expect_whole(f, &heard, "Hello");
-    assert_true(str_eq(buf_str(&heard.raw),
-                       STR(": comment\n\n" CHUNK("Hel") "event: x\n" CHUNK("lo") FINISH)));
-    assert_true(str_eq(buf_str(&heard.raw_type), STR("text/event-stream")));
-    close(fd);
-    heard_done(&heard);
-}
-
-static void test_raw_errors_are_events(void **state)
-{
-    struct call_fixture *f = *state;
-    struct heard_llm heard = {0};
-    start_with(f, &heard, true, STR("{\"model\":\"m\"}"));
-    int fd = call_accept(f);
-    call_reply(f, fd, "401 Unauthorized", "application/json", "{\"error\":{\"message\":\"bad\"}}");
-    expect_error(f, &heard, ERR_AUTHENTICATION, "bad");
-    assert_int_equal(heard.raws, 0);
-    close(fd);
     heard_done(&heard);
 }
 
@@ -559,20 +381,6 @@ static void test_cancel_inside_every_event(void **state)
     }
 }
 
-static void test_cancel_inside_raw(void **state)
-{
-    struct call_fixture *f = *state;
-    struct heard_llm heard = {.raw_action = CANCEL};
-    start_with(f, &heard, true, STR("{\"model\":\"m\"}"));
-    int fd = call_accept(f);
-    call_send(f, fd, STREAM CHUNK("a"));
-    server_wait_end(&f->server, fd);
-    assert_int_equal(heard.raws, 1);
-    assert_int_equal(heard.finishes + heard.errors + heard.ends, 0);
-    close(fd);
-    heard_done(&heard);
-}
-
 /* ---- Connections ----------------------------------------------------------------------------- */
 
 static void test_the_rest_is_drained_and_the_connection_used_again(void **state)
@@ -670,8 +478,6 @@ int main(void)
         TEST(test_a_whole_answer),
         TEST(test_json_in_place_of_a_stream),
         TEST(test_lines),
-        TEST(test_raw_bytes_pass),
-        TEST(test_raw_errors_are_events),
         TEST(test_error_statuses),
         TEST(test_a_long_error_is_cut_not_lost),
         TEST(test_a_cut_stream),
@@ -685,7 +491,6 @@ int main(void)
         TEST(test_pause_and_resume_inside),
         TEST(test_cancel_in_every_state),
         TEST(test_cancel_inside_every_event),
-        TEST(test_cancel_inside_raw),
         TEST(test_the_rest_is_drained_and_the_connection_used_again),
         TEST(test_draining_ends_when_the_server_does_not),
         TEST(test_eliza_answers),
