@@ -135,12 +135,18 @@ static void wake(void *user)
         world_broken(request->world, INVARIANT_SILENCE, request->id, "woken after the end");
 }
 
+static void *wake_user(void *user)
+{
+    return user;
+}
+
 const struct flow_ops world_ops = {
     .now_us = now,
     .start = answer_start,
     .cancel = answer_cancel,
     .timer = set_timer,
     .wake = wake,
+    .wake_user = wake_user,
     .event = caller_event,
     .raw = caller_raw,
     .rewind = caller_rewind,

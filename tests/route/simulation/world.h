@@ -103,7 +103,7 @@ struct world_target {
 };
 
 /* The stages of an attempt; answer.c has the diagram. */
-enum answer_stage { STAGE_HEAD, STAGE_TEXT, STAGE_TOOLS, STAGE_END, STAGE_FAIL };
+enum answer_stage { STAGE_HEAD, STAGE_TEXT, STAGE_TOOLS, STAGE_FINISH, STAGE_FAIL, STAGE_END };
 
 struct world_attempt {
     struct world_request *request;
@@ -116,18 +116,20 @@ struct world_attempt {
     bool is_probe; /* as the cell said when it began */
     bool is_raw;
     bool had_content;
-    bool has_usage;
-    bool reasons;
     enum fault fault;
+    enum err failed; /* the class that it failed with */
     enum answer_stage stage;
     struct world_node node;
     /* The answer as the caller would have it in the end, and which part of it this attempt says. */
-    char text[WORLD_TEXT_MAX];
     size_t text_bytes;
     size_t from;
-    size_t said; /* up to where it was said */
-    size_t fails_at;
-    int pieces;
+    size_t said;     /* up to where it was said */
+    size_t fails_at; /* likewise; SIZE_MAX: not in the text */
+    size_t piece;    /* bytes of one piece */
+    int tool_count;
+    int tools_said;
+    size_t tools_bytes;
+    char text[WORLD_TEXT_MAX];
     char tools[WORLD_TOOLS_MAX];
 };
 
@@ -164,7 +166,6 @@ struct world_request {
     int failures;
     uint32_t tried;            /* targets, as bits */
     uint64_t started_numbers;  /* attempts, as bits */
-    uint64_t refused_numbers;  /* that could not be begun */
     uint64_t rows;
     enum route_mode last_mode; /* of the newest row that answered */
     struct world_node timer;
