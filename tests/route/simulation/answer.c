@@ -49,6 +49,7 @@ static const struct fault_row {
     [FAULT_NO_MODEL] = {"404", WHEN_ANSWERING, ERR_MODEL_NOT_FOUND, 404, "", 0},
     [FAULT_REFUSED] = {"refused", WHEN_CONNECTING, ERR_NETWORK, 0, "", 0},
     [FAULT_RESET] = {"reset", WHEN_WAITING, ERR_NETWORK, 0, "", 0},
+    [FAULT_REUSED] = {"reused", WHEN_CONNECTING, ERR_NETWORK, 0, "reused", 0},
     [FAULT_NO_HEADERS] = {"no-headers", WHEN_HEADERS, ERR_TIMEOUT, 0, "headers", 0},
     [FAULT_SILENT] = {"silent", WHEN_SILENT, ERR_TIMEOUT, 0, "first_content", 0},
     [FAULT_CUT] = {"cut", WHEN_TALKING, ERR_NETWORK, 200, "", 0},
@@ -186,6 +187,7 @@ static const enum fault fair_weather[] = {
     FAULT_SERVER,  FAULT_OVERLOADED, FAULT_RATE_LIMITED_HINT, FAULT_RESET,   FAULT_CUT,
     FAULT_CUT,     FAULT_STALL,      FAULT_BREAK,             FAULT_SILENT,  FAULT_NO_START,
     FAULT_REFUSED, FAULT_SLOW,       FAULT_RATE_LIMITED,      FAULT_NO_MODEL, FAULT_EMPTY,
+    FAULT_REUSED,  FAULT_REUSED,
 };
 
 static enum fault draw_fault(struct world_request *request, const struct world_target *target,
@@ -289,7 +291,7 @@ static void plan_tools(struct world_attempt *attempt)
         attempt->tool_count = 1 + request->id % 2;
 }
 
-enum err answer_start(void *user, const struct flow_start *start, struct llm_error *ret_error)
+enum err answer_start(void *user, struct flow_start *start, struct llm_error *ret_error)
 {
     struct world_request *request = user;
     struct simulation *world = request->world;
@@ -307,12 +309,14 @@ enum err answer_start(void *user, const struct flow_start *start, struct llm_err
     attempt->fault = draw_fault(request, target, start->mode);
     request->tried |= 1u << target->index;
     world_note(request, "start", start->number * 10 + (int)start->mode, target->index);
+    shadow_granted(attempt);
     if (attempt->fault == FAULT_NO_START) {
         fill_error(attempt, ret_error);
         return ret_error->class;
     }
     attempt->is_active = true;
     attempt->is_raw = request->takes_raw && target->passes_through && start->mode == ROUTE_WHOLE;
+    start->passes_through = attempt->is_raw;
     if (was_active)
         world_broken(world, INVARIANT_ATTEMPTS, request->id, "slot %d was in use", start->slot);
     plan_tools(attempt);

@@ -200,14 +200,10 @@ static void release_request(struct world_request *request)
     world_not(world, &request->caller);
     for (int i = 0; i < FLOW_SLOTS; i++)
         world_not(world, &request->attempts[i].node);
-    flow_done(request->flow);
+    if (request->flow)
+        flow_done(request->flow);
     request->flow = NULL;
-    if (world->options->is_fresh) {
-        arena_free(request->arena);
-        request->arena = arena_new(ARENA_BYTES_MAX);
-    } else {
-        arena_reset(request->arena);
-    }
+    arena_reset(request->arena);
     world->live_count--;
     request->next_free = world->free;
     world->free = request;
@@ -221,7 +217,7 @@ static void check_over(struct world_request *request)
         if (request->attempts[i].is_active)
             world_broken(world, INVARIANT_LEDGER, request->id, "attempt %d goes on after the end",
                          request->attempts[i].number);
-    if (request->rows & request->started_numbers ^ request->started_numbers)
+    if (request->rows != request->started_numbers)
         world_broken(world, INVARIANT_LEDGER, request->id,
                      "attempts 0x%" PRIx64 " were begun, rows 0x%" PRIx64 " were written",
                      request->started_numbers, request->rows);
@@ -262,6 +258,8 @@ static void bury(struct simulation *world)
         return;
     if (request->state == REQUEST_ENDED) {
         check_over(request);
+        if (request->had_error)
+            shadow_failed(request);
         count_end(request);
     }
     release_request(request);

@@ -34,6 +34,7 @@ enum fault {
     FAULT_NO_MODEL,
     FAULT_REFUSED,
     FAULT_RESET,
+    FAULT_REUSED,
     FAULT_SILENT,
     FAULT_NO_HEADERS,
     FAULT_CUT,
@@ -66,12 +67,11 @@ struct world_phase {
     int percent; /* of the calls that have it */
 };
 
-/* What a target's breaker must be at least, from the ledger alone. */
+/* What a target's breaker must be, from the ledger alone. */
 struct shadow_breaker {
     int failures_in_row;
     bool is_open;
-    uint64_t opened_us;
-    uint64_t open_until_us;
+    uint64_t open_until_us; /* at least */
 };
 
 struct world_target {
@@ -93,7 +93,8 @@ struct world_target {
     int phase_count;
     /* What it has seen. */
     int calls;
-    int probes;
+    uint64_t probes; /* begun so far */
+    uint64_t probe_until_us; /* of the newest; 0: it is over */
     uint64_t attempts;
     uint64_t not_before_us;
     uint64_t benched_until_us;
@@ -113,7 +114,8 @@ struct world_attempt {
     enum route_mode mode;
     int number;
     uint64_t start_us;
-    bool is_probe; /* as the cell said when it began */
+    bool is_probe;  /* as the cell said when it began */
+    uint64_t since; /* how many probes its target had seen then, itself included */
     bool is_raw;
     bool had_content;
     enum fault fault;
@@ -162,6 +164,7 @@ struct world_request {
     bool is_beginning;
     int started;
     int started_at[WORLD_TARGETS_MAX];
+    int reused_at[WORLD_TARGETS_MAX]; /* of them, those that met a dead kept connection */
     int recoveries;
     int failures;
     uint32_t tried;            /* targets, as bits */
@@ -255,7 +258,7 @@ void plan_request(struct simulation *world, struct world_request *request,
 
 /* ---- answer.c -------------------------------------------------------------------------------- */
 /* flow_ops.start and .cancel. */
-enum err answer_start(void *user, const struct flow_start *start, struct llm_error *ret_error);
+enum err answer_start(void *user, struct flow_start *start, struct llm_error *ret_error);
 void answer_cancel(void *user, int slot, struct llm_usage *ret_usage);
 void answer_step(struct world_attempt *attempt);
 
@@ -268,6 +271,8 @@ void caller_rewind(void *user, size_t text_bytes);
 size_t caller_write_tool(char *text, size_t at, const struct llm_event *event);
 
 /* ---- shadow.c -------------------------------------------------------------------------------- */
+/* A place was granted, whether an attempt begins there or not. */
+void shadow_granted(struct world_attempt *attempt);
 /* An attempt begins. */
 void shadow_start(struct world_attempt *attempt, const struct flow_start *start);
 void shadow_content(struct world_attempt *attempt);
