@@ -76,6 +76,7 @@ void flow_become_idle(struct flow *flow)
 
 void flow_tell(struct flow *flow, const struct llm_event *event)
 {
+    flow->finished = flow->finished || event->kind == LLM_EVENT_FINISH;
     if (flow->state != FLOW_ENDED)
         flow->ops->event(flow->user, event);
 }
@@ -442,6 +443,11 @@ void flow_on_head(struct flow *flow, int slot, uint64_t connect_us, const struct
 
 static void deadline_passed(struct flow *flow)
 {
+    if (flow->finished) { /* the caller has the whole answer: END is all that is missing */
+        flow_end_attempt(flow, flow->shown, FLOW_ANSWERED, true, NULL);
+        tell_end(flow);
+        return;
+    }
     flow_set_error(flow, ERR_TIMEOUT, "total", -1, "the answer took longer than %llu ms",
                    (unsigned long long)(flow->policy->total_us / 1000));
     for (int i = 0; i < FLOW_SLOTS; i++)

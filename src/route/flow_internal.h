@@ -81,6 +81,7 @@ struct flow {
     int recovery_count;
     bool beginning;  /* within flow_begin: giving up is a return value */
     bool committed;  /* something was shown */
+    bool finished;   /* FINISH was shown */
     bool broken;     /* what was shown has broken off: what follows is joined to it */
     bool unjoinable; /* something was shown that no second answer can be joined to */
     bool reasoning_shown;
