@@ -52,6 +52,7 @@ static void test_a_malformed_frame_is_left_out(void **state)
         expect_whole(f, &heard, "Hello");
         assert_true(str_eq(buf_str(&heard.raw), STR(CHUNK("Hel") CHUNK("lo") FINISH)));
         close(fd);
+        turn(f, 3); /* a kept connection has ended */
         heard_done(&heard);
     }
 }
@@ -87,6 +88,7 @@ static void test_a_whole_answers_bytes_come_first(void **state)
     assert_int_equal(heard.starts, 0);
     assert_true(str_eq(buf_str(&heard.raw), STR(WHOLE)));
     close(fd);
+    turn(f, 3); /* the kept connection has ended */
     start_with(f, &bad, false, STR("{\"model\":\"m\"}"));
     fd = call_accept(f);
     call_reply(f, fd, "200 OK", "application/json", "{\"error\":{\"message\":\"no luck\"}}");
@@ -147,6 +149,7 @@ static void test_a_complete_answer_does_not_wait_for_its_end(void **state)
     expect_whole(f, &heard, "Hello"); /* the connection is left open */
     assert_int_equal(heard.usage.output_total, 2);
     close(fd);
+    turn(f, 3); /* the kept connection has ended */
     start_with(f, &raw, true, STR("{\"model\":\"m\"}"));
     fd = call_accept(f);
     call_send(f, fd, STREAM CHUNK("Hello") COMPLETE);
@@ -196,6 +199,7 @@ static void test_the_head_is_told(void **state)
     expect_whole(f, &heard, "Hello");
     assert_int_equal(heard.heads, 1);
     close(fd);
+    turn(f, 3); /* the kept connection has ended */
     start(f, &failing, true);
     fd = call_accept(f);
     call_reply(f, fd, "429 Slow", "text/plain", "slow down");
@@ -203,6 +207,7 @@ static void test_the_head_is_told(void **state)
     assert_int_equal(failing.head.status, 429);
     assert_int_equal(failing.head.limits.requests.limit, -1);
     close(fd);
+    turn(f, 3); /* the kept connection has ended */
     silent.head_action = CANCEL;
     start(f, &silent, true);
     fd = call_accept(f);
@@ -232,11 +237,13 @@ static void test_timeouts_of_the_request_go_before_the_providers(void **state)
     expect_error(f, &first, ERR_TIMEOUT, "no content for 30 ms");
     assert_int_equal(first.error.http_status, 0);
     close(fd);
+    turn(f, 3); /* the kept connection has ended */
     start(f, &idle, true);
     fd = call_accept(f);
     call_send(f, fd, STREAM CHUNK("a"));
     expect_error(f, &idle, ERR_TIMEOUT, "no further content for 31 ms");
     close(fd);
+    turn(f, 3); /* the kept connection has ended */
     start(f, &headers, true);
     fd = call_accept(f);
     expect_error(f, &headers, ERR_TIMEOUT, "");
