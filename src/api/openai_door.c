@@ -65,6 +65,8 @@ static void write_head(struct completion *completion)
     http_respond_header(exchange, "x-parley-attempts", str_from_cstr(number));
     snprintf(number, sizeof number, "%.3f", (double)route_overhead_us(completion->call) / 1000);
     http_respond_header(exchange, "x-parley-overhead-ms", str_from_cstr(number));
+    if (route_is_shared(completion->call))
+        http_respond_header(exchange, "x-parley-coalesced", STR("true"));
     http_respond_header(exchange, "cache-control", STR("no-cache"));
     write_losses(completion);
 }
@@ -321,6 +323,7 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
         .raw_body = request->http->body,
         .raw_dialect = dialect,
         .request_id = http_exchange_id(request->exchange),
+        .tenant = id_str(&request->who.user),
     };
     return route_start(request->api->options.router, &route, &events, completion, &completion->call,
                        error);

@@ -14,6 +14,7 @@
 #include "app/providers.h"
 #include "base/assert.h"
 #include "base/crypto.h"
+#include "route/coalesce.h"
 
 enum { WORKERS_MAX = 64, REFRESH_MS = 5 * 60 * 1000, SIGNALS = 3 };
 
@@ -23,7 +24,8 @@ struct server {
     struct metric_registry *metrics;
     struct store *store;
     struct account *account;
-    struct cells *cells; /* of all workers, over all configurations */
+    struct cells *cells;         /* of all workers, over all configurations */
+    struct coalescer *coalescer; /* of all workers */
     struct registry *registry;
     struct hub *hub;
     struct host *host;
@@ -102,6 +104,7 @@ static enum err make_workers(struct server *server, int count, struct error *err
         .store = server->store,
         .account = server->account,
         .registry = server->registry,
+        .coalescer = server->coalescer,
         .hub = server->hub,
         .metrics = server->metrics,
         .host = host_api(server->host),
@@ -186,6 +189,7 @@ static enum err start(struct server *server, struct config *config, struct error
         return code;
     }
     server->cells = cells_new();
+    server->coalescer = coalescer_new(server->metrics);
     server->registry = registry_new(server->log, server->cells);
     server->hub = hub_new();
     server->host = host_new(config, server->store, server->registry, server->log);
@@ -219,6 +223,7 @@ void server_free(struct server *server)
         return;
     for (int i = 0; i < server->worker_count; i++)
         worker_free(server->workers[i]);
+    coalescer_free(server->coalescer);
     registry_free(server->registry);
     if (server->cells)
         cells_free(server->cells);

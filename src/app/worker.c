@@ -111,6 +111,7 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
     worker->router = router_new(&(struct router_options){.loop = worker->loop,
                                                          .client = worker->client,
                                                          .registry = options->registry,
+                                                         .coalescer = options->coalescer,
                                                          .metrics = options->metrics,
                                                          .log = options->log});
     enum err code = make_chat(worker, error);
@@ -302,10 +303,12 @@ static void on_last(void *user)
     loop_stop(worker->loop);
 }
 
-/* A turn later: who tells us is still at work. */
+/* A turn later: who tells us is still at work. While other workers hear answers from here, the limit
+ * ends it. */
 static void end_if_drained(struct worker *worker)
 {
-    if (worker->sockets_closed && worker->draining_servers == 0)
+    if (worker->sockets_closed && worker->draining_servers == 0 &&
+        !router_is_sharing(worker->router))
         loop_timer_set(worker->loop, &worker->last_timer, 0, on_last, worker);
 }
 

@@ -16,6 +16,7 @@ struct worker_options {
     struct store *store;
     struct account *account;
     struct registry *registry;
+    struct coalescer *coalescer;
     struct hub *hub;
     struct metric_registry *metrics;
     const struct api_host *host;

@@ -1,6 +1,9 @@
 /* Router: gives the flow its world: calls of the llm floor, the loop's clock and timers, messages
  * from other loops, and the books. Between the doors and runs above, and llm_call below.
  *
+ * A call has a flow of its own, or follows an answer that several share (coalesce.c); that answer's
+ * flow is a call like any other, whose caller is the share.
+ *
  * A call is alive until END has been heard or it was cancelled; its memory goes when the last
  * callback into it has returned (leave). */
 #include "route/router.h"
@@ -11,13 +14,16 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "route/books.h"
+#include "route/coalesce.h"
 #include "route/recover.h"
+#include "route/story.h"
 
 enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct router {
     struct router_options options;
     struct books *books;
+    struct coalesce_home sharing;
     struct random random;
 };
 
@@ -49,6 +55,7 @@ struct route_call {
     struct route_request request;
     struct route_events events;
     void *user;
+    struct follower *follower; /* not NULL: it has no flow, and nothing of what follows */
     struct slot slots[FLOW_SLOTS];
     struct loop_timer timer;
     uint64_t timer_at_us;
@@ -69,6 +76,7 @@ struct router *router_new(const struct router_options *options)
     router->options = *options;
     router->books = books_new(options->metrics, options->log);
     random_init(&router->random, seed);
+    coalesce_home_init(&router->sharing, options->coalescer, options->loop, options->log);
     return router;
 }
 
@@ -76,8 +84,14 @@ void router_free(struct router *router)
 {
     if (!router)
         return;
+    coalesce_home_done(&router->sharing);
     books_free(router->books);
     free(router);
+}
+
+bool router_is_sharing(const struct router *router)
+{
+    return !list_is_empty(&router->sharing.shares);
 }
 
 /* ---- Waking ---------------------------------------------------------------------------------- */
@@ -126,6 +140,8 @@ static void call_free(struct route_call *call)
     ticket_unref(call->ticket);
     if (call->flow)
         flow_done(call->flow);
+    if (call->follower)
+        follower_leave(call->follower);
     catalog_unref(call->catalog);
     arena_free(call->arena); /* the call is in it */
 }
@@ -415,6 +431,64 @@ static void begin(struct route_call *call)
     loop_defer(router->options.loop, &call->failed_task, tell_failed, call);
 }
 
+/* A call by itself. What it borrowed for the start only is given back. */
+static void begin_alone(struct route_call *call)
+{
+    begin(call);
+    if (call->events.on_request)
+        call->request.request = NULL;
+}
+
+static void on_shared_event(void *user, const struct llm_event *event)
+{
+    struct route_call *call = user;
+    enter(call);
+    if (!call->is_over) {
+        call->is_over = event->kind == LLM_EVENT_END;
+        call->events.on_event(call->user, event);
+    }
+    leave(call);
+}
+
+static void on_shared_raw(void *user, struct str content_type, struct str bytes)
+{
+    struct route_call *call = user;
+    enter(call);
+    tell_raw(call, content_type, bytes);
+    leave(call);
+}
+
+/* The call becomes that of the share, and no caller's any more. */
+static void begin_shared(struct route_call *call, struct share *share, struct follower *first)
+{
+    share_adopt(share, &call->request);
+    call->events = share_events(share);
+    call->user = share;
+    begin_alone(call);
+    share_begin(share, call, first);
+}
+
+/* Returns the call that its caller gets. */
+static struct route_call *begin_or_join(struct route_call *call)
+{
+    struct router *router = call->router;
+    struct route_call *caller = call;
+    struct share *share;
+    struct follower *follower =
+        coalesce_join(&router->sharing, &call->request, &call->plan, &call->events, &share);
+    if (!follower) {
+        begin_alone(call);
+        return call;
+    }
+    if (share) {
+        caller = call_new(router, &call->request, &call->events, call->user);
+        begin_shared(call, share, follower);
+    }
+    caller->follower = follower;
+    follower_listen(follower, on_shared_event, on_shared_raw, caller);
+    return caller;
+}
+
 enum err route_start(struct router *router, const struct route_request *request,
                      const struct route_events *events, void *user, struct route_call **ret_call,
                      struct error *error)
@@ -425,9 +499,10 @@ enum err route_start(struct router *router, const struct route_request *request,
         call_free(call);
         return code;
     }
-    begin(call);
-    if (events->on_request)
-        call->request.request = NULL;
+    if (coalesce_applies(&router->sharing, request, &call->plan, events))
+        call = begin_or_join(call);
+    else
+        begin_alone(call);
     *ret_call = call;
     return ERR_OK;
 }
@@ -440,13 +515,18 @@ void route_cancel(struct route_call *call, struct llm_usage *ret_usage)
         return; /* END is being said */
     enter(call);
     call->is_over = true;
-    flow_cancel(call->flow, ret_usage);
+    if (call->flow)
+        flow_cancel(call->flow, ret_usage);
+    else if (ret_usage)
+        *ret_usage = follower_usage(call->follower);
     leave(call);
 }
 
 void route_pause(struct route_call *call)
 {
     call->is_paused = true;
+    if (call->follower)
+        follower_pause(call->follower);
     for (int i = 0; i < FLOW_SLOTS; i++)
         if (call->slots[i].llm)
             llm_call_pause(call->slots[i].llm);
@@ -455,6 +535,8 @@ void route_pause(struct route_call *call)
 void route_resume(struct route_call *call)
 {
     call->is_paused = false;
+    if (call->follower)
+        follower_resume(call->follower);
     for (int i = 0; i < FLOW_SLOTS; i++)
         if (call->slots[i].llm)
             llm_call_resume(call->slots[i].llm);
@@ -464,68 +546,50 @@ void route_resume(struct route_call *call)
 
 struct route_target route_target(const struct route_call *call)
 {
+    if (call->follower)
+        return follower_facts(call->follower)->target;
     const struct target *target = flow_target(call->flow);
     return (struct route_target){target->id, target->provider->name};
 }
 
 bool route_is_raw(const struct route_call *call)
 {
-    return flow_is_raw(call->flow);
+    return call->follower ? follower_facts(call->follower)->is_raw : flow_is_raw(call->flow);
+}
+
+bool route_is_shared(const struct route_call *call)
+{
+    return call->follower && follower_has_joined(call->follower);
 }
 
 const struct llm_losses *route_losses(const struct route_call *call)
 {
+    if (call->follower)
+        return &follower_facts(call->follower)->losses;
     return &call->slots[flow_slot(call->flow)].losses;
 }
 
 int route_attempts(const struct route_call *call)
 {
-    return flow_attempts(call->flow);
+    return call->follower ? follower_facts(call->follower)->attempts : flow_attempts(call->flow);
 }
 
 uint64_t route_overhead_us(const struct route_call *call)
 {
-    return flow_overhead_us(call->flow);
+    return call->follower ? follower_facts(call->follower)->overhead_us
+                          : flow_overhead_us(call->flow);
 }
 
 bool route_has_story(const struct route_call *call)
 {
-    const struct flow_failure *failures;
-    const struct flow_joint *joints;
-    return flow_failures(call->flow, &failures) + flow_joints(call->flow, &joints) > 0;
-}
-
-static void write_joint(struct json_writer *w, const struct flow_joint *joint)
-{
-    json_begin_object(w);
-    json_key_int(w, "text_bytes", (int64_t)joint->text_bytes);
-    json_key_str(w, "mode", str_from_cstr(route_mode_name(joint->mode)));
-    json_key_str(w, "from", joint->from->id);
-    json_key_str(w, "to", joint->to->id);
-    json_key_str(w, "class", str_from_cstr(err_info(joint->class)->name));
-    json_end_object(w);
+    return call->follower ? follower_facts(call->follower)->story.len > 0
+                          : story_is_any(call->flow);
 }
 
 void route_write_story(const struct route_call *call, struct json_writer *w)
 {
-    const struct flow_failure *failures;
-    const struct flow_joint *joints;
-    size_t failure_count = flow_failures(call->flow, &failures);
-    size_t joint_count = flow_joints(call->flow, &joints);
-    json_begin_object(w);
-    json_key_str(w, "target", flow_target(call->flow)->id);
-    json_key_int(w, "attempts", flow_attempts(call->flow));
-    json_key_array(w, "failures");
-    for (size_t i = 0; i < failure_count; i++) {
-        json_begin_object(w);
-        json_key_str(w, "target", failures[i].target->id);
-        json_key_str(w, "class", str_from_cstr(err_info(failures[i].class)->name));
-        json_end_object(w);
-    }
-    json_end_array(w);
-    json_key_array(w, "joints");
-    for (size_t i = 0; i < joint_count; i++)
-        write_joint(w, &joints[i]);
-    json_end_array(w);
-    json_end_object(w);
+    if (call->follower)
+        json_put_raw(w, follower_facts(call->follower)->story);
+    else
+        story_write(call->flow, w);
 }

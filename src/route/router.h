@@ -9,18 +9,23 @@
 
 struct router;
 struct route_call;
+struct coalescer; /* see coalesce.h */
 
 struct router_options {
     struct loop *loop;
     struct http_client *client;
     struct registry *registry;
+    struct coalescer *coalescer; /* the program's; NULL: no answer is shared */
     struct metric_registry *metrics;
     struct log *log;
 };
 
 struct router *router_new(const struct router_options *options);
-/* After all its calls have ended. */
+/* After all its calls have ended. Answers of its own that calls on other loops share end with an
+ * error. */
 void router_free(struct router *router);
+/* Whether answers are under way here that several calls share, perhaps all on other loops. */
+bool router_is_sharing(const struct router *router);
 
 struct route_request {
     /* Borrowed until END or cancel; with route_events.on_request only during route_start. Its model names a route, a model, or (empty) the default. */
@@ -34,6 +39,10 @@ struct route_request {
     struct str raw_body;
     const struct dialect *raw_dialect;
     struct str request_id; /* for the log */
+    /* Who is asking: only requests of one tenant may share an answer, where the route orders that.
+     * What shares one also has a raw_body, equal to the byte, and no on_rewind; so runs do not.
+     * Empty: never shared. */
+    struct str tenant;
 };
 
 struct route_events {
@@ -71,6 +80,9 @@ void route_resume(struct route_call *call);
 struct route_target route_target(const struct route_call *call);
 /* Whether the event that is being told has come as bytes too. */
 bool route_is_raw(const struct route_call *call);
+/* Whether it joined the answer to an earlier request. What is asked of such a call is answered for
+ * the event that is being told. Its ret_usage is the newest that it was told. */
+bool route_is_shared(const struct route_call *call);
 /* What the encoding of the answered request lost, for the x-parley-dropped header. */
 const struct llm_losses *route_losses(const struct route_call *call);
 int route_attempts(const struct route_call *call);
