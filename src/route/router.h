@@ -41,7 +41,7 @@ struct route_request {
     struct str request_id; /* for the log */
     /* Who is asking: only requests of one tenant may share an answer, where the route orders that.
      * What shares one also has a raw_body, equal to the byte, and no on_rewind; so runs do not.
-     * Empty: never shared. */
+     * Empty: never shared. Borrowed during the start. */
     struct str tenant;
 };
 

@@ -487,6 +487,32 @@ static void test_a_large_request_is_not_shared(void **state)
     free(body);
 }
 
+static void test_so_many_and_no_more(void **state)
+{
+    struct sharing *s = *state;
+    enum { COUNT = COALESCE_FOLLOWERS_MAX + 1 };
+    struct caller *callers = calloc(COUNT, sizeof *callers);
+    for (int i = 0; i < COUNT; i++) {
+        start(s, &callers[i], "r");
+        assert_int_equal(route_is_shared(callers[i].call), i > 0 && i < COUNT - 1);
+    }
+    int fd = call_accept(s->net), other = call_accept(s->net);
+    route_cancel(callers[1].call, NULL); /* makes room */
+    caller_done(&callers[1]);
+    start(s, &callers[1], "r");
+    assert_true(route_is_shared(callers[1].call));
+    call_send(s->net, fd, HEAD FRAME("Hi") LAST);
+    call_send(s->net, other, HEAD FRAME("Hi") LAST);
+    for (int i = 0; i < COUNT; i++) {
+        TURN_UNTIL(s->net->loop, callers[i].ends);
+        expect_whole(&callers[i], "Hi");
+        caller_done(&callers[i]);
+    }
+    close(fd);
+    close(other);
+    free(callers);
+}
+
 /* ---- With a second loop ---------------------------------------------------------------------- */
 
 struct other_loop {
@@ -608,6 +634,7 @@ int main(void)
         TEST(test_joining_what_is_paused),
         TEST(test_who_does_not_share),
         TEST(test_a_large_request_is_not_shared),
+        TEST(test_so_many_and_no_more),
         TEST(test_another_loop_joins),
         TEST(test_a_home_that_ends),
         TEST(test_a_followers_loop_that_ends),

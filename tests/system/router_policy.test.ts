@@ -258,10 +258,36 @@ test("identical requests at once share one answer, when that is ordered", async 
   const shared = await Promise.all(Array.from({ length: 6 }, () => chat(parley, "shared", true)));
   for (const answer of shared) assertWhole(answer, counted(6));
   assert.equal((await asked(fake, one)).length, 1);
+  assert.equal(shared.filter((answer) => answer.headers["x-parley-coalesced"] === "true").length, 5, "all but the first say so");
+  assert.ok(shared.every((answer) => answer.target === `openai/${one}` && answer.attempts === 1));
   await Promise.all([chat(parley, "shared", true, { messages: [{ role: "user", content: "y" }] }), chat(parley, "shared", true), chat(parley, "shared", true, {}, parley.other)]);
   assert.equal((await asked(fake, one)).length, 4, "another question and another person are others");
-  for (const answer of await Promise.all(Array.from({ length: 3 }, () => chat(parley, "apart", true)))) assertWhole(answer, counted(6));
+  for (const answer of await Promise.all(Array.from({ length: 3 }, () => chat(parley, "apart", true)))) {
+    assertWhole(answer, counted(6));
+    assert.equal(answer.headers["x-parley-coalesced"], undefined);
+  }
   assert.equal((await asked(fake, apart)).length, 3);
+});
+
+test("who leaves a shared answer leaves it to the others; the last one ends it", async (t) => {
+  const routes = new Routes();
+  const one = own("count-10+slow-80");
+  routes.add("shared", [`openai/${one}`], { coalesce: true });
+  const { fake, parley } = await startRouted(t, routes);
+  const first = begin(parley, "shared", true);
+  await first.firstData;
+  const second = chat(parley, "shared", true);
+  await sleep(100);
+  first.leave();
+  assertWhole(await second, counted(10));
+  const both = [begin(parley, "shared", true), begin(parley, "shared", true)];
+  await Promise.all(both.map((leaver) => leaver.firstData));
+  const left = both.map((leaver) => leaver.leave()).at(-1)!;
+  await eventually("the provider hears of it", async () => (await asked(fake, one)).at(-1)!.client_gone);
+  const seen = await asked(fake, one);
+  assert.deepEqual(seen.map((one) => one.client_gone), [false, true]);
+  const took = seen[1]!.at_ms + seen[1]!.after_ms - left;
+  assert.ok(took < 250, `after ${took} ms`);
 });
 
 test("chains: of a request, of a route; who answered is who is named and counted", { concurrency: 4 }, async (t) => {
