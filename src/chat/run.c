@@ -415,7 +415,8 @@ static void start(void *user)
     struct error error = {0};
     static const struct route_events events = {.on_event = on_event, .on_rewind = on_rewind};
     struct route_request request = {.request = run->options.request,
-                                    .request_id = run->options.request_id};
+                                    .request_id = run->options.request_id,
+                                    .tenant = id_str(&run->options.conversation.owner)};
     enum err code =
         route_start(run->chat->options.router, &request, &events, run, &run->call, &error);
     if (code == ERR_OK) {

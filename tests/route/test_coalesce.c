@@ -539,7 +539,7 @@ static void test_another_loop_joins(void **state)
 {
     struct sharing *s = *state;
     struct other_loop other = other_new(s);
-    struct caller first = {0}, second = {0}, last = {0};
+    struct caller first = {0}, second = {0}, third = {0}, last = {0};
     start(s, &first, "r1");
     assert_int_equal(caller_start(&second, other.router, "r2"), ERR_OK);
     int fd = call_accept(s->net);
@@ -554,10 +554,10 @@ static void test_another_loop_joins(void **state)
     expect_whole(&second, "one two");
     close(fd);
     /* The last one to leave is elsewhere. */
-    start(s, &first, "r3");
+    start(s, &third, "r3");
     assert_int_equal(caller_start(&last, other.router, "r4"), ERR_OK);
     fd = call_accept(s->net);
-    route_cancel(first.call, NULL);
+    route_cancel(third.call, NULL);
     turn_a_while(s);
     assert_true(router_is_sharing(s->router));
     route_cancel(last.call, NULL);
@@ -566,6 +566,7 @@ static void test_another_loop_joins(void **state)
     other_free(&other);
     caller_done(&first);
     caller_done(&second);
+    caller_done(&third);
     caller_done(&last);
 }
 
