@@ -12,7 +12,6 @@
 
 struct arguments {
     uint16_t port;
-    const char *replies;
     const char *certificate, *certificate_key;
     const char *key;
     bool quiet;
@@ -21,8 +20,7 @@ struct arguments {
 static void usage(FILE *out)
 {
     fputs(
-        "fake-provider [--port N] [--key SECRET] [--tls CERTIFICATE KEY] [--replies FOLDER] "
-        "[--quiet]\n"
+        "fake-provider [--port N] [--key SECRET] [--tls CERTIFICATE KEY] [--quiet]\n"
         "Answers as OpenAI, Anthropic, Gemini and Ollama do, on 127.0.0.1; the model's name says\n"
         "how (lab/README.md). Port 0, the default, is a free one. --quiet: no log.\n",
         out);
@@ -30,11 +28,12 @@ static void usage(FILE *out)
 
 static bool read_arguments(int count, char **texts, struct arguments *ret)
 {
-    static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'}, {"key", required_argument, NULL, 'k'},
-        {"tls", required_argument, NULL, 't'},  {"replies", required_argument, NULL, 'r'},
-        {"quiet", no_argument, NULL, 'q'},      {0}};
-    *ret = (struct arguments){.replies = LAB_REPLIES};
+    static const struct option options[] = {{"port", required_argument, NULL, 'p'},
+                                            {"key", required_argument, NULL, 'k'},
+                                            {"tls", required_argument, NULL, 't'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {0}};
+    *ret = (struct arguments){0};
     uint64_t port = 0;
     for (int option; (option = getopt_long(count, texts, "", options, NULL)) != -1;) {
         if (option == 'p' && (!str_to_u64(str_from_cstr(optarg), &port) || port > UINT16_MAX))
@@ -44,9 +43,7 @@ static bool read_arguments(int count, char **texts, struct arguments *ret)
         else if (option == 't' && optind < count) {
             ret->certificate = optarg;
             ret->certificate_key = texts[optind++];
-        } else if (option == 'r')
-            ret->replies = optarg;
-        else if (option == 'q')
+        } else if (option == 'q')
             ret->quiet = true;
         else if (option != 'p')
             return false;
@@ -90,16 +87,14 @@ static void serve(struct loop *loop, uint16_t port)
 
 static enum err run(const struct arguments *arguments, struct error *error)
 {
-    struct replies *replies = NULL;
     struct fake_server_options options = {.key = str_from_cstr(arguments->key),
                                           .quiet = arguments->quiet};
     struct loop *loop = loop_new(0, NULL);
     struct fake_server *server = NULL;
     struct listener *listener = NULL;
     uint16_t port = 0;
-    enum err code = replies_load(arguments->replies, &replies, error);
-    options.replies = replies;
-    if (code == ERR_OK && arguments->certificate)
+    enum err code = ERR_OK;
+    if (arguments->certificate)
         code = tls_context_new_server(arguments->certificate, arguments->certificate_key,
                                       &options.tls, error);
     if (code == ERR_OK)
@@ -116,7 +111,6 @@ static enum err run(const struct arguments *arguments, struct error *error)
         fake_server_free(server);
     loop_free(loop);
     tls_context_unref(options.tls);
-    replies_free(replies);
     return code;
 }
 

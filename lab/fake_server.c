@@ -256,7 +256,6 @@ static void forget_asked(struct fake_server *server)
 static void choose_script(struct connection *connection, const struct fake_request *request,
                           bool key_is_wrong)
 {
-    const struct replies *replies = connection->server->options.replies;
     struct behaviour behaviour;
     struct behaviour_history history;
     const char *error = NULL;
@@ -270,9 +269,9 @@ static void choose_script(struct connection *connection, const struct fake_reque
     else if (history.requests < behaviour.fail_first)
         error = "503";
     if (error)
-        script_init_error(&connection->script, connection->arena, replies, request, error, 1);
+        script_init_error(&connection->script, connection->arena, request, error, 1);
     else
-        script_init(&connection->script, connection->arena, replies, request, &behaviour);
+        script_init(&connection->script, connection->arena, request, &behaviour);
 }
 
 static bool is_head(const struct connection *connection)
@@ -309,9 +308,8 @@ static void answer_provider(struct connection *connection, struct str target)
     else if (request.route == FAKE_ROUTE_CHAT || key_is_wrong)
         choose_script(connection, &request, key_is_wrong);
     else
-        script_init_plain(
-            &connection->script, connection->arena, 200, "application/json",
-            replies_get(server->options.replies, request.dialect->folder, request.file));
+        script_init_plain(&connection->script, connection->arena, 200, "application/json",
+                          reply_find(request.dialect->folder, request.file));
 }
 
 /* "/_body/N" */

@@ -5,15 +5,13 @@
 
 #include "net/loop.h"
 #include "net/tls.h"
-#include "replies.h"
 
 struct fake_server;
 
 struct fake_server_options {
-    const struct replies *replies; /* borrowed */
-    struct tls_context *tls;       /* borrowed; NULL: plain */
-    struct str key;                /* who comes with another gets 401; empty: anyone (borrowed) */
-    bool quiet;                    /* nothing is logged (for load) */
+    struct tls_context *tls; /* borrowed; NULL: plain */
+    struct str key;          /* who comes with another gets 401; empty: anyone (borrowed) */
+    bool quiet;              /* nothing is logged (for load) */
 };
 
 struct fake_server *fake_server_new(struct loop *loop, const struct fake_server_options *options);

@@ -1,18 +1,21 @@
 /* The literal replies: files under lab/replies/<dialect>/, written by hand from the protocols' own
- * documents, with a few @NAMES@ for what depends on the request. */
+ * documents, with a few @NAMES@ for what depends on the request. They are built into the program. */
 #pragma once
 
 #include "base/buf.h"
-#include "base/err.h"
-#include "base/str.h"
 
-struct replies;
+/* One file, as it stands in the folder. */
+struct reply {
+    const char *path; /* "openai-chat/whole" */
+    const char *bytes;
+    size_t len;
+};
+/* All of them, sorted by path: made by embed-replies.sh. */
+extern const struct reply reply_table[];
+extern const size_t reply_count;
 
-/* Reads every file of every dialect's folder under `directory`. Free with replies_free. */
-MUST_USE enum err replies_load(const char *directory, struct replies **ret, struct error *error);
-void replies_free(struct replies *replies);
-/* The bytes of `folder`/`name` as they stand in the file, or STR_NONE. Borrowed. */
-struct str replies_get(const struct replies *replies, const char *folder, const char *name);
+/* The bytes of `folder`/`name`, or STR_NONE. */
+struct str reply_find(const char *folder, const char *name);
 
 /* What the names in a reply stand for. */
 struct reply_values {

@@ -27,7 +27,6 @@ static const char unicode_text[] = "Gr\u00fc\u00dfe, \u4e16\u754c! \u041f\u0440\
 /* What building one answer needs at hand. */
 struct builder {
     struct script *script;
-    const struct replies *replies;
     const struct fake_request *request;
     const struct behaviour *behaviour;
     struct reply_values values;
@@ -40,7 +39,7 @@ struct builder {
 
 static struct str part_of(const struct builder *builder, const char *part)
 {
-    return replies_get(builder->replies, builder->request->dialect->folder, part);
+    return reply_find(builder->request->dialect->folder, part);
 }
 
 /* "stream.<recording>", or without what is behind its dash ("tools-interleaved" is "tools" where
@@ -521,16 +520,15 @@ static void init_endless_headers(struct script *script, struct arena *arena,
     script->repeat_ms = behaviour->pace == PACE_TIMED ? behaviour->pace_ms : 0;
 }
 
-void script_init(struct script *script, struct arena *arena, const struct replies *replies,
-                 const struct fake_request *request, const struct behaviour *behaviour)
+void script_init(struct script *script, struct arena *arena, const struct fake_request *request,
+                 const struct behaviour *behaviour)
 {
     if (behaviour->rejects_prefill && request->begun_is_last) {
-        script_init_error(script, arena, replies, request, "400-prefill", 0);
+        script_init_error(script, arena, request, "400-prefill", 0);
     } else if (behaviour->ending == ENDING_ERROR && !request->stream) {
-        script_init_error(script, arena, replies, request, "500", 0);
+        script_init_error(script, arena, request, "500", 0);
     } else if (behaviour->answer == ANSWER_ERROR) {
-        script_init_error(script, arena, replies, request, behaviour->recording,
-                          behaviour->retry_after_s);
+        script_init_error(script, arena, request, behaviour->recording, behaviour->retry_after_s);
     } else if (behaviour->answer == ANSWER_HEADERS) {
         init_endless_headers(script, arena, behaviour);
     } else if (behaviour->answer == ANSWER_GARBAGE) {
@@ -540,7 +538,6 @@ void script_init(struct script *script, struct arena *arena, const struct replie
     } else {
         begin(script, arena);
         struct builder builder = {.script = script,
-                                  .replies = replies,
                                   .request = request,
                                   .behaviour = behaviour,
                                   .values = {.model = request->model}};
@@ -558,14 +555,14 @@ void script_init(struct script *script, struct arena *arena, const struct replie
 }
 
 /* The file is a whole HTTP answer with LF line ends: head, blank line, body. */
-void script_init_error(struct script *script, struct arena *arena, const struct replies *replies,
+void script_init_error(struct script *script, struct arena *arena,
                        const struct fake_request *request, const char *name, uint64_t retry_after_s)
 {
     char part[64];
     snprintf(part, sizeof part, "error.%s", name);
-    struct str file = replies_get(replies, request->dialect->folder, part);
+    struct str file = reply_find(request->dialect->folder, part);
     if (!file.data) /* "400-filtered": not every dialect has it */
-        file = replies_get(replies, request->dialect->folder, "error.400-invalid");
+        file = reply_find(request->dialect->folder, "error.400-invalid");
     struct reply_values values = {.model = request->model, .retry_after_s = retry_after_s};
     size_t blank = str_find(file, STR("\n\n"));
     struct str head = str_slice(file, 0, blank);

@@ -41,10 +41,10 @@ struct script {
 };
 
 /* Builds the answer to `request`. `arena` must outlive it. Release with script_done. */
-void script_init(struct script *script, struct arena *arena, const struct replies *replies,
-                 const struct fake_request *request, const struct behaviour *behaviour);
+void script_init(struct script *script, struct arena *arena, const struct fake_request *request,
+                 const struct behaviour *behaviour);
 /* A recorded error ("401") in the request's dialect. */
-void script_init_error(struct script *script, struct arena *arena, const struct replies *replies,
+void script_init_error(struct script *script, struct arena *arena,
                        const struct fake_request *request, const char *name,
                        uint64_t retry_after_s);
 /* Any body. */

@@ -5,7 +5,6 @@
 
 struct fixture {
     struct loop *loop;
-    struct replies *replies;
     struct fake_server *server;
     int fd;
     struct buf got;
@@ -28,8 +27,7 @@ static void connect_client(struct fixture *fixture)
 static void init(struct fixture *fixture, const char *key)
 {
     *fixture = (struct fixture){.loop = loop_new(0, NULL), .fd = -1};
-    assert_int_equal(replies_load(LAB_REPLIES, &fixture->replies, NULL), ERR_OK);
-    struct fake_server_options options = {.replies = fixture->replies, .key = str_from_cstr(key)};
+    struct fake_server_options options = {.key = str_from_cstr(key)};
     fixture->server = fake_server_new(fixture->loop, &options);
     buf_init(&fixture->got, 64 * 1024 * 1024);
     connect_client(fixture);
@@ -39,7 +37,6 @@ static void done(struct fixture *fixture)
 {
     helper_close_fd(&fixture->fd);
     fake_server_free(fixture->server);
-    replies_free(fixture->replies);
     loop_free(fixture->loop);
     buf_done(&fixture->got);
 }

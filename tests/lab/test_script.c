@@ -19,8 +19,6 @@ struct built {
     struct str bytes;
 };
 
-static struct replies *replies; /* read-only for all tests */
-
 /* `begun`: what the request brings of an answer; with "go on" behind it when it does not end so. */
 static struct built build_on(enum fake_dialect_name dialect, bool stream, const char *model,
                              const char *begun, bool begun_is_last)
@@ -37,7 +35,7 @@ static struct built build_on(enum fake_dialect_name dialect, bool stream, const 
                                    .wall_ms = 1700000000000,
                                    .user_text = STR("caf\u00e9 \"quoted\"\n")};
     assert_true(behaviour_parse(request.model, &history, &behaviour));
-    script_init(&built.script, built.arena, replies, &request, &behaviour);
+    script_init(&built.script, built.arena, &request, &behaviour);
     built.bytes = buf_str(&built.script.bytes);
     return built;
 }
@@ -503,27 +501,21 @@ static void test_interleaved_calls(void **state)
     done(&built);
 }
 
-static int load(void **state)
+static void test_every_reply_is_found(void **state)
 {
     (void)state;
-    return replies_load(LAB_REPLIES, &replies, NULL) == ERR_OK ? 0 : -1;
-}
-
-static int unload(void **state)
-{
-    (void)state;
-    replies_free(replies);
-    return 0;
-}
-
-static void test_no_such_folder(void **state)
-{
-    (void)state;
-    struct replies *none = NULL;
-    struct error error = {0};
-    assert_int_equal(replies_load("/nonexistent", &none, &error), ERR_NOT_FOUND);
-    assert_null(none);
-    assert_non_null(error.message[0] ? error.message : NULL);
+    assert_true(reply_count > 100);
+    for (size_t i = 0; i < reply_count; i++) {
+        char folder[64];
+        const char *slash = strchr(reply_table[i].path, '/');
+        str_copy(STR_FROM(reply_table[i].path, (size_t)(slash - reply_table[i].path)), folder,
+                 sizeof folder);
+        struct str found = reply_find(folder, slash + 1);
+        assert_ptr_equal(found.data, reply_table[i].bytes);
+        assert_true(found.len > 0);
+    }
+    assert_null(reply_find("openai-chat", "nothing").data);
+    assert_null(reply_find("nobody", "whole").data);
 }
 
 int main(void)
@@ -552,7 +544,7 @@ int main(void)
         cmocka_unit_test(test_endless_headers),
         cmocka_unit_test(test_an_event_of_sixteen_mebibytes),
         cmocka_unit_test(test_interleaved_calls),
-        cmocka_unit_test(test_no_such_folder),
+        cmocka_unit_test(test_every_reply_is_found),
     };
-    return cmocka_run_group_tests(tests, load, unload);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
