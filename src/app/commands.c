@@ -53,7 +53,7 @@ static int call(struct local_client *client, enum http_method method, const char
     return code == ERR_OK ? 0 : command_fail(&error);
 }
 
-static int usage(const char *name)
+int command_usage(const char *name)
 {
     for (const struct command *command = commands; command->name; command++)
         if (strcmp(command->name, name) == 0)
@@ -171,7 +171,7 @@ int command_check(struct config *config, const struct config_arguments *argument
     struct local_client *client;
     if (arguments->rest_count) {
         config_free(config);
-        return usage("check");
+        return command_usage("check");
     }
     int status = open_client(config, &client);
     if (status)
@@ -266,7 +266,7 @@ int command_user(struct config *config, const struct config_arguments *arguments
     bool create = is_call(arguments, "create", 1);
     if (!create && !is_call(arguments, "list", 0)) {
         config_free(config);
-        return usage("user");
+        return command_usage("user");
     }
     int status = open_client(config, &client);
     if (status)
@@ -326,7 +326,7 @@ int command_key(struct config *config, const struct config_arguments *arguments)
     bool create = is_call(arguments, "create", 1), revoke = is_call(arguments, "revoke", 1);
     if (!create && !revoke && !is_call(arguments, "list", 0)) {
         config_free(config);
-        return usage("key");
+        return command_usage("key");
     }
     int status = open_client(config, &client);
     if (status)
@@ -354,7 +354,7 @@ int command_backup(struct config *config, const struct config_arguments *argumen
     yyjson_val *root = NULL;
     if (arguments->rest_count != 1) {
         config_free(config);
-        return usage("backup");
+        return command_usage("backup");
     }
     /* The server may have another working folder than we have. */
     bool absolute = arguments->rest[0][0] == '/';

@@ -8,7 +8,8 @@ struct command {
     const char *name;
     const char *usage; /* what follows the name */
     const char *summary;
-    const char *const *options; /* own options, NULL-terminated; or NULL */
+    const char *const *options;  /* own options, NULL-terminated; or NULL */
+    const char *const *switches; /* the same, of those without a value */
     int (*run)(struct config *config, const struct config_arguments *arguments);
 };
 
@@ -18,8 +19,12 @@ extern const struct command commands[];
 /* Prints an error with its field and remedy to standard error; returns 1. */
 int command_fail(const struct error *error);
 
+/* Prints how the command is used to standard error; returns 2. */
+int command_usage(const char *name);
+
 int command_serve(struct config *config, const struct config_arguments *arguments);
 int command_check(struct config *config, const struct config_arguments *arguments);
 int command_user(struct config *config, const struct config_arguments *arguments);
 int command_key(struct config *config, const struct config_arguments *arguments);
 int command_backup(struct config *config, const struct config_arguments *arguments);
+int command_selftest(struct config *config, const struct config_arguments *arguments);

@@ -107,13 +107,19 @@ static enum err unknown_flag(struct str name, struct error *error)
     return ERR_INVALID;
 }
 
-/* The index of one of the sub-command's own options, or -1. */
-static int own_index(const struct config_arguments *arguments, struct str name)
+/* The index of one of the sub-command's own options or switches, or -1. */
+static int index_in(const char *const *names, struct str name)
 {
-    for (int i = 0; arguments->own_names && arguments->own_names[i]; i++)
-        if (str_eq(name, str_from_cstr(arguments->own_names[i])))
+    for (int i = 0; names && names[i]; i++)
+        if (str_eq(name, str_from_cstr(names[i])))
             return i;
     return -1;
+}
+
+static bool is_own(const struct config_arguments *arguments, struct str name)
+{
+    return index_in(arguments->own_names, name) >= 0 ||
+           index_in(arguments->switch_names, name) >= 0;
 }
 
 /* One flag at argv[*at]: its name and value; *at moves on to what follows. */
@@ -123,9 +129,15 @@ static enum err read_flag(int argc, char **argv, const struct config_arguments *
     struct str text = str_from_cstr(argv[*at] + 2);
     *ret_name = str_slice(text, 0, str_find_char(text, '='));
     if (!str_eq(*ret_name, STR("set")) && !str_eq(*ret_name, STR("config")) &&
-        !key_of_flag(*ret_name) && own_index(arguments, *ret_name) < 0)
+        !key_of_flag(*ret_name) && !is_own(arguments, *ret_name))
         return unknown_flag(*ret_name, error);
     (*at)++;
+    if (index_in(arguments->switch_names, *ret_name) >= 0) {
+        *ret_value = STR_NONE;
+        return ret_name->len < text.len
+                   ? error_set(error, ERR_INVALID, argv[*at - 1], "takes no value")
+                   : ERR_OK;
+    }
     if (ret_name->len < text.len) {
         *ret_value = str_skip(text, ret_name->len + 1);
         return ERR_OK;
@@ -168,7 +180,7 @@ enum err config_apply_flags(struct config *config, int argc, char **argv,
             continue;
         }
         enum err code = read_flag(argc, argv, arguments, &at, &name, &value, error);
-        bool is_setting = !str_eq(name, STR("config")) && own_index(arguments, name) < 0;
+        bool is_setting = !str_eq(name, STR("config")) && !is_own(arguments, name);
         if (code == ERR_OK && is_setting)
             code = apply_flag(config, name, value, error);
         if (code != ERR_OK)
@@ -190,9 +202,11 @@ enum err config_scan_arguments(struct arena *arena, int argc, char **argv,
         enum err code = read_flag(argc, argv, ret, &at, &name, &value, error);
         if (code != ERR_OK)
             return code;
-        int own = own_index(ret, name);
+        int own = index_in(ret->own_names, name), flipped = index_in(ret->switch_names, name);
         if (own >= 0)
             ret->own[own] = value;
+        if (flipped >= 0)
+            ret->switched[flipped] = true;
         if (str_eq(name, STR("config")))
             ret->config_path = arena_cstr(arena, value);
     }

@@ -20,14 +20,17 @@ MUST_USE enum err config_load_env_file(const char *path, struct error *error);
 /* What a command line holds: --name value, --name=value, --set key=value, --config path, the
  * sub-command's own options, and the rest. */
 struct config_arguments {
-    const char *const *own_names; /* of the sub-command's options, NULL-terminated; or NULL */
-    struct str own[4];            /* their values, STR_NONE when not given */
-    const char *config_path;      /* of --config, or NULL */
-    char **rest;                  /* what is no flag, in order */
+    const char *const *own_names;    /* of the sub-command's options, NULL-terminated; or NULL */
+    struct str own[4];               /* their values, STR_NONE when not given */
+    const char *const *switch_names; /* of those that have no value; or NULL */
+    bool switched[4];                /* whether each was given */
+    const char *config_path;         /* of --config, or NULL */
+    char **rest;                     /* what is no flag, in order */
     int rest_count;
 };
 /* Finds everything but the settings; those are applied by config_apply_flags once the file is
- * loaded. `ret->own_names` is set by the caller. */
+ * loaded. `ret->own_names` and `ret->switch_names`
+ * are set by the caller. */
 MUST_USE enum err config_scan_arguments(struct arena *arena, int argc, char **argv,
                                         struct config_arguments *ret, struct error *error);
 MUST_USE enum err config_apply_flags(struct config *config, int argc, char **argv,

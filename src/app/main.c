@@ -7,16 +7,22 @@
 
 static const char *const user_options[] = {"name", "role", NULL};
 static const char *const key_options[] = {"user", NULL};
+static const char *const selftest_options[] = {"route", NULL};
+static const char *const selftest_switches[] = {"real-time", "json", NULL};
 
 const struct command commands[] = {
-    {"serve", "", "start the server", NULL, command_serve},
-    {"check", "", "print every setting with its source and test every provider", NULL,
+    {"serve", "", "start the server", NULL, NULL, command_serve},
+    {"check", "", "print every setting with its source and test every provider", NULL, NULL,
      command_check},
     {"user", "create EMAIL [--name NAME] [--role admin] | list",
-     "add or list people; the password is read from standard input", user_options, command_user},
+     "add or list people; the password is read from standard input", user_options, NULL,
+     command_user},
     {"key", "create NAME [--user EMAIL] | list | revoke ID", "API keys for programs", key_options,
-     command_key},
-    {"backup", "FILE", "copy the database while it is in use", NULL, command_backup},
+     NULL, command_key},
+    {"backup", "FILE", "copy the database while it is in use", NULL, NULL, command_backup},
+    {"selftest", "[--route NAME] [--real-time] [--json]",
+     "play every fault of a provider, and show how the router copes", selftest_options,
+     selftest_switches, command_selftest},
     {0},
 };
 
@@ -69,7 +75,8 @@ static int unknown_command(const char *name)
 static int run_command(const struct command *command, int argc, char **argv)
 {
     struct arena *arena = arena_new(1024 * 1024);
-    struct config_arguments arguments = {.own_names = command->options};
+    struct config_arguments arguments = {.own_names = command->options,
+                                         .switch_names = command->switches};
     struct config *config = NULL;
     struct error error = {0};
     enum err code = config_load(arena, argc, argv, &config, &arguments, &error);
