@@ -411,6 +411,29 @@ static void scanning_leaves_the_rest(void **state)
     arena_free(arena);
 }
 
+static void switches_take_no_value(void **state)
+{
+    (void)state;
+    static const char *const switch_names[] = {"fast", "json", NULL};
+    struct arena *arena = arena_new(SIZE_MAX);
+    struct config_arguments arguments = {.switch_names = switch_names};
+    struct error error = {0};
+    char **argv = (char **)(uintptr_t)ARGV("--json", "one", "--port", "81");
+    assert_int_equal(config_scan_arguments(arena, 4, argv, &arguments, &error), ERR_OK);
+    assert_false(arguments.switched[0]);
+    assert_true(arguments.switched[1]);
+    assert_int_equal(arguments.rest_count, 1);
+    assert_string_equal(arguments.rest[0], "one");
+    struct config *config = config_new(&settings_schema);
+    assert_int_equal(config_apply_flags(config, 4, argv, &arguments, &error), ERR_OK);
+    assert_int_equal(config_get_int(config, "server.port"), 81);
+    config_free(config);
+    argv = (char **)(uintptr_t)ARGV("--json=yes");
+    assert_int_equal(config_scan_arguments(arena, 1, argv, &arguments, &error), ERR_INVALID);
+    assert_string_equal(error.message, "takes no value");
+    arena_free(arena);
+}
+
 static enum err load(const char *const *argv, struct config **ret_config, struct error *error)
 {
     struct arena *arena = arena_new(SIZE_MAX);
@@ -508,6 +531,7 @@ int main(void)
         cmocka_unit_test(flags),
         cmocka_unit_test(wrong_flags),
         cmocka_unit_test(scanning_leaves_the_rest),
+        cmocka_unit_test(switches_take_no_value),
         cmocka_unit_test(all_sources_in_order),
         cmocka_unit_test(the_table_of_settings_is_sound),
     };

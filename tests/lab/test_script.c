@@ -250,7 +250,7 @@ static void test_cut_at_each_byte_in_turn(void **state)
                                        .user_text = STR("")};
         struct script script;
         assert_true(behaviour_parse(STR("count-2+cut-byte-each"), &history, &behaviour));
-        script_init(&script, arena, replies, &request, &behaviour);
+        script_init(&script, arena, &request, &behaviour);
         assert_int_equal(script.end, SCRIPT_END_CUT);
         assert_false(seen[script.bytes.len]);
         seen[script.bytes.len] = true;
