@@ -106,13 +106,13 @@ void flow_give_up(struct flow *flow)
 static void cancel_attempts(struct flow *flow, enum flow_outcome outcome)
 {
     for (int i = 0; i < FLOW_SLOTS; i++)
-        if (flow->attempts[i].active)
+        if (flow_is_active(flow, i))
             flow_end_attempt(flow, i, outcome, true, NULL);
 }
 
 static bool has_active(const struct flow *flow)
 {
-    return flow->attempts[0].active || flow->attempts[1].active;
+    return flow_is_active(flow, 0) || flow_is_active(flow, 1);
 }
 
 /* By chance, up to a bound that doubles with every attempt; the provider's word is the floor. */
@@ -180,7 +180,7 @@ static void broke_off(struct flow *flow, const struct flow_candidate *candidate)
 /* END came after ERROR. */
 static void failed(struct flow *flow, int slot)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    struct flow_attempt *attempt = flow->attempts[slot];
     struct flow_candidate *candidate = &flow->candidates[attempt->candidate];
     struct attribution attribution = attribution_of(flow->error);
     bool is_final = !attribution.retries && !attribution.leaves && !flow->broken;
@@ -233,11 +233,11 @@ static void tell_held_raw(struct flow *flow, struct flow_attempt *attempt)
 /* The first content of an attempt: from now on it is this one. */
 static void commit(struct flow *flow, int slot)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    struct flow_attempt *attempt = flow->attempts[slot];
     bool is_first = !flow->committed;
     flow->shown = slot;
     flow->committed = true;
-    if (flow->attempts[!slot].active)
+    if (flow_is_active(flow, !slot))
         flow_end_attempt(flow, !slot, FLOW_LOST, true, NULL);
     flow_set_state(flow, FLOW_SHOWING);
     if (!is_first)
@@ -291,7 +291,7 @@ static void note_shown(struct flow *flow, struct flow_attempt *attempt,
 /* An event of the first answer. */
 static void show(struct flow *flow, int slot, const struct llm_event *event)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    struct flow_attempt *attempt = flow->attempts[slot];
     if (llm_event_is_content(event->kind))
         note_shown(flow, attempt, event);
     if (event->kind == LLM_EVENT_FINISH && attempt->usage.output_total < 0) {
@@ -365,7 +365,7 @@ static void count_output(struct flow_attempt *attempt, const struct llm_event *e
 
 static void on_answer_event(struct flow *flow, int slot, const struct llm_event *event)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    struct flow_attempt *attempt = flow->attempts[slot];
     count_output(attempt, event);
     if (!attempt->content_us && is_substance(event))
         note_content(flow, attempt);
@@ -384,10 +384,10 @@ static void on_answer_event(struct flow *flow, int slot, const struct llm_event 
 
 void flow_on_event(struct flow *flow, int slot, const struct llm_event *event)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    struct flow_attempt *attempt = flow->attempts[slot];
     static const struct llm_error gave_up = {
         .class = ERR_SERVER, .retry_after_ms = -1, .message = "the provider gave the answer up"};
-    if (!attempt->active || flow->state == FLOW_ENDED)
+    if (!flow_is_active(flow, slot) || flow->state == FLOW_ENDED)
         return;
     if (event->kind == LLM_EVENT_END && attempt->has_failed)
         failed(flow, slot);
@@ -405,7 +405,7 @@ void flow_on_event(struct flow *flow, int slot, const struct llm_event *event)
 
 static void hold_raw(struct flow *flow, int slot, struct str content_type, struct str bytes)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    struct flow_attempt *attempt = flow->attempts[slot];
     if (!attempt->raw_type.data)
         attempt->raw_type = arena_str(flow->request.arena, content_type);
     buf_append(&attempt->raw, bytes);
@@ -422,8 +422,8 @@ static void end_raw(struct flow_attempt *attempt)
 
 void flow_on_raw(struct flow *flow, int slot, struct str content_type, struct str bytes)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
-    if (!attempt->active || flow->state == FLOW_ENDED || flow->broken)
+    struct flow_attempt *attempt = flow->attempts[slot];
+    if (!flow_is_active(flow, slot) || flow->state == FLOW_ENDED || flow->broken)
         return;
     if (flow->shown != slot && bytes.len && !flow->request.is_streamed)
         commit(flow, slot); /* a whole answer, which was understood */
@@ -437,8 +437,8 @@ void flow_on_raw(struct flow *flow, int slot, struct str content_type, struct st
 
 void flow_on_head(struct flow *flow, int slot, uint64_t connect_us, const struct llm_limits *limits)
 {
-    if (flow->attempts[slot].active)
-        cell_note_head(&flow->attempts[slot].lease, now_of(flow), connect_us, limits);
+    if (flow_is_active(flow, slot))
+        cell_note_head(&flow->attempts[slot]->lease, now_of(flow), connect_us, limits);
 }
 
 static void deadline_passed(struct flow *flow)
@@ -451,8 +451,8 @@ static void deadline_passed(struct flow *flow)
     flow_set_error(flow, ERR_TIMEOUT, "total", -1, "the answer took longer than %llu ms",
                    (unsigned long long)(flow->policy->total_us / 1000));
     for (int i = 0; i < FLOW_SLOTS; i++)
-        if (flow->attempts[i].active)
-            flow_end_attempt(flow, i, flow->attempts[i].was_shown ? FLOW_CUT : FLOW_FAILED, true,
+        if (flow_is_active(flow, i))
+            flow_end_attempt(flow, i, flow->attempts[i]->was_shown ? FLOW_CUT : FLOW_FAILED, true,
                              NULL);
     flow_give_up(flow);
 }
@@ -506,6 +506,7 @@ struct flow *flow_new(const struct flow_request *request, const struct flow_ops 
     flow->start_us = flow->mark_us = ops->now_us(user);
     flow->deadline_us = flow->start_us + flow->policy->total_us;
     flow->shown = -1;
+    flow->attempts[0] = ARENA_NEW(request->arena, struct flow_attempt);
     buf_init(&flow->sent, SENT_BYTES_MAX);
     add_candidates(flow);
     return flow;
@@ -515,8 +516,10 @@ void flow_done(struct flow *flow)
 {
     buf_done(&flow->sent);
     for (int i = 0; i < FLOW_SLOTS; i++)
-        buf_done(&flow->attempts[i].raw);
-    join_done(&flow->join);
+        if (flow->attempts[i])
+            buf_done(&flow->attempts[i]->raw);
+    if (flow->join)
+        join_done(flow->join);
 }
 
 enum err flow_begin(struct flow *flow, struct llm_error *ret_error)
@@ -546,9 +549,9 @@ void flow_cancel(struct flow *flow, struct llm_usage *ret_usage)
     cell_wait_end(&flow->waiter);
     cancel_attempts(flow, FLOW_CANCELLED);
     if (ret_usage && flow->broken)
-        *ret_usage = flow_joined_usage(flow, &flow->attempts[slot], false);
+        *ret_usage = flow_joined_usage(flow, flow->attempts[slot], false);
     else if (ret_usage && flow->attempt_count)
-        *ret_usage = flow->attempts[slot].usage;
+        *ret_usage = flow->attempts[slot]->usage;
     flow_set_state(flow, FLOW_ENDED);
 }
 
@@ -561,12 +564,12 @@ int flow_slot(const struct flow *flow)
 
 const struct target *flow_target(const struct flow *flow)
 {
-    return flow->candidates[flow->attempts[flow_slot(flow)].candidate].target;
+    return flow->candidates[flow->attempts[flow_slot(flow)]->candidate].target;
 }
 
 bool flow_is_raw(const struct flow *flow)
 {
-    return flow->shown >= 0 && flow->attempts[flow->shown].is_raw;
+    return flow->shown >= 0 && flow->attempts[flow->shown]->is_raw;
 }
 
 int flow_attempts(const struct flow *flow)

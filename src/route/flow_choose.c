@@ -111,10 +111,13 @@ static void plan_hedge(struct flow *flow, const struct flow_candidate *candidate
         flow->hedge_us = now_us + view.p95_us;
 }
 
-static void prepare(struct flow *flow, int slot, const struct flow_candidate *candidate,
-                    const struct cell_lease *lease)
+static struct flow_attempt *prepare(struct flow *flow, int slot,
+                                    const struct flow_candidate *candidate,
+                                    const struct cell_lease *lease)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    if (!flow->attempts[slot])
+        flow->attempts[slot] = ARENA_NEW(flow->request.arena, struct flow_attempt);
+    struct flow_attempt *attempt = flow->attempts[slot];
     *attempt = (struct flow_attempt){
         .active = true,
         .is_hedge = lease->is_hedge,
@@ -129,15 +132,15 @@ static void prepare(struct flow *flow, int slot, const struct flow_candidate *ca
     buf_init(&attempt->raw, SIZE_MAX / 2); /* the flow commits before it is large */
     if (flow->broken)
         flow_join_begin(flow, attempt->mode);
+    return attempt;
 }
 
 /* With a place at the target. False: it cannot be begun there, which rules the target out. */
 static bool begin_attempt(struct flow *flow, int slot, struct flow_candidate *candidate,
                           const struct cell_lease *lease)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
     struct llm_error error = {.class = ERR_INTERNAL, .retry_after_ms = -1};
-    prepare(flow, slot, candidate, lease);
+    struct flow_attempt *attempt = prepare(flow, slot, candidate, lease);
     struct flow_start start = {
         .slot = slot,
         .target = candidate->target,
@@ -408,14 +411,13 @@ static bool hedge_is_affordable(struct flow *flow)
 void flow_hedge(struct flow *flow)
 {
     uint64_t now = now_of(flow);
-    int running = flow->attempts[0].active ? 0 : 1;
-    bool may = !flow->broken && flow->attempts[running].active &&
-               !flow->attempts[!running].active &&
+    int running = flow_is_active(flow, 0) ? 0 : 1;
+    bool may = !flow->broken && flow_is_active(flow, running) && !flow_is_active(flow, !running) &&
                flow->attempt_count < flow->policy->attempts_total_max && hedge_is_affordable(flow);
     for (size_t i = 0; may && i < flow->candidate_count; i++) {
         struct flow_candidate *candidate = &flow->candidates[i];
         struct cell_lease lease;
-        if (i == flow->attempts[running].candidate || !is_usable(flow, candidate) ||
+        if (i == flow->attempts[running]->candidate || !is_usable(flow, candidate) ||
             candidate->not_before_us > now)
             continue;
         if (ask(flow, candidate, true, &lease).verdict != CELL_GRANTED)

@@ -96,10 +96,18 @@ static void count_cost(struct flow *flow, const struct flow_attempt *attempt, in
         atomic_fetch_add(&live->hedge_spent_nano, cost_nano);
 }
 
+static void note_failure(struct flow *flow, const struct target *target)
+{
+    if (!flow->failures)
+        flow->failures = ARENA_NEW_ARRAY(flow->request.arena, FLOW_JOINTS_MAX, struct flow_failure);
+    if (flow->failure_count < FLOW_JOINTS_MAX)
+        flow->failures[flow->failure_count++] = (struct flow_failure){target, flow->error->class};
+}
+
 void flow_end_attempt(struct flow *flow, int slot, enum flow_outcome outcome, bool is_cancelled,
                       const struct attribution *attribution)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    struct flow_attempt *attempt = flow->attempts[slot];
     const struct target *target = flow->candidates[attempt->candidate].target;
     uint64_t now = flow->ops->now_us(flow->user);
     attempt->active = false;
@@ -123,8 +131,8 @@ void flow_end_attempt(struct flow *flow, int slot, enum flow_outcome outcome, bo
         .end_us = now - attempt->start_us,
     };
     count_cost(flow, attempt, row.cost_nano);
-    if (has_failed && flow->failure_count < FLOW_JOINTS_MAX)
-        flow->failures[flow->failure_count++] = (struct flow_failure){target, flow->error->class};
+    if (has_failed)
+        note_failure(flow, target);
     buf_done(&attempt->raw);
     flow->ops->ledger(flow->user, &row);
 }

@@ -74,9 +74,9 @@ struct flow {
     uint64_t hedge_us;       /* when to hedge; 0: never */
     struct flow_candidate *candidates;
     size_t candidate_count;
-    struct flow_attempt attempts[FLOW_SLOTS];
-    int newest; /* slot of the newest attempt */
-    int shown;  /* slot whose answer is shown, -1: none */
+    struct flow_attempt *attempts[FLOW_SLOTS]; /* the second: NULL until there was a hedge */
+    int newest;                                /* slot of the newest attempt */
+    int shown;                                 /* slot whose answer is shown, -1: none */
     int attempt_count;
     int recovery_count;
     bool beginning;  /* within flow_begin: giving up is a return value */
@@ -89,7 +89,7 @@ struct flow {
     bool has_differed;   /* a splice found another text */
     bool too_long;       /* the text that was shown is too long to be joined to */
     struct buf sent;     /* text that was shown, when it may have to be joined */
-    struct join join;
+    struct join *join;   /* NULL: nothing was ever joined */
     bool join_active;
     bool joint_pending;      /* the next text that is shown makes a joint */
     bool trims;              /* prefill: white space at its beginning was shown already */
@@ -98,11 +98,16 @@ struct flow {
     enum err broke_class;
     int64_t cost_nano; /* of all attempts so far */
     struct cell_waiter waiter;
-    struct flow_joint joints[FLOW_JOINTS_MAX];
+    struct flow_joint *joints; /* room for FLOW_JOINTS_MAX, or NULL while there are none */
     size_t joint_count;
-    struct flow_failure failures[FLOW_JOINTS_MAX];
+    struct flow_failure *failures; /* likewise */
     size_t failure_count;
 };
+
+static inline bool flow_is_active(const struct flow *flow, int slot)
+{
+    return flow->attempts[slot] && flow->attempts[slot]->active;
+}
 
 /* Changes the state and the timer that goes with it. */
 void flow_set_state(struct flow *flow, enum flow_state state);

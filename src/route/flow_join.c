@@ -38,10 +38,13 @@ static bool is_space(char c)
 void flow_join_begin(struct flow *flow, enum route_mode mode)
 {
     struct str sent = buf_str(&flow->sent);
-    join_done(&flow->join);
+    if (flow->join)
+        join_done(flow->join);
+    else
+        flow->join = ARENA_NEW(flow->request.arena, struct join);
     flow->join_active = mode == ROUTE_SPLICE || mode == ROUTE_CONTINUE;
     if (flow->join_active)
-        join_init(&flow->join, sent, mode == ROUTE_SPLICE);
+        join_init(flow->join, sent, mode == ROUTE_SPLICE);
     flow->joint_pending = true;
     flow->trims = mode == ROUTE_PREFILL && sent.len && is_space(sent.data[sent.len - 1]);
 }
@@ -51,6 +54,8 @@ static void note_joint(struct flow *flow, const struct flow_attempt *attempt)
     if (!flow->joint_pending)
         return;
     flow->joint_pending = false;
+    if (!flow->joints)
+        flow->joints = ARENA_NEW_ARRAY(flow->request.arena, FLOW_JOINTS_MAX, struct flow_joint);
     if (flow->joint_count < FLOW_JOINTS_MAX)
         flow->joints[flow->joint_count++] = (struct flow_joint){
             .text_bytes = flow->sent.len,
@@ -75,7 +80,7 @@ static void tell_text(struct flow *flow, struct flow_attempt *attempt, struct st
  * is tried. Whether the attempt goes on. */
 static bool differs(struct flow *flow, int slot, struct str rest)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    struct flow_attempt *attempt = flow->attempts[slot];
     if (!flow->ops->rewind) {
         flow->has_differed = true;
         flow_end_attempt(flow, slot, FLOW_DIFFERED, true, NULL);
@@ -83,8 +88,8 @@ static bool differs(struct flow *flow, int slot, struct str rest)
         flow_next(flow);
         return false;
     }
-    flow->sent.len = flow->join.matched;
-    flow->ops->rewind(flow->user, flow->join.matched);
+    flow->sent.len = flow->join->matched;
+    flow->ops->rewind(flow->user, flow->join->matched);
     if (flow->state == FLOW_ENDED)
         return false;
     note_joint(flow, attempt);
@@ -95,7 +100,7 @@ static bool differs(struct flow *flow, int slot, struct str rest)
 /* Shows what of a piece is new; or, at the answer's end (`piece` is STR_NONE), what was held. */
 static bool add_text(struct flow *flow, int slot, struct str piece)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    struct flow_attempt *attempt = flow->attempts[slot];
     if (!flow->join_active) {
         while (flow->trims && piece.len && is_space(piece.data[0]))
             piece = str_skip(piece, 1);
@@ -103,11 +108,11 @@ static bool add_text(struct flow *flow, int slot, struct str piece)
         tell_text(flow, attempt, piece);
         return flow->state != FLOW_ENDED;
     }
-    bool had_differed = flow->join.state == JOIN_DIFFERS;
-    struct str text = piece.data ? join_add(&flow->join, piece) : join_finish(&flow->join);
+    bool had_differed = flow->join->state == JOIN_DIFFERS;
+    struct str text = piece.data ? join_add(flow->join, piece) : join_finish(flow->join);
     flow->join_active = piece.data != NULL; /* once finished it is over */
     bool goes_on = true;
-    if (flow->join.state == JOIN_DIFFERS && !had_differed)
+    if (flow->join->state == JOIN_DIFFERS && !had_differed)
         goes_on = differs(flow, slot, text);
     else
         tell_text(flow, attempt, text);
@@ -133,7 +138,7 @@ struct llm_usage flow_joined_usage(const struct flow *flow, const struct flow_at
 
 static void finish(struct flow *flow, int slot, const struct llm_event *event)
 {
-    struct flow_attempt *attempt = &flow->attempts[slot];
+    struct flow_attempt *attempt = flow->attempts[slot];
     if (!add_text(flow, slot, STR_NONE))
         return;
     note_joint(flow, attempt);
@@ -169,8 +174,8 @@ void flow_show_joined(struct flow *flow, int slot, const struct llm_event *event
     case LLM_EVENT_TOOL_END:
         if (!flow->unjoinable && !add_text(flow, slot, STR_NONE))
             break;
-        note_joint(flow, &flow->attempts[slot]);
-        flow->attempts[slot].was_shown = true;
+        note_joint(flow, flow->attempts[slot]);
+        flow->attempts[slot]->was_shown = true;
         flow->unjoinable = true;
         flow_tell(flow, event);
         break;
