@@ -79,8 +79,8 @@ static bool is_too_dear(const struct flow *flow, const struct target *target)
     if (!flow->policy->cost_max_nano || !target->has_price)
         return false;
     for (int i = 0; i < FLOW_SLOTS; i++)
-        if (flow->attempts[i].active) /* beside which it would be a hedge */
-            cost_nano += expected_nano(flow, flow->candidates[flow->attempts[i].candidate].target);
+        if (flow_is_active(flow, i)) /* beside which it would be a hedge */
+            cost_nano += expected_nano(flow, flow->candidates[flow->attempts[i]->candidate].target);
     return cost_nano > flow->policy->cost_max_nano;
 }
 

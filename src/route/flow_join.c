@@ -166,7 +166,7 @@ void flow_show_joined(struct flow *flow, int slot, const struct llm_event *event
         break;
     case LLM_EVENT_REASONING: /* of an answer whose text has begun it is of no use any more */
         if (flow->sent.len == 0)
-            show_reasoning(flow, &flow->attempts[slot], event);
+            show_reasoning(flow, flow->attempts[slot], event);
         break;
     case LLM_EVENT_REFUSAL:
     case LLM_EVENT_TOOL_START:
