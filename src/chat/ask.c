@@ -67,6 +67,7 @@ static struct store_message new_message(const struct ask *ask, const char *role,
         .finish = STR(""),
         .error = STR(""),
         .usage = STR(""),
+        .route = STR(""),
         .created_ms = now,
     };
 }
@@ -163,7 +164,7 @@ static enum err prepare_continue(struct ask *ask, struct store_tx *tx, struct er
         return error_set(error, code, "message_id", "the stored answer cannot be read");
     message->status = STORE_STATUS_STREAMING;
     message->run = ask->accepted.run;
-    message->finish = message->error = STR("");
+    message->finish = message->error = message->route = STR("");
     return store_message_update(tx, message, error);
 }
 

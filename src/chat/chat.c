@@ -170,6 +170,7 @@ void chat_write_message(struct json_writer *w, const struct store_message *messa
     json_key_str(w, "finish", message->finish);
     json_key_raw(w, "error", message->error);
     json_key_raw(w, "usage", message->usage);
+    json_key_raw(w, "route", message->route);
     key_id(w, "run_id", &message->run);
     json_key_time(w, "created_at", message->created_ms);
     json_end_object(w);

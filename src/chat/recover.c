@@ -22,7 +22,9 @@ struct remains {
     struct str finish;
     struct str error;
     struct str usage;
-    uint64_t sequence; /* of the last event taken: records are in order, repeats are dropped */
+    struct str route;
+    size_t base_text_bytes; /* of its message, which the places in events are counted with */
+    uint64_t sequence;      /* of the last event taken: records are in order, repeats are dropped */
 };
 
 struct recovery {
@@ -51,7 +53,33 @@ static struct str object_text(struct remains *remains, yyjson_val *value)
     return yyjson_is_obj(value) ? json_text(remains->arena, value) : STR("");
 }
 
-/* What is not in the parts of the answer: who answered, the counts, and how it ended. */
+/* Whom the story names last has answered, or was asked. */
+static void take_route(struct remains *remains, yyjson_val *route)
+{
+    if (!yyjson_is_obj(route))
+        return;
+    remains->route = json_text(remains->arena, route);
+    remains->model = arena_str(remains->arena, json_get_str(route, "target"));
+}
+
+/* Another provider went on from further back. */
+static void take_rewind(struct remains *remains, yyjson_val *root)
+{
+    int64_t text_bytes;
+    if (str_eq(json_get_str(root, "type"), STR("rewind")) &&
+        json_get_int(root, "text_bytes", &text_bytes) &&
+        text_bytes >= (int64_t)remains->base_text_bytes)
+        llm_builder_rewind(remains->builder, (size_t)text_bytes - remains->base_text_bytes);
+}
+
+static void take_begin(struct remains *remains, yyjson_val *root)
+{
+    int64_t text_bytes;
+    if (json_get_int(root, "text_bytes", &text_bytes) && text_bytes > 0)
+        remains->base_text_bytes = (size_t)text_bytes;
+}
+
+/* What is not in the parts of the answer: who answered and why, the counts, and how it ended. */
 static void take_about(struct remains *remains, yyjson_val *root)
 {
     struct str type = json_get_str(root, "type");
@@ -60,6 +88,8 @@ static void take_about(struct remains *remains, yyjson_val *root)
         remains->model = arena_str(remains->arena, json_get_str(root, "model"));
     if (str_eq(type, STR("usage")))
         remains->usage = object_text(remains, json_get(root, "usage"));
+    if (str_eq(type, STR("route")))
+        take_route(remains, json_get(root, "route"));
     if (!str_eq(type, STR("finish")))
         return;
     remains->finish = arena_str(remains->arena, json_get_str(root, "finish"));
@@ -111,10 +141,13 @@ static enum err on_record(void *user, const struct journal_record *record)
     arena_reset(recovery->scratch);
     if (json_read(recovery->scratch, record->payload, &root, NULL) != ERR_OK)
         return ERR_OK; /* its checksum was right, so this is from another version: leave it */
+    if (record->kind == RUN_RECORD_BEGIN)
+        take_begin(remains, root);
     if (record->kind != RUN_RECORD_EVENT || record->sequence <= remains->sequence)
         return ERR_OK;
     remains->sequence = record->sequence;
     take_about(remains, root);
+    take_rewind(remains, root);
     if (event_of(root, &event) && llm_builder_add(remains->builder, &event) != ERR_OK)
         log_warning(recovery->log, "a recovered answer is too long and was cut");
     return ERR_OK;
@@ -147,6 +180,8 @@ static void apply_remains(struct remains *remains, struct store_message *message
         message->model = remains->model;
     if (remains->usage.data)
         message->usage = remains->usage;
+    if (remains->route.data)
+        message->route = remains->route;
     if (!remains->ended)
         return;
     message->status = remains->status;

@@ -165,6 +165,34 @@ static void note_target(struct run *run)
         run->options.message.model = arena_str(run->options.arena, id);
 }
 
+static size_t text_bytes_of(const struct llm_part *parts, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += parts[i].kind == LLM_PART_TEXT ? parts[i].text.len : 0;
+    return bytes;
+}
+
+static size_t base_text_bytes(const struct run *run)
+{
+    return text_bytes_of(run->options.base, run->options.base_count);
+}
+
+/* Why it is who it is, when there is anything to say. There are few attempts, and so few versions
+ * of the story in the arena. */
+static void note_story(struct run *run)
+{
+    struct json_writer w;
+    if (!route_has_story(run->call))
+        return;
+    buf_clear(&run->scratch);
+    json_writer_init(&w, &run->scratch);
+    route_write_story(run->call, base_text_bytes(run), &w);
+    ASSERT(buf_ok(&run->scratch));
+    if (!str_eq(run->options.message.route, buf_str(&run->scratch)))
+        run->options.message.route = arena_str(run->options.arena, buf_str(&run->scratch));
+}
+
 static void tell_start(struct run *run)
 {
     note_target(run);
@@ -376,6 +404,7 @@ static void on_event(void *user, const struct llm_event *event)
     struct run *run = user;
     if (event->kind == LLM_EVENT_END) {
         note_target(run);
+        note_story(run);
         run->call = NULL;
         begin_saving(run, run->failed ? STORE_STATUS_FAILED : STORE_STATUS_COMPLETE);
         return;
@@ -390,31 +419,35 @@ static void on_event(void *user, const struct llm_event *event)
     tell_event(run, event);
 }
 
-static size_t text_bytes_of(const struct llm_part *parts, size_t count)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < count; i++)
-        bytes += parts[i].kind == LLM_PART_TEXT ? parts[i].text.len : 0;
-    return bytes;
-}
-
 /* Another provider goes on, from further back than what was shown. */
 static void on_rewind(void *user, size_t text_bytes)
 {
     struct run *run = user;
     llm_builder_rewind(run->builder, text_bytes);
     struct json_writer w = begin_event(run, "rewind");
-    json_key_int(&w, "text_bytes",
-                 (int64_t)(text_bytes_of(run->options.base, run->options.base_count) + text_bytes));
+    json_key_int(&w, "text_bytes", (int64_t)(base_text_bytes(run) + text_bytes));
     end_event(run, &w, "rewind");
+}
+
+/* An attempt failed, another one began, or an answer was joined. */
+static void on_story(void *user)
+{
+    struct run *run = user;
+    note_target(run);
+    note_story(run);
+    struct json_writer w = begin_event(run, "route");
+    json_key_raw(&w, "route", run->options.message.route);
+    end_event(run, &w, "route");
 }
 
 static void start(void *user)
 {
     struct run *run = user;
     struct error error = {0};
-    static const struct route_events events = {.on_event = on_event, .on_rewind = on_rewind};
+    static const struct route_events events = {
+        .on_event = on_event, .on_rewind = on_rewind, .on_story = on_story};
     struct route_request request = {.request = run->options.request,
+                                    .priority = CELL_INTERACTIVE,
                                     .request_id = run->options.request_id,
                                     .tenant = id_str(&run->options.conversation.owner)};
     enum err code =
@@ -459,6 +492,7 @@ static void journal_begin(struct run *run)
     json_key_str(&w, "owner", id_str(&message->owner));
     json_key_str(&w, "conversation", id_str(&message->conversation));
     json_key_str(&w, "message", id_str(&message->id));
+    json_key_int(&w, "text_bytes", (int64_t)base_text_bytes(run));
     json_end_object(&w);
     if (journal_append(run->chat->options.journal,
                        &(struct journal_record){RUN_RECORD_BEGIN, run->options.id, 0,
@@ -502,8 +536,11 @@ struct run *run_new(struct chat *chat, const struct run_options *options)
 static void end_early(struct run *run, enum store_status status)
 {
     loop_task_cancel(&run->start_task);
-    if (run->call)
+    if (run->call) {
+        note_target(run);
+        note_story(run);
         route_cancel(run->call, NULL);
+    }
     run->call = NULL;
     begin_saving(run, status);
 }

@@ -22,7 +22,8 @@ struct run_options {
 
 /* How records of a run look in the journal (journal_record.kind). */
 enum run_record {
-    RUN_RECORD_BEGIN = 1, /* payload: {"owner", "conversation", "message"} */
+    RUN_RECORD_BEGIN = 1, /* payload: {"owner", "conversation", "message", "text_bytes"}: the last
+                             one is what the message held already, which events are counted with */
     RUN_RECORD_EVENT = 2  /* payload: the event's JSON object */
 };
 

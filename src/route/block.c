@@ -34,7 +34,7 @@ static struct str story_of(const struct route_call *call, struct buf *out)
     if (!route_has_story(call))
         return STR_NONE;
     json_writer_init(&w, out);
-    route_write_story(call, &w);
+    route_write_story(call, 0, &w);
     return buf_ok(out) ? buf_str(out) : STR_NONE;
 }
 

@@ -59,9 +59,10 @@ struct route_call {
     struct slot slots[FLOW_SLOTS];
     struct loop_timer timer;
     uint64_t timer_at_us;
-    struct loop_task failed_task; /* says what failed within the start */
+    struct loop_task begun_task; /* says what happened within the start */
     struct llm_error *failed;
     struct wake_ticket *ticket; /* NULL: it never waited for a place */
+    size_t story_told;          /* how long the story was when on_story was called */
     bool is_paused;
     bool is_over; /* END was heard, or it was cancelled */
     int depth;    /* of callbacks that will come back here */
@@ -134,7 +135,7 @@ static void call_free(struct route_call *call)
 {
     struct loop *loop = call->router->options.loop;
     loop_timer_cancel(loop, &call->timer);
-    loop_task_cancel(&call->failed_task);
+    loop_task_cancel(&call->begun_task);
     if (call->ticket)
         call->ticket->call = NULL;
     ticket_unref(call->ticket);
@@ -151,8 +152,21 @@ static void enter(struct route_call *call)
     call->depth++;
 }
 
+static void tell_story(struct route_call *call)
+{
+    size_t length = call->events.on_story && !call->is_over ? story_length(call->flow) : 0;
+    if (length <= call->story_told)
+        return;
+    call->story_told = length;
+    call->events.on_story(call->user);
+}
+
+/* The story is told when the flow has done all that it does now: an attempt that follows a failure
+ * is in it. */
 static void leave(struct route_call *call)
 {
+    if (call->depth == 1)
+        tell_story(call);
     if (--call->depth == 0 && call->is_over)
         call_free(call);
 }
@@ -317,7 +331,7 @@ static struct str extension_of(struct route_call *call)
         return STR_NONE;
     buf_init(&out, 64 * 1024);
     json_writer_init(&w, &out);
-    route_write_story(call, &w);
+    route_write_story(call, 0, &w);
     struct str text = buf_ok(&out) ? arena_str(call->arena, buf_str(&out)) : STR_NONE;
     buf_done(&out);
     return text;
@@ -374,13 +388,14 @@ static const struct flow_ops flow_world = {
 /* ---- Starting and ending --------------------------------------------------------------------- */
 
 /* What failed within the start is told a turn later, like every other failure. */
-static void tell_failed(void *user)
+static void tell_begun(void *user)
 {
     struct route_call *call = user;
     enter(call);
-    call->events.on_event(call->user,
-                          &(struct llm_event){.kind = LLM_EVENT_ERROR, .error = call->failed});
-    tell_event(call, &(struct llm_event){.kind = LLM_EVENT_END});
+    if (call->failed) {
+        tell_event(call, &(struct llm_event){.kind = LLM_EVENT_ERROR, .error = call->failed});
+        tell_event(call, &(struct llm_event){.kind = LLM_EVENT_END});
+    }
     leave(call);
 }
 
@@ -424,11 +439,12 @@ static void begin(struct route_call *call)
             .random = &router->random,
         },
         &call->ops, call);
-    if (flow_begin(call->flow, &failed) == ERR_OK)
-        return;
-    call->failed = ARENA_NEW(call->arena, struct llm_error);
-    *call->failed = failed;
-    loop_defer(router->options.loop, &call->failed_task, tell_failed, call);
+    if (flow_begin(call->flow, &failed) != ERR_OK) {
+        call->failed = ARENA_NEW(call->arena, struct llm_error);
+        *call->failed = failed;
+    }
+    if (call->failed || story_length(call->flow))
+        loop_defer(router->options.loop, &call->begun_task, tell_begun, call);
 }
 
 /* A call by itself. What it borrowed for the start only is given back. */
@@ -583,13 +599,13 @@ uint64_t route_overhead_us(const struct route_call *call)
 bool route_has_story(const struct route_call *call)
 {
     return call->follower ? follower_facts(call->follower)->story.len > 0
-                          : story_is_any(call->flow);
+                          : story_length(call->flow) > 0;
 }
 
-void route_write_story(const struct route_call *call, struct json_writer *w)
+void route_write_story(const struct route_call *call, size_t text_before, struct json_writer *w)
 {
     if (call->follower)
         json_put_raw(w, follower_facts(call->follower)->story);
     else
-        story_write(call->flow, w);
+        story_write(call->flow, text_before, w);
 }

@@ -54,6 +54,9 @@ struct route_events {
     /* The text of the answer is only its first `text_bytes` bytes: another target goes on from
      * there. NULL when the caller can take nothing back (then what was shown is never changed). */
     void (*on_rewind)(void *user, size_t text_bytes);
+    /* There is more to the story (route_write_story) than before: an attempt failed, another one
+     * began after it, or an answer was joined. May be NULL. */
+    void (*on_story)(void *user);
     /* The request once more, in `scratch`, for a further attempt; NULL when that cannot be (the
      * attempt fails). Saves who keeps its bytes anyway from keeping it decoded. May be NULL. */
     const struct llm_request *(*on_request)(void *user, struct arena *scratch);
@@ -91,5 +94,6 @@ uint64_t route_overhead_us(const struct route_call *call);
 /* Whether there is more to say than who answered: attempts that failed, or joints. */
 bool route_has_story(const struct route_call *call);
 /* Writes it as an object: {"target", "attempts", "failures": [{"target", "class"}], "joints":
- * [{"text_bytes", "mode", "from", "to", "class"}]}. */
-void route_write_story(const struct route_call *call, struct json_writer *w);
+ * [{"text_bytes", "mode", "from", "to", "class"}]}. A failure that cut an answer off is among both.
+ * `text_before`: bytes of text in front of the answer, which its joints are to be counted with. */
+void route_write_story(const struct route_call *call, size_t text_before, struct json_writer *w);

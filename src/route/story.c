@@ -1,17 +1,18 @@
 /* Story: as JSON, for callers and for the end of a joined answer. Below the router. */
 #include "route/story.h"
 
-bool story_is_any(const struct flow *flow)
+size_t story_length(const struct flow *flow)
 {
     const struct flow_failure *failures;
     const struct flow_joint *joints;
-    return flow_failures(flow, &failures) + flow_joints(flow, &joints) > 0;
+    size_t length = flow_failures(flow, &failures) + flow_joints(flow, &joints);
+    return length ? length + (size_t)flow_attempts(flow) : 0;
 }
 
-static void write_joint(struct json_writer *w, const struct flow_joint *joint)
+static void write_joint(struct json_writer *w, const struct flow_joint *joint, size_t text_before)
 {
     json_begin_object(w);
-    json_key_int(w, "text_bytes", (int64_t)joint->text_bytes);
+    json_key_int(w, "text_bytes", (int64_t)(text_before + joint->text_bytes));
     json_key_str(w, "mode", str_from_cstr(route_mode_name(joint->mode)));
     json_key_str(w, "from", joint->from->id);
     json_key_str(w, "to", joint->to->id);
@@ -19,7 +20,7 @@ static void write_joint(struct json_writer *w, const struct flow_joint *joint)
     json_end_object(w);
 }
 
-void story_write(const struct flow *flow, struct json_writer *w)
+void story_write(const struct flow *flow, size_t text_before, struct json_writer *w)
 {
     const struct flow_failure *failures;
     const struct flow_joint *joints;
@@ -38,7 +39,7 @@ void story_write(const struct flow *flow, struct json_writer *w)
     json_end_array(w);
     json_key_array(w, "joints");
     for (size_t i = 0; i < joint_count; i++)
-        write_joint(w, &joints[i]);
+        write_joint(w, &joints[i], text_before);
     json_end_array(w);
     json_end_object(w);
 }

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "route/flow.h"
 
-bool story_is_any(const struct flow *flow);
+/* Everything that makes the story longer counts; 0: nothing has failed, there is none. */
+size_t story_length(const struct flow *flow);
 /* As route_write_story. */
-void story_write(const struct flow *flow, struct json_writer *w);
+void story_write(const struct flow *flow, size_t text_before, struct json_writer *w);

@@ -75,6 +75,9 @@ static const char *const steps[] = {
     /* One row, written to prove that the disk takes writes again; see writer.c. */
     "CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL) STRICT;"
     "INSERT INTO probe (id, count) VALUES (1, 0);",
+
+    /* 2: who answered, and why it was not the one that was asked first */
+    "ALTER TABLE messages ADD COLUMN route TEXT NOT NULL DEFAULT '';",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

@@ -42,8 +42,8 @@ enum err store_message_insert(struct store_tx *tx, const struct store_message *m
     }
     struct query query = query_begin(
         tx->sqlite, "INSERT INTO messages (owner, conversation, id, parent, role, status, content,"
-                    " model, finish, error, usage, run, created_ms)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                    " model, finish, error, usage, route, run, created_ms)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     query_bind_id(&query, &message->owner);
     query_bind_id(&query, &message->conversation);
     query_bind_id(&query, &message->id);
@@ -55,6 +55,7 @@ enum err store_message_insert(struct store_tx *tx, const struct store_message *m
     query_bind_text(&query, message->finish);
     query_bind_text(&query, message->error);
     query_bind_text(&query, message->usage);
+    query_bind_text(&query, message->route);
     query_bind_id(&query, &message->run);
     query_bind_int(&query, message->created_ms);
     return query_run(&query, error);
@@ -65,7 +66,7 @@ enum err store_message_update(struct store_tx *tx, const struct store_message *m
 {
     struct query query =
         query_begin(tx->sqlite, "UPDATE messages SET status = ?, content = ?, model = ?,"
-                                " finish = ?, error = ?, usage = ?, run = ?"
+                                " finish = ?, error = ?, usage = ?, route = ?, run = ?"
                                 " WHERE owner = ? AND conversation = ? AND id = ?");
     query_bind_int(&query, message->status);
     query_bind_text(&query, message->content);
@@ -73,6 +74,7 @@ enum err store_message_update(struct store_tx *tx, const struct store_message *m
     query_bind_text(&query, message->finish);
     query_bind_text(&query, message->error);
     query_bind_text(&query, message->usage);
+    query_bind_text(&query, message->route);
     query_bind_id(&query, &message->run);
     query_bind_id(&query, &message->owner);
     query_bind_id(&query, &message->conversation);
@@ -84,7 +86,7 @@ enum err store_message_update(struct store_tx *tx, const struct store_message *m
  */
 #define SELECT                                                                                     \
     "SELECT owner, conversation, id, parent, role, status, content, model, finish, error, usage,"  \
-    " run, created_ms FROM messages "
+    " route, run, created_ms FROM messages "
 
 static struct store_message read_message(struct query *query, struct arena *arena)
 {
@@ -99,6 +101,7 @@ static struct store_message read_message(struct query *query, struct arena *aren
     message.finish = query_text(query, arena);
     message.error = query_text(query, arena);
     message.usage = query_text(query, arena);
+    message.route = query_text(query, arena);
     message.run = query_id(query);
     message.created_ms = query_int(query);
     return message;

@@ -132,6 +132,7 @@ struct store_message {
     struct str finish;  /* name of llm_finish, or empty */
     struct str error;   /* JSON object, or empty */
     struct str usage;   /* JSON object, or empty */
+    struct str route;   /* JSON object: how it came to be, see route_write_story; or empty */
     struct id run;      /* of the answer being written, or last written; or none */
     int64_t created_ms;
 };

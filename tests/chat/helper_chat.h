@@ -1,6 +1,6 @@
 /* For tests of the chat floor: everything a chat stands on, real, in a folder of its own. The
  * providers are the built-in one without delay, "fake" (a server driven by hand), "away" (nobody
- * listens there). */
+ * listens there). The route "both" asks fake/m, then fake/n. */
 #pragma once
 
 #include "../llm/helper_call.h"
@@ -44,10 +44,18 @@ static inline void chat_providers(struct chat_fixture *f, uint64_t eliza_delay_m
     struct route_policy policy = route_policy_default;
     policy.attempts_max =
         1; /* what fails has failed: asking again is the router's, and tested there */
+    const struct str both[] = {STR("fake/m"), STR("fake/n")};
+    const struct registry_route route = {.name = STR("both"),
+                                         .source = "file",
+                                         .policy = route_policy_default,
+                                         .targets = both,
+                                         .target_count = 2};
     registry_configure(f->registry,
                        &(struct registry_configuration){.entries = entries,
                                                         .entry_count = 4,
                                                         .policy = &policy,
+                                                        .routes = &route,
+                                                        .route_count = 1,
                                                         .default_model = STR("parley/eliza")});
     provider_unref(parley);
     provider_unref(away);

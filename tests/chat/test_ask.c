@@ -197,9 +197,10 @@ static void test_continue(void **state)
     call_send(
         f->net, fd,
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-        "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"One \"}}]}\n\n");
-    close(fd);
+        "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"One \"}}]}\n\n"
+        "data: {\"error\":{\"type\":\"invalid_request_error\",\"message\":\"no\"}}\n\n");
     wait_saved(f, &asked);
+    close(fd);
     expect_message(f, &asked, STORE_STATUS_FAILED, "\"One \"");
     assert_int_equal(ask(f, &more,
                          (struct chat_ask){.kind = CHAT_CONTINUE,

@@ -38,6 +38,7 @@ static void crash_init(struct chat_fixture *f, struct crash *crash, const char *
                                             .finish = STR(""),
                                             .error = STR(""),
                                             .usage = STR(""),
+                                            .route = STR(""),
                                             .run = crash->run,
                                             .created_ms = now};
     assert_int_equal(store_write_now(f->store, insert_crash, crash, NULL), ERR_OK);
@@ -165,6 +166,48 @@ static void test_a_continued_answer_keeps_what_it_held(void **state)
     expect(f, &crash, STORE_STATUS_INTERRUPTED, TEXT("One two"));
 }
 
+/* Another target went on from further back; a place is counted with what the message held. */
+static void test_what_was_taken_back_stays_away(void **state)
+{
+    static const char story[] = "{\"target\":\"b/n\",\"attempts\":2,\"failures\":[],\"joints\":[]}";
+    static const char event[] = "{\"type\":\"route\",\"route\":{\"target\":\"b/n\",\"attempts\":2,"
+                                "\"failures\":[],\"joints\":[]}}";
+    struct chat_fixture *f = *state;
+    struct crash whole, continued, strange;
+    crash_init(f, &whole, "[]");
+    crash_init(f, &continued, TEXT("One "));
+    crash_init(f, &strange, TEXT("One "));
+    append(f, &whole, RUN_RECORD_BEGIN, 0, "{\"text_bytes\":0}");
+    append(f, &whole, RUN_RECORD_EVENT, 1, "{\"type\":\"start\",\"model\":\"a/m\"}");
+    append_text(f, &whole, 2, "Gr\xc3\xbc\xc3\x9f ");
+    append_text(f, &whole, 3, "Gott");
+    append(f, &whole, RUN_RECORD_EVENT, 4, "{\"type\":\"rewind\",\"text_bytes\":7}");
+    append_text(f, &whole, 5, "dich");
+    append(f, &whole, RUN_RECORD_EVENT, 6, event);
+    append(f, &continued, RUN_RECORD_BEGIN, 0, "{\"text_bytes\":4}");
+    append_text(f, &continued, 1, "two three");
+    append(f, &continued, RUN_RECORD_EVENT, 2, "{\"type\":\"rewind\",\"text_bytes\":8}");
+    append_text(f, &continued, 3, "four");
+    append(f, &strange, RUN_RECORD_BEGIN, 0, "{\"text_bytes\":4}");
+    append_text(f, &strange, 1, "two");
+    append(f, &strange, RUN_RECORD_EVENT, 2, "{\"type\":\"rewind\",\"text_bytes\":3}");
+    append(f, &strange, RUN_RECORD_EVENT, 3, "{\"type\":\"rewind\",\"text_bytes\":900}");
+    append(f, &strange, RUN_RECORD_EVENT, 4, "{\"type\":\"rewind\"}");
+    append(f, &strange, RUN_RECORD_EVENT, 5, "{\"type\":\"route\",\"route\":[]}");
+    cut_power(f);
+    recover(f);
+    expect(f, &whole, STORE_STATUS_INTERRUPTED, TEXT("Gr\xc3\xbc\xc3\x9f dich"));
+    expect(f, &continued, STORE_STATUS_INTERRUPTED, TEXT("One two four"));
+    expect(f, &strange, STORE_STATUS_INTERRUPTED, TEXT("One two"));
+    struct stored stored = stored_get(f, &whole.conversation.id, &whole.message.id);
+    assert_true(str_eq(stored.message.route, str_from_cstr(story)));
+    assert_true(str_eq(stored.message.model, STR("b/n")));
+    arena_free(stored.arena);
+    stored = stored_get(f, &strange.conversation.id, &strange.message.id);
+    assert_int_equal(stored.message.route.len, 0);
+    arena_free(stored.arena);
+}
+
 static void test_an_answer_that_had_ended_keeps_its_end(void **state)
 {
     struct chat_fixture *f = *state;
@@ -290,6 +333,7 @@ int main(void)
         TEST(test_what_came_is_kept),
         TEST(test_a_continued_answer_keeps_what_it_held),
         TEST(test_an_answer_that_had_ended_keeps_its_end),
+        TEST(test_what_was_taken_back_stays_away),
         TEST(test_a_torn_tail),
         TEST(test_strange_records),
         TEST(test_an_abandoned_run),

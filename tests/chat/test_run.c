@@ -262,6 +262,131 @@ static void test_what_cannot_be_saved_at_the_end_stays_in_the_journal(void **sta
     close(fd);
 }
 
+/* ---- What the router does --------------------------------------------------------------------- */
+
+/* A listener that a failed test left behind would be heard of in its teardown. */
+static void expect_told(struct listening *l, const char *part)
+{
+    if (listening_has(l, part))
+        return;
+    print_error("%.*s\n", STR_ARG(buf_str(&l->lines)));
+    listening_done(l);
+    fail_msg("no %s", part);
+}
+
+static void expect_types(struct listening *l, const char *types)
+{
+    if (str_eq(buf_str(&l->types), str_from_cstr(types)))
+        return;
+    print_error("%.*s\n%.*s\n", STR_ARG(buf_str(&l->types)), STR_ARG(buf_str(&l->lines)));
+    listening_done(l);
+    fail_msg("not %s", types);
+}
+
+static void test_an_answer_that_goes_on_from_further_back(void **state)
+{
+    struct chat_fixture *f = *state;
+    struct asked asked;
+    struct listening l;
+    send_first(f, &asked, "both", "Hello");
+    listening_begin(f, &l, &asked.run, 0);
+    int first = call_accept(f->net);
+    call_send(f->net, first, STREAM TEXT("Gr\xc3\xbc\xc3\x9f Gott") TEXT(" und guten"));
+    TURN_UNTIL(f->net->loop, l.sequence == 3);
+    close(first); /* mid-answer */
+    TURN_UNTIL(f->net->loop, listening_has(&l, "\"type\":\"route\""));
+    int second = call_accept(f->net);
+    expect_told(
+        &l, "{\"type\":\"route\",\"route\":{\"target\":\"fake/n\",\"attempts\":2,\"failures\":[{"
+            "\"target\":\"fake/m\",\"class\":\"provider_error\"}],\"joints\":[]}}");
+    call_send(f->net, second, STREAM TEXT("Gr\xc3\xbc\xc3\x9f dich") FINISH);
+    TURN_UNTIL(f->net->loop, l.ended);
+    expect_types(&l, "start text text route rewind text route usage finish saved ");
+    expect_told(&l, "{\"type\":\"rewind\",\"text_bytes\":7}");
+    expect_message(f, &asked, STORE_STATUS_COMPLETE, "\"Gr\xc3\xbc\xc3\x9f dich\"");
+    struct stored stored = stored_get(f, &asked.conversation, &asked.message);
+    assert_true(str_eq(stored.message.model, STR("fake/n")));
+    assert_true(
+        str_eq(stored.message.route,
+               STR("{\"target\":\"fake/n\",\"attempts\":2,\"failures\":[{\"target\":"
+                   "\"fake/m\",\"class\":\"provider_error\"}],\"joints\":[{\"text_bytes\":7,"
+                   "\"mode\":\"splice\",\"from\":\"fake/m\",\"to\":\"fake/n\","
+                   "\"class\":\"provider_error\"}]}")));
+    expect_told(&l, "\"route\":{\"target\":\"fake/n\",\"attempts\":2");
+    arena_free(stored.arena);
+    listening_done(&l);
+    close(second);
+}
+
+/* What a continued answer held already is counted with in every place. */
+static void test_a_continued_answer_is_rewound_behind_its_beginning(void **state)
+{
+    struct chat_fixture *f = *state;
+    struct asked asked, more;
+    struct listening l;
+    send_first(f, &asked, "fake/m", "Hello");
+    int fd = call_accept(f->net);
+    call_send(f->net, fd, STREAM TEXT("One "));
+    listening_begin(f, &l, &asked.run, 0);
+    TURN_UNTIL(f->net->loop, l.sequence == 2);
+    assert_int_equal(chat_stop(f->chat, &f->owner, &asked.run), ERR_OK);
+    TURN_UNTIL(f->net->loop, l.ended);
+    listening_done(&l);
+    close(fd);
+    assert_int_equal(ask(f, &more,
+                         (struct chat_ask){.kind = CHAT_CONTINUE,
+                                           .conversation = asked.conversation,
+                                           .message = asked.message,
+                                           .model = STR("both")},
+                         NULL),
+                     ERR_OK);
+    listening_begin(f, &l, &more.run, 0);
+    int first = call_accept(f->net);
+    call_send(f->net, first, STREAM TEXT("two three"));
+    TURN_UNTIL(f->net->loop, l.sequence == 2);
+    close(first);
+    TURN_UNTIL(f->net->loop, listening_has(&l, "\"type\":\"route\""));
+    int second = call_accept(f->net);
+    call_send(f->net, second, STREAM TEXT("two four") FINISH);
+    TURN_UNTIL(f->net->loop, l.ended);
+    expect_told(&l, "{\"type\":\"rewind\",\"text_bytes\":8}");
+    expect_told(&l, "\"joints\":[{\"text_bytes\":8,");
+    expect_message(f, &asked, STORE_STATUS_COMPLETE, "\"One two four\"");
+    listening_done(&l);
+    close(second);
+}
+
+static void test_who_was_asked_in_vain_is_told(void **state)
+{
+    struct chat_fixture *f = *state;
+    struct asked asked;
+    struct listening l;
+    send_first(f, &asked, "both", "Hello");
+    listening_begin(f, &l, &asked.run, 0);
+    int fd = call_accept(f->net);
+    call_send(f->net, fd,
+              "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}");
+    TURN_UNTIL(f->net->loop, listening_has(&l, "\"type\":\"route\""));
+    int second = call_accept(f->net);
+    call_send(f->net, second, STREAM TEXT("Hi") FINISH);
+    TURN_UNTIL(f->net->loop, l.ended);
+    expect_types(&l, "route start text usage finish saved ");
+    expect_told(
+        &l, "{\"type\":\"route\",\"route\":{\"target\":\"fake/n\",\"attempts\":2,\"failures\":[{"
+            "\"target\":\"fake/m\",\"class\":\"provider_authentication\"}],\"joints\":[]}}");
+    listening_done(&l);
+    close(fd);
+    close(second);
+    send_first(f, &asked, "fake/n", "Hello again"); /* nothing to tell */
+    fd = call_accept(f->net);
+    call_send(f->net, fd, STREAM TEXT("Hi") FINISH);
+    wait_saved(f, &asked);
+    struct stored stored = stored_get(f, &asked.conversation, &asked.message);
+    assert_int_equal(stored.message.route.len, 0);
+    arena_free(stored.arena);
+    close(fd);
+}
+
 /* ---- Merging --------------------------------------------------------------------------------- */
 
 static void test_merging(void **state)
@@ -305,6 +430,9 @@ int main(void)
         TEST(test_a_conversation_deleted_meanwhile),
         TEST(test_saving_is_tried_again),
         TEST(test_what_cannot_be_saved_at_the_end_stays_in_the_journal),
+        TEST(test_an_answer_that_goes_on_from_further_back),
+        TEST(test_a_continued_answer_is_rewound_behind_its_beginning),
+        TEST(test_who_was_asked_in_vain_is_told),
         cmocka_unit_test(test_merging),
     };
     return cmocka_run_group_tests_name("chat/run", tests, NULL, NULL);

@@ -259,14 +259,15 @@ static enum err messages(struct store_tx *tx, void *user, struct error *error)
     answer.finish = STR("stop");
     answer.error = STR("{\"code\":\"network\"}");
     answer.usage = STR("{\"input\":1}");
+    answer.route = STR("{\"attempts\":2}");
     answer.run = (struct id){0};
     EXPECT(store_message_update(tx, &answer, error) == ERR_OK);
     EXPECT(store_message_get(tx, f->arena, &ann, &c.id, &answer.id, &got, error) == ERR_OK);
     EXPECT(got.status == STORE_STATUS_FAILED && str_eq(got.content, answer.content) &&
            str_eq(got.model, answer.model) && str_eq(got.finish, answer.finish) &&
            str_eq(got.error, answer.error) && str_eq(got.usage, answer.usage) &&
-           id_is_none(&got.run) && id_eq(&got.parent, &first.id) &&
-           str_eq(got.role, STR("assistant")));
+           str_eq(got.route, answer.route) && id_is_none(&got.run) &&
+           id_eq(&got.parent, &first.id) && str_eq(got.role, STR("assistant")));
     EXPECT(store_message_list_streaming(tx, f->arena, &list, &count, error) == ERR_OK &&
            count == 0);
     EXPECT(store_message_get(tx, f->arena, &bob, &c.id, &answer.id, &got, error) == ERR_NOT_FOUND);

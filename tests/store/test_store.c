@@ -196,6 +196,56 @@ static void test_newer_database(void **state)
     directory_remove(directory);
 }
 
+struct old_message {
+    struct id owner, conversation, id;
+    bool right;
+};
+
+static enum err read_old_message(struct store_tx *tx, void *user, struct error *error)
+{
+    struct old_message *old = user;
+    struct arena *arena = arena_new(65536);
+    struct store_message message;
+    enum err code =
+        store_message_get(tx, arena, &old->owner, &old->conversation, &old->id, &message, error);
+    old->right = code == ERR_OK && str_eq(message.content, STR("[1]")) &&
+                 str_eq(message.model, STR("m")) && str_eq(message.usage, STR("u")) &&
+                 str_eq(message.route, STR("")) && message.created_ms == 7;
+    if (code == ERR_OK) {
+        message.route = STR("{}");
+        code = store_message_update(tx, &message, error);
+    }
+    arena_free(arena);
+    return code;
+}
+
+/* A database as version 1 made it, with a message in it. */
+static void test_older_database(void **state)
+{
+    (void)state;
+    char *directory = directory_new(), *path = path_in(directory, "parley.db");
+    struct old_message old = {.owner = id_new(1), .conversation = id_new(2), .id = id_new(3)};
+    char *insert = NULL;
+    struct error error = {0};
+    assert_int_equal(try_open(directory, &error), ERR_OK);
+    exec_in(path, "ALTER TABLE messages DROP COLUMN route; PRAGMA user_version = 1");
+    assert_true(asprintf(&insert,
+                         "INSERT INTO conversations VALUES ('%s', '%s', 't', 'm', NULL, 1, 1);"
+                         "INSERT INTO messages VALUES ('%s', '%s', '%s', NULL, 'assistant', 0,"
+                         " '[1]', 'm', '', '', 'u', NULL, 7)",
+                         old.owner.text, old.conversation.text, old.owner.text,
+                         old.conversation.text, old.id.text) > 0);
+    exec_in(path, insert);
+    struct store *store = open_store(directory);
+    assert_int_equal(store_write_now(store, read_old_message, &old, &error), ERR_OK);
+    assert_true(old.right);
+    store_close(store);
+    assert_int_equal(try_open(directory, &error), ERR_OK); /* nothing is left to do */
+    free(insert);
+    free(path);
+    directory_remove(directory);
+}
+
 static void test_bad_directories(void **state)
 {
     (void)state;
@@ -493,12 +543,13 @@ static void test_backup_beside_writing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_modes_and_secret),   cmocka_unit_test(test_locked_directory),
-        cmocka_unit_test(test_not_our_database),   cmocka_unit_test(test_newer_database),
-        cmocka_unit_test(test_bad_directories),    cmocka_unit_test(test_group_keeps_others),
-        cmocka_unit_test(test_close_runs_queue),   cmocka_unit_test(test_readers_do_not_write),
-        cmocka_unit_test(test_error_without_text), cmocka_unit_test(test_foreign_lock),
-        cmocka_unit_test(test_full_disk),          cmocka_unit_test(test_backup_beside_writing),
+        cmocka_unit_test(test_modes_and_secret),      cmocka_unit_test(test_locked_directory),
+        cmocka_unit_test(test_not_our_database),      cmocka_unit_test(test_newer_database),
+        cmocka_unit_test(test_older_database),        cmocka_unit_test(test_bad_directories),
+        cmocka_unit_test(test_group_keeps_others),    cmocka_unit_test(test_close_runs_queue),
+        cmocka_unit_test(test_readers_do_not_write),  cmocka_unit_test(test_error_without_text),
+        cmocka_unit_test(test_foreign_lock),          cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_backup_beside_writing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
