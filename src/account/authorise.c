@@ -42,6 +42,7 @@ static const struct verb_row {
     [VERB_SETTINGS_READ] = {"settings.read", ADMINISTRATOR, false},
     [VERB_SETTINGS_WRITE] = {"settings.write", ADMINISTRATOR, false},
     [VERB_PROVIDER_CHECK] = {"provider.check", ADMINISTRATOR, false},
+    [VERB_TARGET_MANAGE] = {"target.manage", ADMINISTRATOR, false},
     [VERB_METRICS_READ] = {"metrics.read", ADMINISTRATOR | KEY_ADMIN, false},
     [VERB_BACKUP] = {"backup", LOCAL, false}, /* it writes to a path of the server */
 };

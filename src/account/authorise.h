@@ -24,6 +24,7 @@ enum verb {
     VERB_SETTINGS_READ,
     VERB_SETTINGS_WRITE,
     VERB_PROVIDER_CHECK,
+    VERB_TARGET_MANAGE, /* look at targets, take them out and bring them back */
     VERB_METRICS_READ,
     VERB_BACKUP,
     VERB_COUNT

@@ -47,6 +47,17 @@ static const struct api_field model_fields[] = {
     {"model", API_STRING, false, true, 300, "Model; null: the conversation's."},
     {0},
 };
+static const struct api_field bench_fields[] = {
+    {"target", API_STRING, true, false, 300, "Its id: provider/model."},
+    {"seconds", API_INTEGER, true, false, (int64_t)31 * 24 * 3600,
+     "For how long; 31 days at most."},
+    {"reason", API_STRING, false, true, 200, "Why, for whoever looks."},
+    {0},
+};
+static const struct api_field restore_fields[] = {
+    {"target", API_STRING, true, false, 300, "Its id: provider/model."},
+    {0},
+};
 static const struct api_field backup_fields[] = {
     {"path", API_STRING, true, false, 4000, "File to write; must not exist."},
     {0},
@@ -83,6 +94,12 @@ const struct endpoint endpoints[] = {
      "Asks a provider now."},
     {HTTP_GET, V1 "/routes", VERB_MODELS_LIST, PARLEY, api_get_routes, NONE,
      "Routes, whom they lead to, and what is wrong with them."},
+    {HTTP_GET, V1 "/targets", VERB_TARGET_MANAGE, PARLEY, api_get_targets, NONE,
+     "Every model at its provider: breaker, latency, load, last error."},
+    {HTTP_POST, V1 "/targets/bench", VERB_TARGET_MANAGE, PARLEY, api_post_bench, bench_fields,
+     API_BODY_SMALL, "Takes a target out for a while."},
+    {HTTP_POST, V1 "/targets/restore", VERB_TARGET_MANAGE, PARLEY, api_post_restore, restore_fields,
+     API_BODY_SMALL, "Brings a target back, with its breaker closed."},
 
     {HTTP_GET, V1 "/conversations", VERB_CONVERSATION_LIST, PARLEY, api_list_conversations, NONE,
      "One's conversations, newest first (?limit=, ?before=)."},

@@ -270,6 +270,13 @@ void cell_succeed(struct cell_lease *lease, const struct breaker_policy *policy,
     pthread_mutex_unlock(&cell->lock);
 }
 
+static void note_error(struct cell *cell, uint64_t now_us, enum err class, const char *message)
+{
+    cell->error = class;
+    cell->error_us = now_us;
+    str_copy(str_from_cstr(message), cell->message, sizeof cell->message);
+}
+
 void cell_fail(struct cell_lease *lease, const struct breaker_policy *policy, uint64_t now_us,
                int64_t tokens, enum err class, const char *message, uint64_t retry_after_us,
                struct random *random)
@@ -282,9 +289,7 @@ void cell_fail(struct cell_lease *lease, const struct breaker_policy *policy, ui
                                                                   : 0;
     pthread_mutex_lock(&cell->lock);
     cell->failed++;
-    cell->error = class;
-    cell->error_us = now_us;
-    str_copy(str_from_cstr(message), cell->message, sizeof cell->message);
+    note_error(cell, now_us, class, message);
     if (cell->paused_until_us < not_before_us)
         cell->paused_until_us = not_before_us;
     if (counts(cell, lease))
@@ -327,6 +332,13 @@ void cell_look(struct cell *cell, const struct cell_limits *limits,
         .succeeded = cell->succeeded,
         .failed = cell->failed,
     };
+    pthread_mutex_unlock(&cell->lock);
+}
+
+void cell_note_error(struct cell *cell, uint64_t now_us, enum err class, const char *message)
+{
+    pthread_mutex_lock(&cell->lock);
+    note_error(cell, now_us, class, message);
     pthread_mutex_unlock(&cell->lock);
 }
 

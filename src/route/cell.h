@@ -122,6 +122,9 @@ struct cell_view {
 };
 void cell_look(struct cell *cell, const struct cell_limits *limits,
                const struct breaker_policy *policy, uint64_t now_us, struct cell_view *ret_view);
+/* What an administrator is to read of a failure that is none of the target's own (cell_forget): a
+ * refused key, a used-up quota. */
+void cell_note_error(struct cell *cell, uint64_t now_us, enum err class, const char *message);
 /* The last failure, for a person; ERR_OK when there was none. `ret_message` is cut to its size. */
 enum err cell_last_error(struct cell *cell, uint64_t *ret_when_us, char *ret_message, size_t size);
 /* Takes it out until then, or for longer when it is out already; cell_restore brings it back, with

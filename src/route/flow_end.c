@@ -79,8 +79,10 @@ static void tell_cell(struct flow *flow, struct flow_attempt *attempt, enum flow
                   flow->request.random);
     else
         cell_forget(&attempt->lease, now, tokens);
-    if (attribution && attribution->benches)
+    if (attribution && attribution->benches) {
+        cell_note_error(cell, now, error->class, error->message);
         cell_bench(cell, now + flow->policy->bench_us, error->message);
+    }
 }
 
 static void count_cost(struct flow *flow, const struct flow_attempt *attempt, int64_t cost_nano)

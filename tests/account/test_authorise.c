@@ -35,6 +35,7 @@ static const struct expectation {
     {VERB_SETTINGS_READ, "settings.read", "snynny"},
     {VERB_SETTINGS_WRITE, "settings.write", "snynny"},
     {VERB_PROVIDER_CHECK, "provider.check", "snynny"},
+    {VERB_TARGET_MANAGE, "target.manage", "snynny"},
     {VERB_METRICS_READ, "metrics.read", "snynyy"},
     {VERB_BACKUP, "backup", "snnnny"},
 };

@@ -1,6 +1,6 @@
 /* For tests of the chat floor: everything a chat stands on, real, in a folder of its own. The
  * providers are the built-in one without delay, "fake" (a server driven by hand), "away" (nobody
- * listens there). The route "both" asks fake/m, then fake/n. */
+ * listens there). The route "both" asks fake/m, then fake/n, each once. */
 #pragma once
 
 #include "../llm/helper_call.h"
@@ -47,7 +47,7 @@ static inline void chat_providers(struct chat_fixture *f, uint64_t eliza_delay_m
     const struct str both[] = {STR("fake/m"), STR("fake/n")};
     const struct registry_route route = {.name = STR("both"),
                                          .source = "file",
-                                         .policy = route_policy_default,
+                                         .policy = policy,
                                          .targets = both,
                                          .target_count = 2};
     registry_configure(f->registry,
