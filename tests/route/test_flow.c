@@ -256,6 +256,34 @@ static void attempts_in_total_are_limited(void **state)
     expect(w, "error(provider_error) end ");
 }
 
+/* A kept connection was dead, which says nothing of how the target is. */
+static void say_stale(struct world *w)
+{
+    const struct llm_error error = {
+        .class = ERR_NETWORK, .retry_after_ms = -1, .code = "reused", .message = "ended"};
+    world_say(w, 0, (struct llm_event){.kind = LLM_EVENT_ERROR, .error = &error});
+    say(w, 0, LLM_EVENT_END);
+}
+
+static void a_dead_kept_connection_is_tried_again_at_once(void **state)
+{
+    struct world *w = *state;
+    world_begin(w);
+    say_stale(w);
+    expect_start(w, 2, 0, ROUTE_WHOLE);
+    assert_true(w->starts[1].at_us == w->starts[0].at_us);
+    assert_int_equal(look_at(w, 0).failed, 0);
+    expect_row(w, 0, 0, FLOW_FAILED, ERR_NETWORK);
+    cancel_it(w);
+    world_again(w);
+    w->policy.attempts_max = 1; /* then it was no attempt, but once only */
+    world_begin(w);
+    say_stale(w);
+    expect_start(w, 2, 0, ROUTE_WHOLE);
+    say_stale(w);
+    expect(w, "error(network) end ");
+}
+
 /* ---- Whose fault it is ----------------------------------------------------------------------- */
 
 static void silence_leaves_the_target(void **state)
@@ -456,6 +484,7 @@ int main(void)
         FLOW_TEST(a_wait_longer_than_the_fallback_goes_there_at_once),
         FLOW_TEST(a_backoff_is_waited_for_when_the_others_are_out),
         FLOW_TEST(attempts_in_total_are_limited),
+        FLOW_TEST(a_dead_kept_connection_is_tried_again_at_once),
         FLOW_TEST(silence_leaves_the_target),
         FLOW_TEST(a_refused_key_benches),
         FLOW_TEST(without_a_chain_a_refused_key_is_shown_at_once),
