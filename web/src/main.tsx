@@ -10,8 +10,9 @@ import { loadModels } from "./state/models.ts";
 import { navigate, route, watchHistory } from "./state/route.ts";
 import { forgetRuns } from "./state/runs.ts";
 import { forgetPending } from "./state/sending.ts";
-import { forgetUser, loadSession, session, user, watchOtherTabs } from "./state/session.ts";
+import { forgetUser, isAdmin, loadSession, session, user, watchOtherTabs } from "./state/session.ts";
 import { forgetSettings } from "./state/settings.ts";
+import { forgetTargets, loadTargets } from "./state/targets.ts";
 import { App } from "./view/app.tsx";
 
 function enter(userId: string): void {
@@ -19,6 +20,7 @@ function enter(userId: string): void {
   connect();
   void refreshConversations();
   void loadModels();
+  if (isAdmin.peek()) void loadTargets();
   const { name } = route.peek();
   if (name === "signin" || name === "setup") navigate({ name: "new" }, "replace");
 }
@@ -30,6 +32,7 @@ function leave(): void {
   forgetPending();
   forgetConversations();
   forgetSettings();
+  forgetTargets();
   openNew();
 }
 

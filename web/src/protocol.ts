@@ -81,6 +81,46 @@ export interface Problem {
   request_id?: string;
 }
 
+/** An attempt that failed; `class` is a code as in errors. */
+export interface RouteFailure {
+  target: string;
+  class: string;
+}
+
+/** Where another target went on with an answer that had broken off. */
+export interface RouteJoint {
+  /** Of the message's text, in UTF-8, in front of it. */
+  text_bytes: number;
+  mode: string;
+  from: string;
+  to: string;
+  class: string;
+}
+
+/** How an answer came to be, when not just by asking once. */
+export interface RouteStory {
+  target: string;
+  attempts: number;
+  failures: RouteFailure[];
+  joints: RouteJoint[];
+}
+
+export interface Target {
+  id: string;
+  state: "closed" | "open" | "half_open" | "benched";
+  until: string | null;
+  reason: string;
+  calls: number;
+  waiting: number;
+  first_content_ms: number | null;
+  p95_ms: number | null;
+  connect_ms: number | null;
+  failed_percent: number;
+  succeeded: number;
+  failed: number;
+  last_error: { class: string; message: string; when: string } | null;
+}
+
 export type MessageStatus = "complete" | "streaming" | "stopped" | "failed" | "interrupted";
 
 export interface Message {
@@ -94,6 +134,7 @@ export interface Message {
   finish: string | null;
   error: Problem | null;
   usage: Usage | null;
+  route: RouteStory | null;
   run_id: string | null;
   created_at: string;
 }
@@ -133,6 +174,8 @@ export type RunEvent =
   | { type: "tool_start"; index: number; id: string; name: string }
   | { type: "tool_arguments"; index: number; text: string }
   | { type: "usage"; usage: Usage }
+  | { type: "rewind"; text_bytes: number }
+  | { type: "route"; route: RouteStory }
   | { type: "finish"; status: MessageStatus; finish: string | null; error: Problem | null }
   | { type: "saved"; message: Message }
   | { type: "snapshot"; message: Message };

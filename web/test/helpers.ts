@@ -12,6 +12,7 @@ export function message(change: Partial<Message> & { id: string }): Message {
     finish: null,
     error: null,
     usage: null,
+    route: null,
     run_id: "r1",
     created_at: "2026-01-01T00:00:00.000Z",
     ...change,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applyEvent, startRun, type RunState } from "../src/model/run.ts";
-import type { RunEvent } from "../src/protocol.ts";
+import type { RouteStory, RunEvent } from "../src/protocol.ts";
 import { message } from "./helpers.ts";
 
 const text = (value: string): RunEvent => ({ type: "text", text: value });
@@ -117,4 +117,48 @@ test("any cut and replay gives the same message", () => {
     events.slice(from).forEach((event, index) => (state = applyEvent(state, from + index + 1, event)));
     assert.deepEqual(state.message, whole);
   }
+});
+
+const story = (change: Partial<RouteStory> = {}): RouteStory => ({
+  target: "b/n",
+  attempts: 2,
+  failures: [{ target: "a/m", class: "network" }],
+  joints: [],
+  ...change,
+});
+
+test("rewind counts bytes of the whole text, and what came behind goes", () => {
+  const state = play(empty(), [
+    text("Grüß 👋 Gott"),
+    { type: "reasoning", text: "hm" },
+    text(" und mehr"),
+    { type: "tool_start", index: 0, id: "a", name: "f" },
+    { type: "rewind", text_bytes: 12 },
+    text("dich"),
+  ]);
+  assert.deepEqual(state.message.content, [{ type: "text", text: "Grüß 👋 dich" }]);
+  assert.deepEqual(state.toolPositions, {});
+  assert.deepEqual(play(state, [{ type: "rewind", text_bytes: 0 }]).message.content, [{ type: "text", text: "" }]);
+  assert.deepEqual(play(state, [{ type: "rewind", text_bytes: 900 }]).message.content, state.message.content);
+});
+
+test("rewind goes over several parts, and never leaves half a character", () => {
+  const parts: RunEvent[] = [{ type: "reasoning", text: "r" }, text("ab"), { type: "reasoning", text: "s" }, text("\ufeffé👋")];
+  const cut = (bytes: number) =>
+    play(empty(), [...parts, { type: "rewind", text_bytes: bytes }]).message.content.map((part) => ("text" in part ? part.text : ""));
+  assert.deepEqual(cut(1), ["r", "a"]);
+  assert.deepEqual(cut(2), ["r", "ab"]);
+  assert.deepEqual(cut(5), ["r", "ab", "s", "\ufeff"]);
+  assert.deepEqual(cut(6), ["r", "ab", "s", "\ufeff"]);
+  assert.deepEqual(cut(10), ["r", "ab", "s", "\ufeffé"]);
+  assert.deepEqual(cut(11), ["r", "ab", "s", "\ufeffé👋"]);
+});
+
+test("who is asked becomes who answers when it has shown something", () => {
+  const joint = { text_bytes: 2, mode: "splice", from: "a/m", to: "b/n", class: "network" };
+  const asked = play(empty(), [{ type: "start", model: "a/m" }, text("He"), { type: "route", route: story() }]);
+  assert.equal(asked.message.model, "a/m");
+  assert.equal(asked.message.route?.target, "b/n");
+  const joined = play(asked, [text("llo"), { type: "route", route: story({ joints: [joint] }) }]);
+  assert.equal(joined.message.model, "b/n");
 });

@@ -1,7 +1,8 @@
 // One answer being written: the pure reducer from the events of a run to the message shown.
 // Everything that streams into the page goes through `applyEvent`, so that duplicates after a
 // reconnect and gaps are handled in one place.
-import type { Message, Part, RunEvent, ToolCallPart } from "../protocol.ts";
+import type { Message, Part, RouteStory, RunEvent, ToolCallPart } from "../protocol.ts";
+import { byteLength, firstBytes } from "./utf8.ts";
 
 export interface RunState {
   readonly runId: string;
@@ -42,6 +43,10 @@ function applyInOrder(state: RunState, event: RunEvent): RunState {
       return appendArguments(state, event.index, event.text);
     case "usage":
       return withMessage(state, { usage: event.usage });
+    case "rewind":
+      return rewind(state, event.text_bytes);
+    case "route":
+      return withMessage(state, { route: event.route, model: whoShows(state.message, event.route) });
     case "finish":
       return withMessage(state, { status: event.status, finish: event.finish, error: event.error });
     case "snapshot":
@@ -62,6 +67,28 @@ function appendText(content: Part[], type: "text" | "reasoning" | "refusal", tex
   const last = content.at(-1);
   if (last?.type === type) return [...content.slice(0, -1), { type, text: last.text + text }];
   return [...content, { type, text }];
+}
+
+/** Only the first so many bytes of the text stay; what came behind them, of any kind, goes. */
+function rewind(state: RunState, textBytes: number): RunState {
+  let left = textBytes;
+  for (const [position, part] of state.message.content.entries()) {
+    if (part.type !== "text") continue;
+    const length = byteLength(part.text);
+    if (length >= left) {
+      const cut: Part = { ...part, text: firstBytes(part.text, left) };
+      const content = [...state.message.content.slice(0, position), cut];
+      const tools = Object.entries(state.toolPositions).filter(([, at]) => at <= position);
+      return { ...withMessage(state, { content }), toolPositions: Object.fromEntries(tools) };
+    }
+    left -= length;
+  }
+  return state;
+}
+
+/** Who is asked has said nothing yet: the answer is its own once it is joined (else `start` says). */
+function whoShows(message: Message, story: RouteStory): string {
+  return story.joints.length > (message.route?.joints.length ?? 0) ? story.target : message.model;
 }
 
 function startTool(state: RunState, index: number, id: string, name: string): RunState {

@@ -10,6 +10,7 @@ import type {
   Provider,
   SessionInfo,
   Setting,
+  Target,
   User,
 } from "../protocol.ts";
 
@@ -111,6 +112,10 @@ export const api = {
   providers: () => get<{ providers: Provider[] }>("/providers"),
   checkProvider: (name: string) =>
     post<{ provider: Provider }>(`/providers/${encodeURIComponent(name)}/check`),
+
+  targets: () => get<{ targets: Target[] }>("/targets"),
+  benchTarget: (target: string, seconds: number) => post<{ target: Target }>("/targets/bench", { target, seconds }),
+  restoreTarget: (target: string) => post<{ target: Target }>("/targets/restore", { target }),
 
   conversations: (before: string | null, limit: number) =>
     get<ConversationPage>(

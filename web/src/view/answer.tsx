@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { textOf } from "../model/content.ts";
 import { answerProblem, endNote, formatArguments, formatUsage } from "../model/answer-notes.ts";
+import { jointPlaces, storyLine } from "../model/story.ts";
 import type { Message, Part, TextPart, ToolCallPart } from "../protocol.ts";
 import { activeRunId, askAgain } from "../state/chat.ts";
 import { modelName } from "../state/models.ts";
@@ -33,6 +34,7 @@ export function Answer({ message, isLast, children }: AnswerProps) {
         <AnswerPart key={index} part={part} growing={streaming && index === lastPart} />
       ))}
       {streaming && message.content.length === 0 && <Thinking />}
+      <Story message={message} />
       <Ending message={message} isLast={isLast} />
       {!streaming && (
         <div class="actions" role="group" aria-label="Answer actions">
@@ -97,6 +99,23 @@ function ToolCall({ part }: { part: ToolCallPart }) {
         <code>{formatArguments(part.arguments)}</code>
       </pre>
     </details>
+  );
+}
+
+/** Who answered in whose place; pointing at it shows where in the text the one took over. */
+function Story({ message }: { message: Message }) {
+  const line = storyLine(message);
+  if (line === null) return null;
+  const places = message.status === "streaming" ? [] : jointPlaces(message);
+  return (
+    <p
+      class="story"
+      data-testid="story"
+      role={message.status === "streaming" ? "status" : undefined}
+      title={places.length > 0 ? `Joined ${places.join(", then ")}` : undefined}
+    >
+      {line}
+    </p>
   );
 }
 

@@ -2,8 +2,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { connection, reconnectNow } from "../state/connection.ts";
 import { activeRunId } from "../state/chat.ts";
-import { route } from "../state/route.ts";
+import { helpNeeded } from "../model/targets.ts";
+import { followLink, route } from "../state/route.ts";
 import { session, sessionProblem } from "../state/session.ts";
+import { helplessTargets } from "../state/targets.ts";
 import { hideToast, toasts } from "../state/toasts.ts";
 import { ChatPage } from "./chat.tsx";
 import { SetupPage, SignInPage, UnreachablePage } from "./entry.tsx";
@@ -25,6 +27,7 @@ export function App() {
       <Sidebar />
       <main class="page">
         <ConnectionNote />
+        {current.name !== "settings" && <TargetsNote />}
         {current.name === "settings" ? <SettingsPage /> : <ChatPage />}
         <AnswerAnnouncer />
       </main>
@@ -57,6 +60,23 @@ function ConnectionNote() {
           </button>
         </div>
       )}
+    </div>
+  );
+}
+
+/** For an administrator: what only they can mend. */
+function TargetsNote() {
+  const [first, ...others] = helplessTargets.value;
+  if (!first) return null;
+  const more = ["", " So is 1 more."][others.length] ?? ` So are ${others.length} more.`;
+  return (
+    <div class="targets-note" role="status" data-testid="targets-note">
+      <span>
+        {first.id} is taken out: {helpNeeded(first)}.{more}
+      </span>
+      <a href="/settings" onClick={(event) => followLink(event, { name: "settings" })}>
+        See targets
+      </a>
     </div>
   );
 }

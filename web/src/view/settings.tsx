@@ -2,6 +2,7 @@
 import { isAdmin } from "../state/session.ts";
 import { KeysSection } from "./settings-keys.tsx";
 import { ProvidersSection } from "./settings-providers.tsx";
+import { TargetsSection } from "./settings-targets.tsx";
 import { UsersSection } from "./settings-users.tsx";
 import { ValuesSection } from "./settings-values.tsx";
 import { PageHeader } from "./page-header.tsx";
@@ -13,6 +14,7 @@ export function SettingsPage() {
       <div class="settings">
         <div class="settings-content">
           <ProvidersSection />
+          {isAdmin.value && <TargetsSection />}
           <KeysSection />
           {isAdmin.value && <UsersSection />}
           {isAdmin.value && <ValuesSection />}
