@@ -99,6 +99,45 @@ measure_burst() { # WAY SERVER
     check_events "$burst_streams"
 }
 
+# The request of $body_path is answered by the second target: else a breaker had opened, and nothing was measured.
+check_attempts() { # ATTEMPTS
+    local line='' attempts=''
+    exec 3<>"/dev/tcp/127.0.0.1/$parley_port"
+    printf 'POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n' \
+        "$parley_key" "$(wc -c <"$body_path")" >&3
+    cat "$body_path" >&3
+    while IFS= read -r -t 5 line <&3 && [ "$line" != $'\r' ]; do
+        [[ ${line,,} =~ ^x-parley-attempts:\ *([0-9]+) ]] && attempts=${BASH_REMATCH[1]}
+    done
+    exec 3>&-
+    [ "$attempts" = "$1" ] || fail "$body_path was answered after ${attempts:-no} attempts, not $1"
+}
+
+# What it costs a request that its first target refuses at once: its time, less that of one whose first target answers.
+measure_fallback() { # ROUND
+    local kind well
+    prepare parley pass burst-20x60 false
+    load requests --connections 1 --requests "$fallback_requests"
+    well=$(field "$answer" p50_us)
+    for kind in 503 refused; do
+        prepare parley pass "fallback-$kind-$1" false
+        sed -i "s|openai/fallback|fallback|" "$body_path"
+        load requests --connections 1 --requests "$fallback_requests"
+        check_attempts 2
+        note "fallback-$kind" parley "$(calculate "$(field "$answer" p50_us) - $well")"
+    done
+}
+
+# The router alone, without transport: see bench/router.c.
+measure_router() {
+    local figures name
+    figures=$(on_server_core "$build/bench/router-bench") || fail "router-bench failed"
+    for name in one_target_ns four_targets_ns needs_ns books_ns event_ns; do
+        note "router-$name" parley "$(calculate "$(field "$figures" "$name") / 1000")"
+    done
+    note router-arena_bytes parley "$(field "$figures" arena_bytes_one)"
+}
+
 # A server that loses or joins events would look fast.
 check_events() { # STREAMS
     [ "$(field "$answer" content_events)" -eq $((100 * $1)) ] ||

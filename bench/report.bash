@@ -64,6 +64,14 @@ table() {
     row_added 'added time to first token, p50, passed through, µs' paced-pass-p50
     row_added 'added time to first token, p50, translated, µs' paced-translate-p50
     row_added 'added time to first token, p99, translated, µs' paced-translate-p99
+    row_absolute 'CPU of the router alone a request, one target, µs' router-one_target_ns 2 2 µs
+    row_absolute 'CPU of the router alone a request, four targets, µs' router-four_targets_ns 2 2 µs
+    row_absolute 'CPU of estimating a request of 4096 bytes, µs' router-needs_ns 2
+    row_absolute 'CPU of metrics and the log record of an attempt, µs' router-books_ns 2
+    row_absolute 'CPU of the router alone an event of text, µs' router-event_ns 3
+    row_absolute 'memory of the router a stream, bytes' router-arena_bytes 0 1024 bytes
+    row_absolute 'lost by a fallback from a 503, p50, µs' fallback-503 0 1000 µs
+    row_absolute 'lost by a fallback from a refused connection, p50, µs' fallback-refused 0 1000 µs
     row_absolute 'private memory idle, MiB' idle-Private_Dirty 1 15 MiB
     row_absolute 'Pss idle, MiB' idle-Pss 1
     row_absolute 'RSS idle, MiB' idle-Rss 1
@@ -116,6 +124,11 @@ What is measured:
   streams started over one second; *burst*, all events at once. Every event is counted on arrival.
 - **Added** is the difference to *direct*, for the same work (the column *direct* has what it is added to); a negative value is noise, or queueing that
   happened in the server rather than in the provider.
+- **The router alone** (`bench/router.c`) is everything in `src/route` that a streamed answer goes through, from the
+  plan to the ledger's row, with a provider that is a function call; an event has 60 bytes. Beside it stand the
+  estimate of the request's tokens, and counting and logging the attempt (to `/dev/null`).
+- **Lost by a fallback**: one request at a time to a route whose first target answers 503, or whose port is closed, and
+  whose second is well, less the same without the first; the policy's own wait (`backoff_ms`) is set to 0.
 - **Noise**: a virtual machine's figures differ from run to run by up to a factor of two, the yardstick's too (seen for
   nginx: 6.7 to 13 µs a request; for the ratio of a translated request: 1.1 to 2.0). One run that meets a target
   proves little.

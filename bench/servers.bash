@@ -82,6 +82,20 @@ start_nginx() {
     nginx_worker=${nginx_worker%% *}
 }
 
+# Routes whose first target refuses at once, one a round: each has a breaker of its own, which stays
+# closed for as many failures as a round makes.
+write_configuration() {
+    local round kind
+    find_port # nobody listens there
+    printf 'providers:\n  refusing: {kind: openai-compatible, base_url: "http://127.0.0.1:%s/v1"}\n' "$free_port"
+    printf 'router: {attempts: 1, backoff_ms: 0, breaker_failures: 1000, breaker_ratio_percent: 0}\nroutes:\n'
+    for ((round = 1; round <= rounds; round++)); do
+        for kind in openai/503 refusing/refused; do
+            printf '  fallback-%s-%s: {targets: ["%s+tag-%s", openai/burst-20x60]}\n' "${kind#*/}" "$round" "$kind" "$round"
+        done
+    done
+}
+
 # The first line that Parley answers to GET /readyz, without starting a process.
 ready_line() { # PORT
     local line=
@@ -99,7 +113,7 @@ start_parley() { # [CERTIFICATE KEY]
     parley_port=$free_port
     mapfile -t parley_variables < <(parley_environment "$parley_port" "$@")
     began=${EPOCHREALTIME//./}
-    on_server_core env -i "${parley_variables[@]}" "$parley" serve >"$work/parley.log" 2>&1 &
+    on_server_core env -i "${parley_variables[@]}" "$parley" serve --config "$work/parley.yaml" >"$work/parley.log" 2>&1 &
     parley_pid=$!
     if [ $# -gt 0 ]; then # TLS: bash cannot ask
         wait_listening "$parley_port" "$parley_pid" parley "$work/parley.log"
