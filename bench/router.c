@@ -264,13 +264,13 @@ static void print_figures(struct bench *bench)
     size_t arena_four = bench->arena_bytes;
     double one = measure(bench, play_one);
     double four = measure(bench, play_four);
-    double events = measure(bench, play_events);
+    double many = measure(bench, play_events);
     bench->notes = true;
     double noted = measure(bench, play_one);
     printf("{\"one_target_ns\":%.0f,\"four_targets_ns\":%.0f,\"event_ns\":%.1f,"
            "\"books_ns\":%.0f,\"needs_ns\":%.0f,\"arena_bytes_one\":%zu,"
            "\"arena_bytes_four\":%zu}\n",
-           one, four, (events - one) / EVENTS, noted - one, measure(bench, count_needs), arena_one,
+           one, four, (many - one) / EVENTS, noted - one, measure(bench, count_needs), arena_one,
            arena_four);
 }
 
