@@ -177,17 +177,18 @@ static void write_answer(struct world_attempt *attempt, struct str shown)
     memcpy(attempt->text, shown.data, shown.len);
     if (!continue_mark(attempt, shown))
         write_text(attempt, shown.len, words, differs_from);
-    attempt->from =
-        attempt->mode == ROUTE_PREFILL ? trimmed(shown) : repeats_from(attempt, shown);
+    attempt->from = attempt->mode == ROUTE_PREFILL ? trimmed(shown) : repeats_from(attempt, shown);
 }
 
 /* ---- What goes wrong ------------------------------------------------------------------------- */
 
 static const enum fault fair_weather[] = {
-    FAULT_SERVER,  FAULT_OVERLOADED, FAULT_RATE_LIMITED_HINT, FAULT_RESET,   FAULT_CUT,
-    FAULT_CUT,     FAULT_STALL,      FAULT_BREAK,             FAULT_SILENT,  FAULT_NO_START,
-    FAULT_REFUSED, FAULT_SLOW,       FAULT_RATE_LIMITED,      FAULT_NO_MODEL, FAULT_EMPTY,
-    FAULT_REUSED,  FAULT_REUSED,
+    FAULT_SERVER,       FAULT_OVERLOADED, FAULT_RATE_LIMITED_HINT,
+    FAULT_RESET,        FAULT_CUT,        FAULT_CUT,
+    FAULT_STALL,        FAULT_BREAK,      FAULT_SILENT,
+    FAULT_NO_START,     FAULT_REFUSED,    FAULT_SLOW,
+    FAULT_RATE_LIMITED, FAULT_NO_MODEL,   FAULT_EMPTY,
+    FAULT_REUSED,       FAULT_REUSED,
 };
 
 static enum fault draw_fault(struct world_request *request, const struct world_target *target,
@@ -322,8 +323,8 @@ enum err answer_start(void *user, struct flow_start *start, struct llm_error *re
     plan_tools(attempt);
     write_answer(attempt, start->partial);
     attempt->said = attempt->from;
-    attempt->piece = (attempt->text_bytes - attempt->from) /
-                         world_between(&world->world_random, 1, 8) + 1;
+    attempt->piece =
+        (attempt->text_bytes - attempt->from) / world_between(&world->world_random, 1, 8) + 1;
     draw_failure(attempt);
     schedule_first(attempt);
     shadow_start(attempt, start);
@@ -394,7 +395,8 @@ static void fail(struct world_attempt *attempt)
     struct llm_error error;
     fill_error(attempt, &error);
     attempt->failed = error.class;
-    world_note(attempt->request, fault_name(attempt->fault), attempt->number, attempt->target->index);
+    world_note(attempt->request, fault_name(attempt->fault), attempt->number,
+               attempt->target->index);
     if (!tell(attempt, &(struct llm_event){.kind = LLM_EVENT_ERROR, .error = &error}))
         return;
     if (world_chance(attempt->request->world, 10))
@@ -439,12 +441,11 @@ static bool say_tool(struct world_attempt *attempt)
     int index = attempt->tools_said++;
     char id[32], arguments[64];
     snprintf(id, sizeof id, "call-%d-%d", attempt->number, index);
-    snprintf(arguments, sizeof arguments, "{\"attempt\": %d, \"call\": %d}", attempt->number, index);
+    snprintf(arguments, sizeof arguments, "{\"attempt\": %d, \"call\": %d}", attempt->number,
+             index);
     struct str text = str_from_cstr(arguments);
-    struct llm_event event = {.kind = LLM_EVENT_TOOL_START,
-                              .index = index,
-                              .id = str_from_cstr(id),
-                              .name = STR("look")};
+    struct llm_event event = {
+        .kind = LLM_EVENT_TOOL_START, .index = index, .id = str_from_cstr(id), .name = STR("look")};
     if (!tell_tool(attempt, &event))
         return false;
     event = (struct llm_event){
@@ -494,9 +495,8 @@ static bool say_head(struct world_attempt *attempt)
         fail(attempt);
         return false;
     }
-    struct llm_event event = {.kind = LLM_EVENT_START,
-                              .id = STR("answer"),
-                              .model = attempt->target->target.model};
+    struct llm_event event = {
+        .kind = LLM_EVENT_START, .id = STR("answer"), .model = attempt->target->target.model};
     if (!tell_raw(attempt, STR("^")) || !tell(attempt, &event))
         return false;
     if (world_chance(world, 10) && !tell_content(attempt, LLM_EVENT_TEXT, STR("")))

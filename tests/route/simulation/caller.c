@@ -176,10 +176,10 @@ static void count_heard(struct world_request *request)
 
 void caller_event(void *user, const struct llm_event *event)
 {
-    static const char *const names[] = {
-        "hears START",    "hears text",      "hears reasoning", "hears refusal",
-        "hears opaque",   "hears tool",      "hears arguments", "hears tool's end",
-        "hears USAGE",    "hears FINISH",    "hears ERROR",     "hears END"};
+    static const char *const names[] = {"hears START",     "hears text",       "hears reasoning",
+                                        "hears refusal",   "hears opaque",     "hears tool",
+                                        "hears arguments", "hears tool's end", "hears USAGE",
+                                        "hears FINISH",    "hears ERROR",      "hears END"};
     struct world_request *request = user;
     world_note(request, names[event->kind], (int64_t)event->text.len,
                event->kind == LLM_EVENT_ERROR ? (int64_t)event->error->class : 0);

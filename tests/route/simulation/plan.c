@@ -61,10 +61,12 @@ static struct route_policy draw_policy(struct simulation *world)
 
 /* Troubles that last: what a bad day is made of. */
 static const enum fault weather[] = {
-    FAULT_SLOW,     FAULT_RATE_LIMITED,    FAULT_RATE_LIMITED_HINT, FAULT_SERVER,
-    FAULT_OVERLOADED, FAULT_OVERLOADED_HINT, FAULT_AUTHENTICATION,    FAULT_QUOTA,
-    FAULT_SILENT,   FAULT_RESET,           FAULT_CUT,               FAULT_STALL,
-    FAULT_BREAK,    FAULT_REFUSED,         FAULT_NO_HEADERS,        FAULT_PERMISSION,
+    FAULT_SLOW,           FAULT_RATE_LIMITED, FAULT_RATE_LIMITED_HINT,
+    FAULT_SERVER,         FAULT_OVERLOADED,   FAULT_OVERLOADED_HINT,
+    FAULT_AUTHENTICATION, FAULT_QUOTA,        FAULT_SILENT,
+    FAULT_RESET,          FAULT_CUT,          FAULT_STALL,
+    FAULT_BREAK,          FAULT_REFUSED,      FAULT_NO_HEADERS,
+    FAULT_PERMISSION,
 };
 
 static void draw_phases(struct simulation *world, struct world_target *target, uint64_t day_us)
@@ -201,7 +203,8 @@ static bool chance(struct simulation *world, int percent)
 static void draw_needs(struct simulation *world, struct world_request *request)
 {
     struct random *random = &world->world_random;
-    request->needs.input_tokens = (int64_t)world_between(random, 20, chance(world, 5) ? 8000 : 1500);
+    request->needs.input_tokens =
+        (int64_t)world_between(random, 20, chance(world, 5) ? 8000 : 1500);
     request->needs.output_tokens = chance(world, 50) ? 0 : (int64_t)world_between(random, 50, 800);
     request->has_tools = chance(world, world->day.tools_percent);
     request->needs.tools = request->has_tools;

@@ -57,8 +57,8 @@ static void check_count(struct world_attempt *attempt, const struct flow_start *
         world_broken(world, INVARIANT_ATTEMPTS, request->id, "more than %d recoveries",
                      policy->recoveries_max);
     if (is_recovery && start->partial.len && start->mode > policy->recovery)
-        world_broken(world, INVARIANT_ATTEMPTS, request->id, "recovered by %s, which is not allowed",
-                     route_mode_name(start->mode));
+        world_broken(world, INVARIANT_ATTEMPTS, request->id,
+                     "recovered by %s, which is not allowed", route_mode_name(start->mode));
     if (start->number < WORLD_NUMBERS_MAX)
         request->started_numbers |= 1ull << start->number;
 }
@@ -437,8 +437,8 @@ static void check_share(struct world_target *target)
     struct simulation *world = target->world;
     const struct world_day *day = &world->day;
     enum route_strategy strategy = day->groups[0].strategy;
-    bool shares = strategy == ROUTE_WEIGHTED || strategy == ROUTE_LEAST_BUSY ||
-                  strategy == ROUTE_LATENCY;
+    bool shares =
+        strategy == ROUTE_WEIGHTED || strategy == ROUTE_LEAST_BUSY || strategy == ROUTE_LATENCY;
     bool takes_all = !target->target.traits.context_tokens && is_unpaced(target) &&
                      target->target.traits.tools != LLM_FALSE && !day->policy.cost_max_nano;
     if (group_of(world, target) == 0 && shares && takes_all && !target->phase_count &&

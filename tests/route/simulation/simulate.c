@@ -50,9 +50,9 @@ static void print_totals(const struct simulation_totals *totals, uint64_t took_n
     for (int mode = ROUTE_PREFILL; mode <= ROUTE_CONTINUE; mode++)
         printf(" %s %" PRIu64, route_mode_name((enum route_mode)mode), totals->recovered[mode]);
     printf("\nfailed:");
-    for (int class = 0; class < ERR_COUNT; class++)
+    for (int class = 0; class < ERR_COUNT; class ++)
         if (totals->failed[class])
-            printf(" %s %" PRIu64, err_info((enum err)class)->name, totals->failed[class]);
+            printf(" %s %" PRIu64, err_info((enum err) class)->name, totals->failed[class]);
     printf("\n%" PRIu64 " events, %.2f s, %.2f us a request\n", totals->events, seconds,
            totals->requests ? seconds * 1e6 / (double)totals->requests : 0);
 }

@@ -94,8 +94,7 @@ void world_note(struct world_request *request, const char *what, int64_t a, int6
     add_to_hash(world, world->now_us);
     add_to_hash(world, (uint64_t)(unsigned char)what[0] << 48 ^ (uint64_t)request->id << 32 ^
                            (uint64_t)a << 16 ^ (uint64_t)b);
-    if (!options->trace ||
-        (options->trace_request >= 0 && options->trace_request != request->id))
+    if (!options->trace || (options->trace_request >= 0 && options->trace_request != request->id))
         return;
     fprintf(options->trace, "%11.6f  request %-3d  %-22s %" PRId64 " %" PRId64 "\n",
             (double)world->now_us / 1e6, request->id, what, a, b);

@@ -93,7 +93,7 @@ struct world_target {
     int phase_count;
     /* What it has seen. */
     int calls;
-    uint64_t probes; /* begun so far */
+    uint64_t probes;         /* begun so far */
     uint64_t probe_until_us; /* of the newest; 0: it is over */
     uint64_t attempts;
     uint64_t not_before_us;
@@ -167,8 +167,8 @@ struct world_request {
     int reused_at[WORLD_TARGETS_MAX]; /* of them, those that met a dead kept connection */
     int recoveries;
     int failures;
-    uint32_t tried;            /* targets, as bits */
-    uint64_t started_numbers;  /* attempts, as bits */
+    uint32_t tried;           /* targets, as bits */
+    uint64_t started_numbers; /* attempts, as bits */
     uint64_t rows;
     enum route_mode last_mode; /* of the newest row that answered */
     struct world_node timer;
@@ -233,7 +233,7 @@ struct simulation {
     size_t all_capacity;
     size_t live_count;
     struct world_request *dying; /* whose end came in this event */
-    uint32_t dirty;                /* targets whose calls changed in this event, as bits */
+    uint32_t dirty;              /* targets whose calls changed in this event, as bits */
 };
 
 /* ---- world.c --------------------------------------------------------------------------------- */
