@@ -307,6 +307,8 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
     "POST /api/v1/conversations/{id}/messages/{message_id}/continue": () => ({ model: "openai/count-1" }),
     "POST /api/v1/keys": (_, caller) => caller === "local" ? { name: "n", user: "with-user@example.org" } : { name: "n" },
     "POST /api/v1/users": (object, caller) => ({ email: `made-by-${caller}-${object.run}@example.org` }),
+    "POST /api/v1/targets/bench": () => ({ target: "parley/eliza", seconds: 1 }),
+    "POST /api/v1/targets/restore": () => ({ target: "parley/eliza" }),
     "PATCH /api/v1/settings": () => ({ "eliza.delay_ms": 1 }),
     "POST /api/v1/backup": (object) => ({ path: join(parley.folder, `backup-${object.run}`) }),
   };
