@@ -562,6 +562,13 @@ static void the_last_error(void **state)
     cell_fail(&lease, &policy, f->now_us, -1, ERR_NETWORK, NULL, 0, &f->random);
     assert_int_equal(cell_last_error(f->cell, &when_us, text, sizeof text), ERR_NETWORK);
     assert_string_equal(text, "");
+    struct cell_view before = look(f);
+    f->now_us += S;
+    cell_note_error(f->cell, f->now_us, ERR_AUTHENTICATION, "no such key"); /* no fault of its own */
+    assert_int_equal(cell_last_error(f->cell, &when_us, text, sizeof text), ERR_AUTHENTICATION);
+    assert_string_equal(text, "no such key");
+    assert_true(when_us == f->now_us);
+    assert_true(look(f).failed == before.failed);
     assert_false(cell_refuses_prefill(f->cell));
     cell_set_refuses_prefill(f->cell);
     assert_true(cell_refuses_prefill(f->cell));

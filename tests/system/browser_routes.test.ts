@@ -98,7 +98,7 @@ describe("a route of two targets", () => {
     await chooseModel(page, "duo");
     gate.close();
     await say(page, "Where are you from?");
-    await story().getByText(/^fake\/cuts .*, asking fake\/whole…$/).waitFor();
+    await story().getByText(/^fake\/cuts broke off \(.+\), asking fake\/whole…$/).waitFor();
     assert.equal(await shown(), BEGUN, "what had come stays until there is something better");
     await picture(page, "route-asking");
     await page.reload();

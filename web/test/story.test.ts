@@ -49,7 +49,7 @@ test("while it is asked: who is away, who is next", () => {
   const failures = [{ target: GPT, class: "overloaded" }];
   assert.equal(told(story({ failures }), "streaming", "", ""), `${GPT} is overloaded, asking ${CLAUDE}…`);
   assert.equal(told(story({ target: GPT, failures }), "streaming", "", ""), `${GPT} is overloaded, asking it again…`);
-  assert.equal(told(story({ failures }), "streaming", GPT), `${GPT} is overloaded, asking ${CLAUDE}…`);
+  assert.equal(told(story({ failures }), "streaming", GPT), `${GPT} broke off (it was overloaded), asking ${CLAUDE}…`);
   assert.equal(told(story({ failures }), "streaming", CLAUDE), `Answered by ${CLAUDE}: ${GPT} was overloaded.`);
 });
 

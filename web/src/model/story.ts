@@ -31,7 +31,7 @@ const words = (failureClass: string) => WORDS[failureClass] ?? FAILED;
 export function storyLine(message: Message): string | null {
   const story = message.route;
   if (story === null || story === undefined) return null;
-  if (message.status === "streaming" && isAsking(message, story)) return askingLine(story);
+  if (message.status === "streaming" && isAsking(message, story)) return askingLine(message, story);
   if (message.status === "failed") return vainLine(story);
   const sentences = [...story.joints.map(jointSentence), answeredSentence(story)];
   return sentences.filter(Boolean).join(" ") || null;
@@ -42,10 +42,12 @@ function isAsking(message: Message, story: RouteStory): boolean {
   return story.failures.length > 0 && (message.content.length === 0 || message.model !== story.target);
 }
 
-function askingLine({ target, failures }: RouteStory): string {
+function askingLine(message: Message, { target, failures }: RouteStory): string {
   const last = failures.at(-1)!;
   const next = last.target === target ? "asking it again" : `asking ${target}`;
-  return `${last.target} ${words(last.class).now}, ${next}…`;
+  const { now, midway } = words(last.class);
+  const brokeOff = last.target === message.model && message.content.length > 0;
+  return `${last.target} ${brokeOff ? `broke off (${midway})` : now}, ${next}…`;
 }
 
 function jointSentence({ from, to, class: failureClass }: RouteStory["joints"][number]): string {
