@@ -564,7 +564,8 @@ static void the_last_error(void **state)
     assert_string_equal(text, "");
     struct cell_view before = look(f);
     f->now_us += S;
-    cell_note_error(f->cell, f->now_us, ERR_AUTHENTICATION, "no such key"); /* no fault of its own */
+    cell_note_error(f->cell, f->now_us, ERR_AUTHENTICATION,
+                    "no such key"); /* no fault of its own */
     assert_int_equal(cell_last_error(f->cell, &when_us, text, sizeof text), ERR_AUTHENTICATION);
     assert_string_equal(text, "no such key");
     assert_true(when_us == f->now_us);
