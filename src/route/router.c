@@ -154,7 +154,9 @@ static void enter(struct route_call *call)
 
 static void tell_story(struct route_call *call)
 {
-    size_t length = call->events.on_story && !call->is_over ? story_length(call->flow) : 0;
+    bool is_told =
+        call->events.on_story && call->flow && !call->is_over; /* a follower has no flow */
+    size_t length = is_told ? story_length(call->flow) : 0;
     if (length <= call->story_told)
         return;
     call->story_told = length;

@@ -55,7 +55,7 @@ struct route_events {
      * there. NULL when the caller can take nothing back (then what was shown is never changed). */
     void (*on_rewind)(void *user, size_t text_bytes);
     /* There is more to the story (route_write_story) than before: an attempt failed, another one
-     * began after it, or an answer was joined. May be NULL. */
+     * began after it, or an answer was joined. May be NULL; nothing comes of a shared answer. */
     void (*on_story)(void *user);
     /* The request once more, in `scratch`, for a further attempt; NULL when that cannot be (the
      * attempt fails). Saves who keeps its bytes anyway from keeping it decoded. May be NULL. */
