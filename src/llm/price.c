@@ -5,7 +5,7 @@
 #include "llm/names.h"
 
 /* USD per million tokens. */
-#define USD(x) ((x) < 0 ? -1 : (int64_t)((x)*PRICE_PER_MILLION + 0.5))
+#define USD(x) ((x) < 0 ? -1 : (int64_t)((x) * (double)PRICE_PER_MILLION + 0.5))
 
 /* Days since 1970-01-01, for years that begin in March: then the leap day is the last. */
 #define MARCH_YEAR(y, m) ((y) - ((m) < 3))

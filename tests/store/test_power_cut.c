@@ -239,7 +239,7 @@ static void test_power_cut(void **state)
         if (verdict.lost || verdict.mangled)
             fail_msg("seed %d: %d lost, %d mangled", (int)seed, verdict.lost, verdict.mangled);
     }
-    print_message("%d power cuts, %d jobs acknowledged before them\n", cuts, acknowledged);
+    print_message("# %d power cuts, %d jobs acknowledged before them\n", cuts, acknowledged);
     assert_true(cuts > SEEDS / 2 && acknowledged > SEEDS * 5);
 }
 
@@ -252,7 +252,7 @@ static void test_control_disk_that_lies(void **state)
         bool cut;
         losing += cut_once(seed, true, &acknowledged, &cut).lost > 0;
     }
-    print_message("%d of %d lying disks lost something\n", losing, (int)SEEDS);
+    print_message("# %d of %d lying disks lost something\n", losing, (int)SEEDS);
     assert_true(losing > SEEDS / 4);
 }
 
@@ -290,7 +290,7 @@ static void fail_at_many_points(enum faulty_kind kind)
     int interrupted = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++)
         fail_once(seed, kind, &interrupted);
-    print_message("%d of %d faults were felt\n", interrupted, (int)SEEDS);
+    print_message("# %d of %d faults were felt\n", interrupted, (int)SEEDS);
     assert_true(interrupted > SEEDS / 4);
 }
 

@@ -176,7 +176,7 @@ export interface TargetView {
 }
 
 export async function targetOf(parley: Parley, id: string): Promise<TargetView> {
-  const answer = await parley.ask("GET", "/api/v1/targets", { key: parley.admin.key });
+  const answer = await parley.ask("GET", "/api/v1/targets", { local: true });
   assert.equal(answer.status, 200, answer.text);
   const found = answer.json.targets.find((one: TargetView) => one.id === id);
   assert.ok(found, `${id} is none of ${answer.json.targets.map((one: TargetView) => one.id).join(" ")}`);

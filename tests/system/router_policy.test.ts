@@ -87,7 +87,7 @@ test("a refused key benches, tells, and is restored; an administrator can do bot
   assert.ok(view.until && view.reason && view.last_error!.message && view.last_error!.when, JSON.stringify(view));
   assert.doesNotMatch(JSON.stringify(view), /sk-lab-5ecre7/);
 
-  const order = (what: string, body: object, key = parley.admin.key) => parley.ask("POST", `/api/v1/targets/${what}`, { key, body });
+  const order = (what: string, body: object, who: object = { local: true }) => parley.ask("POST", `/api/v1/targets/${what}`, { ...who, body });
   assert.equal((await order("restore", { target: `openai/${one}` })).status, 200);
   assert.equal((await targetOf(parley, `openai/${one}`)).state, "closed");
   assertWhole(await chat(parley, "main", true), counted(3));
@@ -103,7 +103,7 @@ test("a refused key benches, tells, and is restored; an administrator can do bot
   assert.equal((await order("restore", { target: `two/${two}` })).status, 200);
   assertWhole(await chat(parley, "main", true), counted(3));
   assert.equal((await parley.ask("GET", "/api/v1/targets", { key: parley.user.key })).status, 403);
-  for (const what of ["bench", "restore"]) assert.equal((await order(what, { target: `two/${two}`, seconds: 1, reason: "" }, parley.user.key)).status, 403);
+  for (const what of ["bench", "restore"]) assert.equal((await order(what, { target: `two/${two}`, seconds: 1, reason: "" }, { key: parley.user.key })).status, 403);
   assert.equal((await order("bench", { target: "nobody/nothing", seconds: 60, reason: "x" })).status, 404);
 });
 

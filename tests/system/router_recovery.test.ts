@@ -221,7 +221,7 @@ async function cutEverywhere(parley: Parley, fake: Fake, route: string, target: 
   // The model's name may be in every event: its length counts too.
   const answers = await pool(Buffer.byteLength(whole.text.replaceAll('"unicode"', `"${one}"`)) - 1, 16, async (i) => {
     if (i % 500 === 499) // its breaker would have had enough
-      await parley.ask("POST", "/api/v1/targets/restore", { key: parley.admin.key, body: { target } });
+      await parley.ask("POST", "/api/v1/targets/restore", { local: true, body: { target } });
     return chat(parley, route, true);
   });
   for (const answer of answers) {
