@@ -383,6 +383,7 @@ void flow_next(struct flow *flow)
         return;
     }
     if (prefers_waiting(flow, search.now_us)) {
+        cell_wait_end(&flow->waiter); /* it would hold up who is behind it, and its time may be over */
         wait_until(flow, flow->candidates[flow->last_failed].not_before_us);
         return;
     }
