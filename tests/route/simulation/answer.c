@@ -408,10 +408,12 @@ static void fail(struct world_attempt *attempt)
 static void finish(struct world_attempt *attempt)
 {
     struct llm_event event = {.kind = LLM_EVENT_USAGE, .usage = usage_of(attempt)};
-    struct simulation *world = attempt->request->world;
+    struct world_request *request = attempt->request;
+    struct simulation *world = request->world;
     if (!world_chance(world, attempt->target->no_usage_percent) && !tell(attempt, &event))
         return;
-    if (!tell_raw(attempt, STR("$")))
+    bool lacks_end = request->is_streamed && world_chance(world, 10);
+    if (request->is_streamed && !tell_raw(attempt, lacks_end ? STR("") : STR("$")))
         return;
     event = (struct llm_event){.kind = LLM_EVENT_FINISH, .finish = LLM_FINISH_STOP};
     if (attempt->tool_count)
@@ -479,8 +481,12 @@ static bool say_piece(struct world_attempt *attempt)
         return true;
     memcpy(piece, attempt->text + attempt->said, length); /* outlives a new attempt in the slot */
     attempt->said = end;
-    return tell_raw(attempt, STR_FROM(piece, length)) &&
-           tell_content(attempt, LLM_EVENT_TEXT, STR_FROM(piece, length));
+    struct str text = STR_FROM(piece, length);
+    if (!attempt->request->is_streamed)
+        return tell_content(attempt, LLM_EVENT_TEXT, text);
+    if (world_chance(attempt->request->world, 50)) /* a frame's bytes may come behind its events */
+        return tell_content(attempt, LLM_EVENT_TEXT, text) && tell_raw(attempt, text);
+    return tell_raw(attempt, text) && tell_content(attempt, LLM_EVENT_TEXT, text);
 }
 
 static bool say_head(struct world_attempt *attempt)
@@ -497,7 +503,9 @@ static bool say_head(struct world_attempt *attempt)
     }
     struct llm_event event = {
         .kind = LLM_EVENT_START, .id = STR("answer"), .model = attempt->target->target.model};
-    if (!tell_raw(attempt, STR("^")) || !tell(attempt, &event))
+    if (request->is_streamed && !tell_raw(attempt, STR("^")))
+        return false;
+    if (!tell(attempt, &event))
         return false;
     if (world_chance(world, 10) && !tell_content(attempt, LLM_EVENT_TEXT, STR("")))
         return false;
@@ -527,6 +535,19 @@ static void step_on(struct world_attempt *attempt)
     }
 }
 
+/* Its bytes come at once, before its events. */
+static bool say_body(struct world_attempt *attempt)
+{
+    char body[WORLD_TEXT_MAX + 2];
+    size_t length = attempt->text_bytes;
+    if (!attempt->is_raw)
+        return true;
+    body[0] = '^';
+    memcpy(body + 1, attempt->text, length);
+    body[length + 1] = '$';
+    return tell_raw(attempt, STR_FROM(body, length + 2));
+}
+
 /* An answer that is not streamed comes as one; what breaks it off leaves nothing of it. */
 static void say_all(struct world_attempt *attempt)
 {
@@ -535,7 +556,12 @@ static void say_all(struct world_attempt *attempt)
         fail(attempt);
         return;
     }
-    if (!say_head(attempt))
+    if (faults[attempt->fault].when == WHEN_SILENT) {
+        step_in(attempt, STAGE_FAIL,
+                attempt->request->world->day.policy.timeouts.first_content_ms * 1000);
+        return;
+    }
+    if (!say_body(attempt) || !say_head(attempt))
         return;
     while (attempt->said < attempt->text_bytes)
         if (!say_piece(attempt))

@@ -53,13 +53,19 @@ static void append(char *text, size_t size, size_t *length, struct str piece)
     *length += piece.len;
 }
 
+/* A door's own words, where no bytes pass through. */
+static void write_raw(struct world_request *request, struct str text)
+{
+    if (!flow_is_raw(request->flow))
+        append(request->raw, sizeof request->raw, &request->raw_bytes, text);
+}
+
 static void hear_text(struct world_request *request, struct str text)
 {
     struct world_attempt *attempt = speaker(request);
     size_t at = request->text_bytes;
     append(request->text, sizeof request->text, &request->text_bytes, text);
-    if (!flow_is_raw(request->flow))
-        append(request->raw, sizeof request->raw, &request->raw_bytes, text);
+    write_raw(request, text);
     if (!attempt) {
         broken(request, INVARIANT_ORDER, "text came out of nothing");
     } else if (request->text_bytes > attempt->text_bytes ||
@@ -81,17 +87,16 @@ static void hear_content(struct world_request *request, const struct llm_event *
 
 /* ---- Ends ------------------------------------------------------------------------------------ */
 
-static void check_raw(struct world_request *request, const struct world_attempt *attempt)
+/* A door writes the bytes that pass through, and in its own words what comes without any. */
+static void check_raw(struct world_request *request)
 {
     struct str raw = STR_FROM(request->raw, request->raw_bytes);
-    if (str_starts_with(raw, STR("^")))
-        raw = str_skip(raw, 1);
-    if (attempt->is_raw && str_ends_with(raw, STR("$")))
-        raw.len--;
-    else if (attempt->is_raw)
-        broken(request, INVARIANT_WHOLE, "the last bytes did not pass through");
-    if (!str_eq(raw, STR_FROM(request->text, request->text_bytes)))
-        broken(request, INVARIANT_WHOLE, "the bytes that passed through are not the answer");
+    bool is_framed = raw.len >= 2 && raw.data[0] == '^' && raw.data[raw.len - 1] == '$';
+    if (!is_framed ||
+        !str_eq(str_slice(raw, 1, raw.len - 2), STR_FROM(request->text, request->text_bytes)))
+        world_broken(request->world, INVARIANT_WHOLE, request->id,
+                     "what a door wrote is not the answer: '%.*s'",
+                     raw.len > 100 ? 100 : (int)raw.len, raw.data);
 }
 
 /* The heart of it: what was called finished is the whole of what the provider says. */
@@ -114,7 +119,7 @@ static void check_whole(struct world_request *request)
     if (!request->had_usage)
         broken(request, INVARIANT_USAGE, "finished without usage");
     if (request->takes_raw)
-        check_raw(request, attempt);
+        check_raw(request);
 }
 
 static void hear_end(struct world_request *request)
@@ -140,6 +145,7 @@ static void hear(struct world_request *request, const struct llm_event *event)
         if (request->had_start)
             broken(request, INVARIANT_ORDER, "a second START");
         request->had_start = true;
+        write_raw(request, STR("^"));
         break;
     case LLM_EVENT_USAGE:
         request->had_usage = event->usage.output_total >= 0;
@@ -148,6 +154,7 @@ static void hear(struct world_request *request, const struct llm_event *event)
         if (!request->had_start || request->had_finish || request->had_error)
             broken(request, INVARIANT_ORDER, "FINISH without START, or after the end");
         request->had_finish = true;
+        write_raw(request, STR("$"));
         check_whole(request);
         break;
     case LLM_EVENT_ERROR:

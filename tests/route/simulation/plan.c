@@ -38,13 +38,14 @@ static struct route_policy draw_policy(struct simulation *world)
     uint64_t backoff_us = draw(world, 100, 2000) * MILLI;
     return (struct route_policy){
         .attempts_max = (int)draw(world, 1, 4),
-        .attempts_total_max = (int)draw(world, 1, 12),
+        .attempts_total_max = toss(world, 15) ? 1 : (int)draw(world, 2, 12),
         .backoff_us = backoff_us,
         .backoff_max_us = backoff_us + draw(world, 0, 30) * WORLD_SECOND,
         .queue_wait_us = draw(world, 0, 30) * WORLD_SECOND,
         .total_us = draw(world, 5, 120) * WORLD_SECOND,
-        .recovery = (enum route_mode)draw(world, ROUTE_WHOLE, ROUTE_CONTINUE),
-        .recoveries_max = (int)draw(world, 0, 4),
+        .recovery = toss(world, 50) ? ROUTE_CONTINUE
+                                    : (enum route_mode)draw(world, ROUTE_WHOLE, ROUTE_SPLICE),
+        .recoveries_max = toss(world, 10) ? 0 : (int)draw(world, 1, 4),
         .hedge = toss(world, 40),
         .hedge_percent = (int)draw(world, 5, 60),
         .cost_max_nano = toss(world, 15) ? (int64_t)draw(world, 1000000, 20000000) : 0,
@@ -177,7 +178,7 @@ static void draw_callers(struct simulation *world)
     day->raw_percent = toss(world, 50) ? 0 : (int)draw(world, 10, 60);
     day->tools_percent = toss(world, 50) ? 0 : (int)draw(world, 5, 30);
     day->own_fault_percent = toss(world, 50) ? 0 : (int)draw(world, 1, 10);
-    day->whole_percent = toss(world, 30) ? 0 : (int)draw(world, 10, 100);
+    day->whole_percent = toss(world, 60) ? 0 : (int)draw(world, 10, 100);
     day->late_us = toss(world, 50) ? 0 : (int)draw(world, 1, 3000);
 }
 

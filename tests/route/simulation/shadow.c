@@ -133,7 +133,12 @@ void shadow_granted(struct world_attempt *attempt)
     look(target, &view);
     if (view.breaker == BREAKER_OPEN ||
         (target->breaker.is_open && world->now_us < target->breaker.open_until_us))
-        world_broken(world, INVARIANT_BREAKER, request, "target %d is open", target->index);
+        world_broken(world, INVARIANT_BREAKER, request,
+                     "target %d is open: its cell says %s, it must be so for %.3f s", target->index,
+                     breaker_state_name(view.breaker),
+                     target->breaker.is_open
+                         ? ((double)target->breaker.open_until_us - (double)world->now_us) / 1e6
+                         : 0.0);
     attempt->is_probe = view.breaker == BREAKER_HALF_OPEN;
     if (attempt->is_probe && world->now_us < target->probe_until_us)
         world_broken(world, INVARIANT_BREAKER, request, "a second probe at target %d",
@@ -186,10 +191,13 @@ static void check_choice(struct world_attempt *attempt)
     }
 }
 
-/* Whoever was not asked and would have taken the request. */
+/* Whoever was not asked and would have taken the request. (What is too long for one target is ruled
+ * out at others that are not known to take more.) */
 static void check_given_up(struct world_request *request)
 {
     struct simulation *world = request->world;
+    if (request->own_fault == FAULT_CONTEXT && request->started)
+        return;
     for (int i = 0; i < world->day.target_count; i++) {
         struct cell_view view;
         if (!(request->tried & 1u << i) && could_answer(request, &world->day.targets[i], &view))
@@ -353,8 +361,8 @@ static void count_failure(struct world_attempt *attempt)
     struct simulation *world = target->world;
     const struct breaker_policy *policy = &world->day.policy.breaker;
     struct shadow_breaker *breaker = &target->breaker;
-    if (policy->ratio_percent || attempt->since != target->probes ||
-        (breaker->is_open && !attempt->is_probe))
+    bool decides = attempt->is_probe && !attempt->had_content; /* by which it had closed before */
+    if (policy->ratio_percent || attempt->since != target->probes || (breaker->is_open && !decides))
         return;
     if (!breaker->is_open && ++breaker->failures_in_row < policy->failures_max)
         return;
@@ -365,7 +373,8 @@ static void count_failure(struct world_attempt *attempt)
 static void count_success(struct world_attempt *attempt)
 {
     struct shadow_breaker *breaker = &attempt->target->breaker;
-    bool counts = attempt->is_probe || !breaker->is_open;
+    bool decides = attempt->is_probe && !attempt->had_content;
+    bool counts = decides || !breaker->is_open;
     if (counts && attempt->since == attempt->target->probes)
         *breaker = (struct shadow_breaker){0};
 }

@@ -27,6 +27,7 @@ enum invariant {
     INVARIANT_LEASES,      /* a cell counts exactly the calls that are under way */
     INVARIANT_LEDGER,      /* one row for every attempt begun, none else */
     INVARIANT_DEADLINE,    /* every admitted request ends by its deadline */
+    INVARIANT_PROGRESS,    /* time goes on: nobody turns in a circle */
     INVARIANT_STARVED,     /* every target that is well gets its share, and its probe */
     INVARIANT_GIVEN_UP,    /* no request fails while somebody who could answer was not asked */
     INVARIANT_COUNT

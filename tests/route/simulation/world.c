@@ -12,7 +12,7 @@
 #include "base/list.h"
 
 /* Watchdog: who is alive so long after the deadline has missed it. */
-enum { DEADLINE_SLACK_US = 20000, ARENA_BYTES_MAX = 1 << 20 };
+enum { DEADLINE_SLACK_US = 20000, ARENA_BYTES_MAX = 1 << 20, TURNS_NOW_MAX = 20000 };
 
 static const char *const names[INVARIANT_COUNT] = {
     [INVARIANT_NONE] = "none",
@@ -33,6 +33,7 @@ static const char *const names[INVARIANT_COUNT] = {
     [INVARIANT_LEASES] = "leases equal calls under way",
     [INVARIANT_LEDGER] = "ledger rows equal attempts",
     [INVARIANT_DEADLINE] = "every request ends by its deadline",
+    [INVARIANT_PROGRESS] = "time goes on",
     [INVARIANT_STARVED] = "no target starved",
     [INVARIANT_GIVEN_UP] = "nobody gives up while a target could answer",
 };
@@ -355,13 +356,28 @@ static void dispatch(struct simulation *world, struct world_node *node)
     }
 }
 
+/* Whom the event is about. */
+static int request_of(const struct world_node *node)
+{
+    if (node->kind == NODE_ARRIVAL)
+        return -1;
+    const struct world_request *request = node->owner;
+    const struct world_attempt *attempt = node->owner;
+    return node->kind == NODE_ATTEMPT ? attempt->request->id : request->id;
+}
+
 static bool turn(struct simulation *world)
 {
     struct heap_node *first = heap_first(&world->heap);
     if (!first || world->result->broken)
         return false;
     heap_remove(&world->heap, first);
+    world->turns_now = world->now_us == first->key ? world->turns_now + 1 : 0;
     world->now_us = first->key;
+    if (world->turns_now > TURNS_NOW_MAX)
+        world_broken(world, INVARIANT_PROGRESS,
+                     request_of(LIST_ENTRY(first, struct world_node, heap)),
+                     "%d events without end", TURNS_NOW_MAX);
     world->totals.events++;
     dispatch(world, LIST_ENTRY(first, struct world_node, heap));
     bury(world);

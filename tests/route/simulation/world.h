@@ -221,6 +221,7 @@ struct simulation {
     struct cells *cells;
     struct heap heap;
     uint64_t now_us;
+    int turns_now; /* at this time */
     struct random plan_random;
     struct random world_random;
     struct random flow_random;
