@@ -18,7 +18,8 @@ struct search {
     uint64_t backoff_us;             /* the first backoff to end; 0: none */
     uint64_t pace_us;                /* the first pace or pause to end; 0: none */
     struct flow_candidate *queue_at; /* has no place now */
-    bool is_full;                    /* queue_at has as many calls as may be: it wakes us */
+    int queue_worth;                 /* of queue_at */
+    bool is_full;                    /* one has as many calls as may be: places come by wakes */
     uint64_t rest_until_us;          /* the first breaker or bench to end; 0: none */
     const struct target *resting;
 };
@@ -183,14 +184,29 @@ static struct cell_answer ask(struct flow *flow, const struct flow_candidate *ca
     return cell_acquire(target->cell, &question, ret_lease);
 }
 
-/* One that wakes us is queued for rather than one that is only a matter of time. */
-static void note_busy(struct search *search, struct flow_candidate *candidate,
-                      const struct cell_answer *answer)
+/* How good a queue is. One that wakes us is better than one that is only a matter of time. But
+ * whoever stands in a queue stays there, unless its target rests: two queues whose first ones think
+ * the other one better would change places for ever. */
+static int queue_worth(const struct flow *flow, const struct flow_candidate *candidate,
+                       enum cell_verdict verdict)
 {
-    bool is_full = answer->verdict == CELL_FULL;
-    if (!search->queue_at || (is_full && !search->is_full))
+    bool waits_here = flow->waiter.cell == candidate->target->cell;
+    if (waits_here && verdict != CELL_PAUSED)
+        return 4;
+    if (verdict == CELL_FULL)
+        return 3;
+    return waits_here ? 2 : 1;
+}
+
+static void note_busy(const struct flow *flow, struct search *search,
+                      struct flow_candidate *candidate, const struct cell_answer *answer)
+{
+    int worth = queue_worth(flow, candidate, answer->verdict);
+    if (worth > search->queue_worth) {
         search->queue_at = candidate;
-    search->is_full = search->is_full || is_full;
+        search->queue_worth = worth;
+    }
+    search->is_full = search->is_full || answer->verdict == CELL_FULL;
     search->pace_us = earlier(search->pace_us, answer->until_us);
 }
 
@@ -215,7 +231,7 @@ static bool try_candidate(struct flow *flow, struct flow_candidate *candidate,
     case CELL_FULL:
     case CELL_PACED:
     case CELL_PAUSED:
-        note_busy(search, candidate, &answer);
+        note_busy(flow, search, candidate, &answer);
         return false;
     case CELL_OPEN:
     case CELL_BENCHED:
@@ -383,7 +399,8 @@ void flow_next(struct flow *flow)
         return;
     }
     if (prefers_waiting(flow, search.now_us)) {
-        cell_wait_end(&flow->waiter); /* it would hold up who is behind it, and its time may be over */
+        cell_wait_end(
+            &flow->waiter); /* it would hold up who is behind it, and its time may be over */
         wait_until(flow, flow->candidates[flow->last_failed].not_before_us);
         return;
     }
