@@ -73,17 +73,19 @@ static const enum fault weather[] = {
 static void draw_phases(struct simulation *world, struct world_target *target, uint64_t day_us)
 {
     uint64_t begin_us = world->now_us;
-    if (toss(world, 30)) /* one that is well all day */
+    if (toss(world, 25)) /* one that is well all day */
         return;
     target->phase_count = (int)draw(world, 1, WORLD_PHASES_MAX);
     for (int i = 0; i < target->phase_count; i++) {
         struct world_phase *phase = &target->phases[i];
         phase->from_us = begin_us + random_below(&world->plan_random, day_us);
-        phase->until_us = phase->from_us + draw(world, 5, 600) * WORLD_SECOND;
+        phase->until_us =
+            phase->from_us + (toss(world, 50) ? draw(world, 5, 600) * WORLD_SECOND
+                                              : random_below(&world->plan_random, day_us));
         phase->fault = weather[random_below(&world->plan_random, sizeof weather / sizeof *weather)];
         phase->percent = toss(world, 50) ? 100 : (int)draw(world, 20, 90);
     }
-    target->fault_percent = toss(world, 50) ? 0 : (int)draw(world, 1, 25);
+    target->fault_percent = toss(world, 30) ? 0 : (int)draw(world, 1, 40);
 }
 
 static struct cell_limits draw_limits(struct simulation *world)
@@ -120,8 +122,8 @@ static void draw_target(struct simulation *world, int index, uint64_t day_us)
     target->target.model = STR("model");
     target->target.traits.context_tokens = toss(world, 70) ? 0 : (int64_t)draw(world, 2000, 9000);
     target->target.traits.tools = toss(world, 85) ? LLM_UNSET : LLM_FALSE;
-    target->obeys_prefill = toss(world, 60);
-    target->target.traits.prefill = target->obeys_prefill || toss(world, 50) ? LLM_TRUE : LLM_UNSET;
+    target->obeys_prefill = toss(world, 40);
+    target->target.traits.prefill = target->obeys_prefill || toss(world, 20) ? LLM_TRUE : LLM_UNSET;
     draw_price(world, &target->target);
     target->target.limits = draw_limits(world);
     target->target.cell = cells_get(world->cells, id);
@@ -188,7 +190,7 @@ void plan_day(struct simulation *world)
     memset(day, 0, sizeof *day);
     draw_callers(world);
     day->policy = draw_policy(world);
-    day->target_count = (int)draw(world, 1, WORLD_TARGETS_MAX);
+    day->target_count = toss(world, 12) ? 1 : (int)draw(world, 2, WORLD_TARGETS_MAX);
     for (int i = 0; i < day->target_count; i++)
         draw_target(world, i, day->gap_us * (uint64_t)day->requests);
     draw_groups(world);

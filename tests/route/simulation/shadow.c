@@ -59,6 +59,11 @@ static void check_count(struct world_attempt *attempt, const struct flow_start *
     if (is_recovery && start->partial.len && start->mode > policy->recovery)
         world_broken(world, INVARIANT_ATTEMPTS, request->id,
                      "recovered by %s, which is not allowed", route_mode_name(start->mode));
+    if (request->is_final)
+        world_broken(world, INVARIANT_ATTEMPTS, request->id, "asked again what is wrong in itself");
+    if (request->left & 1u << index)
+        world_broken(world, INVARIANT_ATTEMPTS, request->id,
+                     "asked target %d again, which was to be left", index);
     if (start->number < WORLD_NUMBERS_MAX)
         request->started_numbers |= 1ull << start->number;
 }
@@ -402,6 +407,34 @@ static void count_outcome(struct world_attempt *attempt, const struct flow_row *
         attempt->request->reused_at[target->index]++;
 }
 
+/* What a failure says about asking again: the same target, or anybody. */
+static void note_verdict(struct world_request *request, const struct world_attempt *attempt,
+                         const struct flow_row *row)
+{
+    uint32_t bit = 1u << attempt->target->index;
+    if (!has_failed(row) || !row->error)
+        return;
+    switch (row->error->class) {
+    case ERR_AUTHENTICATION:
+    case ERR_PERMISSION:
+    case ERR_QUOTA_EXHAUSTED:
+    case ERR_MODEL_NOT_FOUND:
+    case ERR_CONTEXT_LENGTH:
+    case ERR_TIMEOUT: /* all of ours are of silence */
+        request->left |= bit;
+        break;
+    case ERR_INVALID:
+    case ERR_CONTENT_FILTERED: /* unless a hedge says otherwise, or part of it was shown before */
+        if (row->mode == ROUTE_PREFILL)
+            break;
+        request->left |= bit;
+        request->is_final = !request->had_content && !request->attempts[!attempt->slot].is_active;
+        break;
+    default:
+        break;
+    }
+}
+
 void shadow_ledger(void *user, const struct flow_row *row)
 {
     struct world_request *request = user;
@@ -416,6 +449,7 @@ void shadow_ledger(void *user, const struct flow_row *row)
     if (!attempt)
         return;
     check_blame(request, attempt, row);
+    note_verdict(request, attempt, row);
     count_outcome(attempt, row);
 }
 

@@ -168,6 +168,8 @@ struct world_request {
     int recoveries;
     int failures;
     uint32_t tried;           /* targets, as bits */
+    uint32_t left;            /* those of them that it may not ask again */
+    bool is_final;            /* what a target answered holds at every one */
     uint64_t started_numbers; /* attempts, as bits */
     uint64_t rows;
     enum route_mode last_mode; /* of the newest row that answered */
