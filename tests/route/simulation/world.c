@@ -92,6 +92,8 @@ void world_note(struct world_request *request, const char *what, int64_t a, int6
 {
     struct simulation *world = request->world;
     const struct simulation_options *options = world->options;
+    if (world->result->broken)
+        return;
     add_to_hash(world, world->now_us);
     add_to_hash(world, (uint64_t)(unsigned char)what[0] << 48 ^ (uint64_t)request->id << 32 ^
                            (uint64_t)a << 16 ^ (uint64_t)b);
@@ -412,7 +414,7 @@ static void begin_day(struct simulation *world)
     random_init(&world->world_random, seed * 4 + 2);
     random_init(&world->flow_random, seed * 4 + 3);
     world->now_us = 3600ull * WORLD_SECOND;
-    world->arrived = world->in_burst = 0;
+    world->arrived = world->in_burst = world->turns_now = 0;
     world->dirty = 0;
     world->cells = cells_new();
     plan_day(world);
