@@ -257,6 +257,7 @@ dev_test() {
 dev_ci() {
     tally_start
     run_tests
+    run_simulation
     run_checks all
     run_compilers
     tally_report

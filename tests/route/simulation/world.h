@@ -3,6 +3,7 @@
  *   plan.c    draws a day from its seed
  *   world.c   time passes: who is next
  *   answer.c  what a provider says in an attempt, and when
+ *   words.c   its text
  *   caller.c  what a caller hears, and whether it is right
  *   shadow.c  what must hold at the targets, kept apart from the cells' own counts */
 #pragma once
@@ -78,7 +79,7 @@ struct world_target {
     struct target target;
     struct simulation *world;
     int index;
-    char id[16];
+    char id[24];
     /* What it is like. */
     uint64_t first_us;
     uint64_t gap_us;
@@ -264,6 +265,10 @@ void plan_request(struct simulation *world, struct world_request *request,
 enum err answer_start(void *user, struct flow_start *start, struct llm_error *ret_error);
 void answer_cancel(void *user, int slot, struct llm_usage *ret_usage);
 void answer_step(struct world_attempt *attempt);
+
+/* ---- words.c --------------------------------------------------------------------------------- */
+/* The text of the attempt, and from where on it says it: behind `shown` when it goes on with that. */
+void words_write(struct world_attempt *attempt, struct str shown);
 
 /* ---- caller.c -------------------------------------------------------------------------------- */
 /* flow_ops.event, .raw, .rewind. */
