@@ -474,7 +474,7 @@ void shadow_check(struct simulation *world)
     }
 }
 
-/* A target that was well all day, and could take everything, had its share of a group that shares. */
+/* Who was well all day, and could take everything, had its share of a group that shares. */
 static void check_share(struct world_target *target)
 {
     struct simulation *world = target->world;

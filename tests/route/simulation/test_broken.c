@@ -1,5 +1,5 @@
-/* A flow with a bug in itself is caught: this program is built once for each, from a copy of the flow
- * in which one function that it calls is replaced by a wrong one. */
+/* A flow with a bug in itself is caught: this program is built once for each, from a copy of the
+ * flow in which one function that it calls is replaced by a wrong one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

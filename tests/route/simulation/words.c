@@ -1,8 +1,8 @@
 /* Words: the text of an answer, made so that it can be seen of any text whether something of it is
  * lost, doubled or cut off.
  *
- * A word says where it stands ("B27ca": the 28th; of request c; as sampling a made it), and the last
- * one is a mark. Words have the same length however they are sampled: whoever continues a partial
+ * A word says where it stands ("B27ca": the 28th; of request c; as sampling a made it), and the
+ * last one is a mark. Words have the same length however they are sampled: whoever continues a partial
  * answer goes on at the same byte of its own. */
 #include "world.h"
 

@@ -267,7 +267,7 @@ void answer_cancel(void *user, int slot, struct llm_usage *ret_usage);
 void answer_step(struct world_attempt *attempt);
 
 /* ---- words.c --------------------------------------------------------------------------------- */
-/* The text of the attempt, and from where on it says it: behind `shown` when it goes on with that. */
+/* The text of the attempt, and from where on it says it: behind `shown` when it continues that. */
 void words_write(struct world_attempt *attempt, struct str shown);
 
 /* ---- caller.c -------------------------------------------------------------------------------- */
