@@ -1,6 +1,6 @@
 # Building: one build folder for each way of building, shared by every command that needs it.
 #
-#   build/release  gcc, -O2 and debug information: what is run, packaged, measured
+#   build/release  gcc, -O2, link-time optimisation and debug information: what is run, packaged, measured
 #   build/debug    gcc, AddressSanitizer and UBSan: what is tested
 #   build/tsan     clang, ThreadSanitizer
 #   build/fuzz     clang, libFuzzer, AddressSanitizer and UBSan
@@ -60,7 +60,9 @@ web_build() {
     printf '%s\n' "$now" >"$stamp"
 }
 
-configure_release() { configure release --buildtype=debugoptimized "$(werror)"; }
+# Link-time optimisation: 4 to 6 % fewer instructions a request, for half a minute of linking (gcc links in parallel
+# by way of make, and complains without).
+configure_release() { configure release --buildtype=debugoptimized -Db_lto=true "$(werror)"; }
 configure_debug() { configure debug --buildtype=debug -Doptimization=1 -Db_sanitize=address,undefined "$(werror)"; }
 
 dev_build() {
@@ -104,11 +106,12 @@ compile_with() {
     compile "$name"
 }
 
-# In CI the release build is that anyway.
+# In CI the release build is that anyway, but for the tests: linking each of them that way would take minutes, and
+# build/debug compiles them with the same warnings.
 compile_with_default() {
     if [ -n "${CI:-}" ]; then
         configure_release
-        compile release
+        compile release floors.stamp src/app/parley lab/fake-provider lab/parley-load bench/router-bench
     else
         compile_with cc
     fi
