@@ -175,7 +175,7 @@ static double measure(struct bench *bench, void (*run)(struct bench *bench))
         uint64_t from = thread_ns();
         for (int k = 0; k < REQUESTS; k++)
             run(bench);
-        times[i] = (double)(thread_ns() - from) / REQUESTS;
+        times[i] = (double)(thread_ns() - from) / (double)REQUESTS;
     }
     qsort(times, REPETITIONS, sizeof times[0], compare);
     return times[REPETITIONS / 2];
@@ -270,8 +270,8 @@ static void print_figures(struct bench *bench)
     printf("{\"one_target_ns\":%.0f,\"four_targets_ns\":%.0f,\"event_ns\":%.1f,"
            "\"books_ns\":%.0f,\"needs_ns\":%.0f,\"arena_bytes_one\":%zu,"
            "\"arena_bytes_four\":%zu}\n",
-           one, four, (many - one) / EVENTS, noted - one, measure(bench, count_needs), arena_one,
-           arena_four);
+           one, four, (many - one) / (double)EVENTS, noted - one, measure(bench, count_needs),
+           arena_one, arena_four);
 }
 
 int main(void)
