@@ -138,20 +138,18 @@ enum {
     MEDIA_TOKENS_MAX = 100000, /* size says little of a scan: no guess beyond this */
     /* Of a long text some pieces, spread evenly, say as much as the whole: every request is
      * estimated before it is sent. */
-    SAMPLES = 16,
-    SAMPLE_BYTES = 64,
+    SAMPLES = 12,
+    SAMPLE_BYTES = 32,
     SAMPLED_FROM_BYTES = 2 * SAMPLES * SAMPLE_BYTES
 };
 
-static void add_tokens(struct llm_estimate *estimate, int64_t tokens)
-{
-    estimate->parts += tokens * LLM_ESTIMATE_PARTS;
-}
-
-/* A long text by samples of it. */
-static void add_sampled(struct llm_estimate *estimate, struct str text)
+void llm_estimate_add_long(struct llm_estimate *estimate, struct str text)
 {
     struct llm_estimate sampled = {0};
+    if (text.len < SAMPLED_FROM_BYTES) {
+        llm_estimate_add(estimate, text);
+        return;
+    }
     size_t step = (text.len - SAMPLE_BYTES) / (SAMPLES - 1);
     for (size_t i = 0; i < SAMPLES; i++) {
         sampled.previous = LOWER; /* it is in the middle of something */
@@ -161,14 +159,16 @@ static void add_sampled(struct llm_estimate *estimate, struct str text)
         (int64_t)((double)sampled.parts * (double)text.len / (SAMPLES * SAMPLE_BYTES));
 }
 
+static void add_tokens(struct llm_estimate *estimate, int64_t tokens)
+{
+    estimate->parts += tokens * LLM_ESTIMATE_PARTS;
+}
+
 /* One string of many: what stood before it does not matter. */
 static void add_whole(struct llm_estimate *estimate, struct str text)
 {
     estimate->previous = LINE;
-    if (text.len >= SAMPLED_FROM_BYTES)
-        add_sampled(estimate, text);
-    else
-        llm_estimate_add(estimate, text);
+    llm_estimate_add_long(estimate, text);
 }
 
 static void add_by_size(struct llm_estimate *estimate, const struct llm_media *media,

@@ -17,6 +17,8 @@ struct llm_estimate {
     uint8_t previous; /* the kind of the last byte */
 };
 void llm_estimate_add(struct llm_estimate *estimate, struct str text);
+/* The same for a text that may be long: of a long one only samples are looked at. */
+void llm_estimate_add_long(struct llm_estimate *estimate, struct str text);
 /* Tokens, rounded up. */
 int64_t llm_estimate_tokens(const struct llm_estimate *estimate);
 int64_t llm_estimate_text(struct str text);

@@ -55,6 +55,8 @@ static int64_t read_reset(struct str text, int64_t wall_ms)
     enum { EPOCH_FROM = 1000000000 }; /* a larger number is a point in time */
     double number;
     text = str_trim(text);
+    if (!text.len)
+        return -1;
     if (str_to_double(text, &number)) {
         if (number < 0)
             return -1;
@@ -87,10 +89,23 @@ static bool read_buckets(const struct http_headers *headers, int64_t wall_ms,
     return false;
 }
 
+static bool has_any(const struct http_headers *headers)
+{
+    for (size_t i = 0; i < headers->count; i++) {
+        struct str name = headers->items[i].name;
+        if (str_starts_with_nocase(name, STR("x-ratelimit-")) ||
+            str_starts_with_nocase(name, STR("anthropic-ratelimit-")))
+            return true;
+    }
+    return false;
+}
+
 bool llm_limits_read(const struct http_headers *headers, int64_t wall_ms,
                      struct llm_limits *ret_limits)
 {
     *ret_limits = LLM_LIMITS_UNKNOWN;
+    if (!has_any(headers)) /* as most answers */
+        return false;
     bool requests = read_buckets(headers, wall_ms, request_buckets, &ret_limits->requests);
     bool tokens = read_buckets(headers, wall_ms, token_buckets, &ret_limits->tokens);
     return requests || tokens;

@@ -108,3 +108,11 @@ enum llm_name_match llm_name_match(struct str model, struct str known)
         return LLM_NAME_OTHER;
     return is_similar(str_skip(model, slash + 1), known) ? LLM_NAME_SIMILAR : LLM_NAME_OTHER;
 }
+
+struct llm_name_firsts llm_name_firsts(struct str model)
+{
+    size_t slash = str_find_char(model, '/');
+    bool has_behind = slash != SIZE_MAX && slash + 1 < model.len;
+    return (struct llm_name_firsts){model.len ? model.data[0] : '\0',
+                                    has_behind ? model.data[slash + 1] : '\0'};
+}

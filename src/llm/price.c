@@ -116,8 +116,11 @@ static const struct row *find_model(struct str kind, struct str model, bool *ret
 {
     const struct row *found = NULL;
     size_t found_len = 0;
+    const struct llm_name_firsts firsts = llm_name_firsts(model);
     *ret_same = false;
     for (const struct row *row = rows; row->kind; row++) {
+        if (!llm_name_may_match(firsts, row->model))
+            continue;
         struct str known = str_from_cstr(row->model);
         if (kind.data && !str_eq(kind, str_from_cstr(row->kind)))
             continue;

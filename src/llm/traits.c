@@ -88,7 +88,10 @@ static const struct row *find_row(struct str model)
 {
     const struct row *found = NULL;
     size_t found_len = 0;
+    const struct llm_name_firsts firsts = llm_name_firsts(model);
     for (const struct row *row = rows; row->model; row++) {
+        if (!llm_name_may_match(firsts, row->model))
+            continue;
         struct str known = str_from_cstr(row->model);
         enum llm_name_match match = llm_name_match(model, known);
         if (match == LLM_NAME_SAME)

@@ -359,7 +359,7 @@ static void count_output(struct flow_attempt *attempt, const struct llm_event *e
         attempt->usage = event->usage;
         attempt->has_usage = true;
     } else if (llm_event_is_content(event->kind)) {
-        llm_estimate_add(&attempt->output, event->text);
+        llm_estimate_add_long(&attempt->output, event->text);
     }
 }
 
