@@ -124,7 +124,7 @@ static void handle_other(struct api_request *request, const struct endpoint *oth
     } else if (!is_api && method_fits(request->http->method, HTTP_GET)) {
         api_get_asset(request);
     } else {
-        static const struct endpoint openai = {.shape = API_SHAPE_OPENAI};
+        static const struct endpoint openai = {.dialect = &dialect_openai_chat};
         request->endpoint = str_starts_with(path, STR("/v1/")) ? &openai : NULL;
         api_fail(request, ERR_NOT_FOUND, NULL);
     }

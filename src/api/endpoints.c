@@ -65,17 +65,18 @@ static const struct api_field backup_fields[] = {
 
 #define V1     "/api/v1"
 #define NONE   NULL, 0
-#define PARLEY API_SHAPE_PARLEY
+#define PARLEY NULL
+#define OPENAI &dialect_openai_chat
 
 const struct endpoint endpoints[] = {
-    {HTTP_POST, "/v1/chat/completions", VERB_CHAT, API_SHAPE_OPENAI, api_openai_chat, NULL,
-     API_BODY_LARGE, "OpenAI chat completions, streamed or not, for any model."},
-    {HTTP_GET, "/v1/models", VERB_MODELS_LIST, API_SHAPE_OPENAI, api_openai_models, NONE,
+    {HTTP_POST, "/v1/chat/completions", VERB_CHAT, OPENAI, api_openai_chat, NULL, API_BODY_LARGE,
+     "OpenAI chat completions, streamed or not, for any model."},
+    {HTTP_GET, "/v1/models", VERB_MODELS_LIST, OPENAI, api_openai_models, NONE,
      "Models in OpenAI's form."},
-    {HTTP_GET, "/v1/models/{id}", VERB_MODELS_LIST, API_SHAPE_OPENAI, api_openai_model, NONE,
+    {HTTP_GET, "/v1/models/{id}", VERB_MODELS_LIST, OPENAI, api_openai_model, NONE,
      "One model in OpenAI's form."},
-    {HTTP_GET, "/v1/models/{provider}/{id}", VERB_MODELS_LIST, API_SHAPE_OPENAI, api_openai_model,
-     NONE, "One model in OpenAI's form."},
+    {HTTP_GET, "/v1/models/{provider}/{id}", VERB_MODELS_LIST, OPENAI, api_openai_model, NONE,
+     "One model in OpenAI's form."},
 
     {HTTP_GET, V1 "/session", VERB_PUBLIC, PARLEY, api_get_session, NONE,
      "Who is signed in, and whether set-up is needed."},

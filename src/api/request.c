@@ -46,8 +46,8 @@ void api_write_error(struct json_writer *w, enum err code, const struct error *e
     json_end_object(w);
 }
 
-static void fail_openai(struct api_request *request, int status, enum err code,
-                        const struct error *error)
+static void fail_in_dialect(struct api_request *request, int status, enum err code,
+                            const struct error *error)
 {
     struct llm_error wrong = {.class = code, .retry_after_ms = -1};
     const struct error none = {.code = code};
@@ -56,7 +56,7 @@ static void fail_openai(struct api_request *request, int status, enum err code,
     str_copy(str_from_cstr(error_message(error ? error : &none)), wrong.message,
              sizeof wrong.message);
     str_copy(str_from_cstr(error ? error->field : ""), wrong.field, sizeof wrong.field);
-    int usual = dialect_openai_chat.encode_error(&wrong, &out);
+    int usual = request->endpoint->dialect->encode_error(&wrong, &out);
     http_respond(request->exchange, status ? status : usual, "application/json", buf_str(&out));
     buf_done(&out);
 }
@@ -82,8 +82,8 @@ void api_fail_status(struct api_request *request, int status, enum err code,
         named.code = code;
         error = &named;
     }
-    if (request->endpoint && request->endpoint->shape == API_SHAPE_OPENAI) {
-        fail_openai(request, status, code, error);
+    if (request->endpoint && request->endpoint->dialect) {
+        fail_in_dialect(request, status, code, error);
         return;
     }
     struct api_reply reply;

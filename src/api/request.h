@@ -14,9 +14,6 @@ struct api {
     struct arena *arena; /* of what lives as long as the api */
 };
 
-/* In whose shape errors are told. */
-enum api_shape { API_SHAPE_PARLEY, API_SHAPE_OPENAI };
-
 enum api_field_type {
     API_STRING,
     API_INTEGER,
@@ -41,7 +38,7 @@ struct endpoint {
     enum http_method method;
     const char *pattern; /* "{...}" stands for one segment; at most 2 */
     enum verb verb;
-    enum api_shape shape;
+    const struct dialect *dialect; /* in whose form errors are told; NULL: Parley's own */
     void (*handle)(struct api_request *request);
     /* Of the body: NULL fields and body_bytes_max 0: none is accepted; NULL fields otherwise: the
      * handler reads it itself. The list ends with name NULL. */

@@ -1,6 +1,7 @@
-/* The OpenAI door: /v1/chat/completions and /v1/models, stateless, straight to the router.
+/* Completion: a call of a model through a door that speaks a provider's dialect, stateless, straight
+ * to the router.
  *
- *   api_openai_chat --route_start--> WAITING --first event or bytes--> STREAMING --END--> ended
+ *   completion_start --route_start--> WAITING --first event or bytes--> STREAMING --END--> ended
  *                                       |                                  |
  *                                       |  ERROR: status and body          |  ERROR: a frame
  *                                       \--END (not streamed): the whole answer
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "api/chain.h"
+#include "api/completion.h"
 #include "api/request.h"
 #include "base/clock.h"
 
@@ -19,6 +21,7 @@ enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct completion {
     struct api_request *request;
+    const struct completion_form *form;
     struct route_call *call; /* dead once END was heard */
     struct dialect_encoder *encoder;
     struct llm_builder *builder; /* of a whole answer, when it is not passed through */
@@ -35,8 +38,6 @@ struct completion {
     bool failed;             /* ERROR was heard: error */
     struct llm_error *error; /* in the exchange's arena; NULL: none came */
 };
-
-static const struct dialect *const dialect = &dialect_openai_chat;
 
 /* ---- The head -------------------------------------------------------------------------------- */
 
@@ -134,15 +135,16 @@ static struct dialect_encoder *encoder_of(struct completion *completion)
     struct arena *arena = completion->request->arena;
     if (completion->encoder)
         return completion->encoder;
-    completion->encoder = dialect->encoder_new(arena, clock_wall_ms(), completion->wants_usage);
+    completion->encoder =
+        completion->form->dialect->encoder_new(arena, clock_wall_ms(), completion->wants_usage);
     if (completion->has_raw) {
         struct buf said;
         buf_init(&said, ANSWER_BYTES_MAX);
-        dialect->encode_event(completion->encoder,
-                              &(struct llm_event){.kind = LLM_EVENT_START,
-                                                  .id = completion->id,
-                                                  .model = completion->model},
-                              &said, NULL);
+        completion->form->dialect->encode_event(completion->encoder,
+                                                &(struct llm_event){.kind = LLM_EVENT_START,
+                                                                    .id = completion->id,
+                                                                    .model = completion->model},
+                                                &said, NULL);
         buf_done(&said);
     }
     return completion->encoder;
@@ -157,7 +159,7 @@ static void on_failure(struct completion *completion, const struct llm_event *ev
     *completion->error = *event->error;
     if (!completion->begun)
         return;
-    dialect->encode_event(encoder_of(completion), event, &completion->out, NULL);
+    completion->form->dialect->encode_event(encoder_of(completion), event, &completion->out, NULL);
     flush(completion);
 }
 
@@ -170,7 +172,7 @@ static int encode_failure(struct completion *completion, struct buf *out)
         http_respond_header(
             request->exchange, "retry-after",
             arena_printf(request->arena, "%lld", (long long)(error->retry_after_ms + 999) / 1000));
-    return dialect->encode_error(error, out);
+    return completion->form->dialect->encode_error(error, out);
 }
 
 /* One body at once: a whole answer, or an error before anything was sent. Ending the exchange frees
@@ -187,8 +189,8 @@ static void end_at_once(struct completion *completion)
     else if (completion->has_raw)
         content_type = completion->content_type;
     else
-        dialect->encode_response(request->arena, llm_builder_response(completion->builder),
-                                 clock_wall_ms(), &out, NULL);
+        completion->form->dialect->encode_response(
+            request->arena, llm_builder_response(completion->builder), clock_wall_ms(), &out, NULL);
     if (buf_ok(&out))
         http_respond(request->exchange, status, content_type, buf_str(&out));
     else
@@ -200,7 +202,7 @@ static void on_end(struct completion *completion)
 {
     bool at_once = !completion->is_streamed || (completion->failed && !completion->begun);
     if (!at_once) {
-        begin_stream(completion, "text/event-stream");
+        begin_stream(completion, completion->form->stream_type);
         flush(completion);
     }
     if (at_once)
@@ -211,8 +213,8 @@ static void on_end(struct completion *completion)
 
 static void encode(struct completion *completion, const struct llm_event *event)
 {
-    begin_stream(completion, "text/event-stream");
-    dialect->encode_event(encoder_of(completion), event, &completion->out, NULL);
+    begin_stream(completion, completion->form->stream_type);
+    completion->form->dialect->encode_event(encoder_of(completion), event, &completion->out, NULL);
     loop_defer(completion->request->api->options.loop, &completion->flush_task, flush_later,
                completion); /* what one turn brings leaves as one piece */
 }
@@ -277,7 +279,9 @@ static enum err decode(struct completion *completion, struct arena *scratch,
     yyjson_val *root;
     enum err code = json_read(scratch, completion->request->http->body, &root, error);
     if (code == ERR_OK)
-        code = dialect->decode_request(scratch, root, ret_llm, error);
+        code = completion->form->dialect->decode_request(scratch, root, ret_llm, error);
+    if (code == ERR_OK && completion->form->add_path)
+        code = completion->form->add_path(completion->request, ret_llm, error);
     if (code == ERR_OK)
         code = api_chain_read(scratch, root, ret_llm, ret_chain, error);
     if (code == ERR_OK && ret_llm->message_count == 0)
@@ -321,7 +325,7 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
         .chain = chain.names,
         .chain_count = chain.count,
         .raw_body = request->http->body,
-        .raw_dialect = dialect,
+        .raw_dialect = completion->form->dialect,
         .request_id = http_exchange_id(request->exchange),
         .tenant = id_str(&request->who.user),
     };
@@ -329,12 +333,13 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
                        error);
 }
 
-void api_openai_chat(struct api_request *request)
+void completion_start(struct api_request *request, const struct completion_form *form)
 {
     struct completion *completion = ARENA_NEW(request->arena, struct completion);
     struct loop *loop = request->api->options.loop;
     struct error error = {0};
     completion->request = request;
+    completion->form = form;
     buf_init(&completion->out, ANSWER_BYTES_MAX);
     struct arena *scratch = loop_scratch_borrow(loop);
     enum err code = start(completion, scratch, &error);
@@ -343,58 +348,4 @@ void api_openai_chat(struct api_request *request)
         return;
     http_exchange_on_abort(request->exchange, on_abort, completion);
     http_respond_on_drain(request->exchange, on_drain, completion);
-}
-
-/* ---- Models ---------------------------------------------------------------------------------- */
-
-static void write_model(struct json_writer *w, struct str id, struct str owner)
-{
-    json_begin_object(w);
-    json_key_str(w, "id", id);
-    json_key_str(w, "object", STR("model"));
-    json_key_int(w, "created", 0);
-    json_key_str(w, "owned_by", owner);
-    json_end_object(w);
-}
-
-void api_openai_models(struct api_request *request)
-{
-    const struct catalog *catalog = registry_acquire(request->api->options.registry);
-    struct api_reply reply;
-    api_reply_begin(&reply);
-    json_key_str(&reply.w, "object", STR("list"));
-    json_key_array(&reply.w, "data");
-    for (size_t i = 0; i < catalog->route_count; i++)
-        if (catalog->routes[i].target_count)
-            write_model(&reply.w, catalog->routes[i].name, STR("parley"));
-    for (size_t i = 0; i < catalog->model_count; i++)
-        write_model(&reply.w, catalog->models[i].id, catalog->models[i].provider->name);
-    json_end_array(&reply.w);
-    catalog_unref(catalog);
-    api_reply(request, 200, &reply);
-}
-
-void api_openai_model(struct api_request *request)
-{
-    const struct catalog *catalog = registry_acquire(request->api->options.registry);
-    struct str id = request->parameters[0];
-    struct buf text;
-    struct json_writer w;
-    if (request->parameters[1].data)
-        id =
-            arena_printf(request->arena, "%.*s/%.*s", STR_ARG(id), STR_ARG(request->parameters[1]));
-    const struct catalog_model *model = catalog_find_model(catalog, id);
-    const struct catalog_route *route = model ? NULL : catalog_find_route(catalog, id);
-    buf_init(&text, 64 * 1024);
-    json_writer_init(&w, &text);
-    if (model)
-        write_model(&w, id, model->provider->name);
-    else if (route && route->target_count)
-        write_model(&w, id, STR("parley"));
-    if (text.len)
-        http_respond(request->exchange, 200, "application/json", buf_str(&text));
-    else
-        api_fail(request, ERR_MODEL_NOT_FOUND, NULL);
-    buf_done(&text);
-    catalog_unref(catalog);
 }

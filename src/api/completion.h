@@ -1,0 +1,16 @@
+/* Completion: one call of a model through a door that speaks a provider's dialect. For the api floor
+ * only. */
+#pragma once
+
+#include "api/request.h"
+
+/* How a door speaks. */
+struct completion_form {
+    const struct dialect *dialect;
+    const char *stream_type; /* content type of its streams */
+    /* Adds what the path says and the body does not (Gemini: model and stream). May be NULL. */
+    enum err (*add_path)(struct api_request *request, struct llm_request *llm, struct error *error);
+};
+
+/* Answers the request, in this form. `form` lives for ever. */
+void completion_start(struct api_request *request, const struct completion_form *form);
