@@ -28,12 +28,19 @@ void api_set_cookie(struct api_request *request, struct str token)
     http_respond_header(request->exchange, "set-cookie", cookie);
 }
 
+/* Where the clients of the doors put it: OpenAI's and Ollama's, Anthropic's, Google's. */
 static struct str presented_key(const struct http_request *http)
 {
+    static const char *const names[] = {"x-api-key", "x-goog-api-key"};
     struct str value = http_headers_get(&http->headers, "authorization");
     if (str_starts_with_nocase(value, STR("bearer ")))
         return str_trim(str_skip(value, 7));
-    return http_headers_get(&http->headers, "x-api-key");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        value = http_headers_get(&http->headers, names[i]);
+        if (value.len)
+            return value;
+    }
+    return STR_NONE;
 }
 
 void api_credential_of(const struct api_request *request, struct api_credential *ret)

@@ -128,6 +128,15 @@ static void on_abort(void *user)
     http_respond_break(exchange); /* whether or not it has begun */
 }
 
+/* Tells the encoder what the provider's own bytes have said. */
+static void follow(struct completion *completion, const struct llm_event *event)
+{
+    struct buf said;
+    buf_init(&said, ANSWER_BYTES_MAX);
+    completion->form->dialect->encode_event(completion->encoder, event, &said, NULL);
+    buf_done(&said);
+}
+
 /* A stream that is passed through needs none, unless it fails or another provider goes on. Then its
  * beginning has been said in the provider's own bytes. */
 static struct dialect_encoder *encoder_of(struct completion *completion)
@@ -137,16 +146,10 @@ static struct dialect_encoder *encoder_of(struct completion *completion)
         return completion->encoder;
     completion->encoder =
         completion->form->dialect->encoder_new(arena, clock_wall_ms(), completion->wants_usage);
-    if (completion->has_raw) {
-        struct buf said;
-        buf_init(&said, ANSWER_BYTES_MAX);
-        completion->form->dialect->encode_event(completion->encoder,
-                                                &(struct llm_event){.kind = LLM_EVENT_START,
-                                                                    .id = completion->id,
-                                                                    .model = completion->model},
-                                                &said, NULL);
-        buf_done(&said);
-    }
+    if (completion->has_raw && !completion->form->follows_raw)
+        follow(completion, &(struct llm_event){.kind = LLM_EVENT_START,
+                                               .id = completion->id,
+                                               .model = completion->model});
     return completion->encoder;
 }
 
@@ -175,6 +178,16 @@ static int encode_failure(struct completion *completion, struct buf *out)
     return completion->form->dialect->encode_error(error, out);
 }
 
+static void put_in_array(struct buf *out)
+{
+    struct buf inside = *out;
+    buf_init(out, ANSWER_BYTES_MAX);
+    buf_append_char(out, '[');
+    buf_append(out, buf_str(&inside));
+    buf_append_char(out, ']');
+    buf_done(&inside);
+}
+
 /* One body at once: a whole answer, or an error before anything was sent. Ending the exchange frees
  * the completion, so the body is taken out of it first. */
 static void end_at_once(struct completion *completion)
@@ -191,6 +204,8 @@ static void end_at_once(struct completion *completion)
     else
         completion->form->dialect->encode_response(
             request->arena, llm_builder_response(completion->builder), clock_wall_ms(), &out, NULL);
+    if (completion->form->is_array && !completion->failed)
+        put_in_array(&out);
     if (buf_ok(&out))
         http_respond(request->exchange, status, content_type, buf_str(&out));
     else
@@ -230,6 +245,11 @@ static void build(struct completion *completion, const struct llm_event *event)
 /* The bytes of this event are forwarded: what an encoder may need to know later is kept. */
 static void note_raw(struct completion *completion, const struct llm_event *event)
 {
+    if (completion->is_streamed && completion->form->follows_raw) {
+        encoder_of(completion);
+        follow(completion, event);
+        return;
+    }
     if (event->kind != LLM_EVENT_START)
         return;
     completion->id = arena_str(completion->request->arena, event->id);
@@ -325,6 +345,7 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
         .chain = chain.names,
         .chain_count = chain.count,
         .raw_body = request->http->body,
+        .raw_headers = &request->http->headers,
         .raw_dialect = completion->form->dialect,
         .request_id = http_exchange_id(request->exchange),
         .tenant = id_str(&request->who.user),

@@ -10,6 +10,10 @@ struct completion_form {
     const char *stream_type; /* content type of its streams */
     /* Adds what the path says and the body does not (Gemini: model and stream). May be NULL. */
     enum err (*add_path)(struct api_request *request, struct llm_request *llm, struct error *error);
+    bool is_array; /* a whole answer stands in an array: a stream of one */
+    /* The encoder must know all that was said, should it have to go on with an answer that passed
+     * through: its events have numbers. */
+    bool follows_raw;
 };
 
 /* Answers the request, in this form. `form` lives for ever. */

@@ -16,13 +16,18 @@ struct door {
     bool is_local;
 };
 
-/* Whether `path` is `pattern`; its "{...}" segments are given, not yet decoded. */
+/* Whether `path` is `pattern`; its "{...}" segments are given, not yet decoded. One that ends in
+ * "...}" is all the rest. */
 static bool match(const char *pattern_text, struct str path, struct str parameters[2])
 {
     struct str pattern = str_from_cstr(pattern_text);
     int count = 0;
     while (pattern.data && path.data) {
         struct str expected = str_next(&pattern, '/');
+        if (str_ends_with(expected, STR("...}"))) {
+            parameters[count] = path;
+            return path.len > 0;
+        }
         struct str actual = str_next(&path, '/');
         if (expected.len && expected.data[0] == '{') {
             if (actual.len == 0)
@@ -114,7 +119,7 @@ static void add_allow(struct api_request *request)
 static void handle_other(struct api_request *request, const struct endpoint *other)
 {
     struct str path = request->http->path;
-    bool is_api = str_starts_with(path, STR("/api/")) || str_starts_with(path, STR("/v1/"));
+    bool is_api = str_starts_with(path, STR("/api/")) || str_starts_with(path, STR("/v1"));
     request->endpoint = other;
     if (other) {
         struct error error = {0};

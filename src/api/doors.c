@@ -1,12 +1,137 @@
 /* The doors that programs know already: the paths of OpenAI, Anthropic, Gemini and Ollama, each in
- * its own dialect, to every model. */
+ * its own dialect, to every model. Lists of models are models_door.c's. */
 #include "api/completion.h"
+#include "llm/estimate.h"
 
 #define EVENT_STREAM "text/event-stream"
 
-static const struct completion_form openai_chat = {&dialect_openai_chat, EVENT_STREAM, NULL};
+/* ---- OpenAI ---------------------------------------------------------------------------------- */
 
 void api_openai_chat(struct api_request *request)
 {
-    completion_start(request, &openai_chat);
+    static const struct completion_form form = {.dialect = &dialect_openai_chat,
+                                                .stream_type = EVENT_STREAM};
+    completion_start(request, &form);
+}
+
+static enum err refuse_stored(struct api_request *request, struct llm_request *llm,
+                              struct error *error)
+{
+    (void)request;
+    for (size_t i = 0; i < llm->unmapped_count; i++)
+        if (str_eq(llm->unmapped[i], STR("previous_response_id")) ||
+            str_eq(llm->unmapped[i], STR("conversation")))
+            return error_set(error, ERR_INVALID, arena_cstr(request->arena, llm->unmapped[i]),
+                             "answers are not stored here: send the whole conversation as input");
+    return ERR_OK;
+}
+
+void api_openai_responses(struct api_request *request)
+{
+    static const struct completion_form form = {.dialect = &dialect_openai_responses,
+                                                .stream_type = EVENT_STREAM,
+                                                .add_path = refuse_stored,
+                                                .follows_raw = true};
+    completion_start(request, &form);
+}
+
+/* ---- Anthropic ------------------------------------------------------------------------------- */
+
+void api_anthropic_messages(struct api_request *request)
+{
+    static const struct completion_form form = {
+        .dialect = &dialect_anthropic, .stream_type = EVENT_STREAM, .follows_raw = true};
+    completion_start(request, &form);
+}
+
+/* Reads a request in a dialect and answers how many tokens it has, by our own estimate: exact
+ * counts are the secret of each provider. */
+static void answer_count(struct api_request *request, const struct dialect *dialect,
+                         yyjson_val *root, const char *member)
+{
+    struct llm_request llm = {0};
+    struct error error = {0};
+    enum err code = root ? dialect->decode_request(request->arena, root, &llm, &error)
+                         : error_set(&error, ERR_INVALID, NULL, "the body must be a JSON object");
+    if (api_failed(request, code, &error))
+        return;
+    struct api_reply reply;
+    api_reply_begin(&reply);
+    json_key_int(&reply.w, member, llm_estimate_request(&llm));
+    http_respond_header(request->exchange, "x-parley-estimated", STR("true"));
+    api_reply(request, 200, &reply);
+}
+
+void api_anthropic_count(struct api_request *request)
+{
+    struct error error = {0};
+    yyjson_val *root;
+    enum err code = json_read(request->arena, request->http->body, &root, &error);
+    if (!api_failed(request, code, &error))
+        answer_count(request, &dialect_anthropic, root, "input_tokens");
+}
+
+/* ---- Gemini: the path says model and method -------------------------------------------------- */
+
+/* "provider/model:method" in its two parts; without a method *ret_method is empty. */
+static struct str split_method(struct str rest, struct str *ret_method)
+{
+    size_t colon = rest.len;
+    while (colon > 0 && rest.data[colon - 1] != ':' && rest.data[colon - 1] != '/')
+        colon--;
+    bool has = colon > 0 && rest.data[colon - 1] == ':';
+    *ret_method = has ? str_skip(rest, colon) : STR("");
+    return has ? str_slice(rest, 0, colon - 1) : rest;
+}
+
+static enum err add_gemini_path(struct api_request *request, struct llm_request *llm,
+                                struct error *error)
+{
+    struct str method;
+    (void)error;
+    llm->model = split_method(request->parameters[0], &method);
+    llm->stream = str_eq(method, STR("streamGenerateContent")) &&
+                  str_eq(api_query(request, "alt"), STR("sse"));
+    return ERR_OK;
+}
+
+static void count_gemini(struct api_request *request)
+{
+    struct error error = {0};
+    yyjson_val *root;
+    enum err code = json_read(request->arena, request->http->body, &root, &error);
+    if (api_failed(request, code, &error))
+        return;
+    yyjson_val *whole = json_get(root, "generateContentRequest");
+    answer_count(request, &dialect_gemini, whole ? whole : root, "totalTokens");
+}
+
+void api_gemini_model(struct api_request *request)
+{
+    static const struct completion_form plain = {
+        .dialect = &dialect_gemini, .stream_type = EVENT_STREAM, .add_path = add_gemini_path};
+    static const struct completion_form array = {.dialect = &dialect_gemini,
+                                                 .stream_type = EVENT_STREAM,
+                                                 .add_path = add_gemini_path,
+                                                 .is_array = true};
+    struct str method;
+    split_method(request->parameters[0], &method);
+    bool is_stream = str_eq(method, STR("streamGenerateContent"));
+    if (str_eq(method, STR("generateContent")))
+        completion_start(request, &plain);
+    else if (is_stream)
+        completion_start(request, str_eq(api_query(request, "alt"), STR("sse")) ? &plain : &array);
+    else if (str_eq(method, STR("countTokens")))
+        count_gemini(request);
+    else
+        api_fail(request, ERR_NOT_FOUND, NULL);
+}
+
+/* ---- Ollama ---------------------------------------------------------------------------------- */
+
+void api_ollama_chat(struct api_request *request)
+{
+    static const struct completion_form form = {.dialect = &dialect_ollama,
+                                                .stream_type = "application/x-ndjson"};
+    completion_start(request, &form);
 }

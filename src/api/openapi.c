@@ -67,7 +67,7 @@ static void write_parameters(struct json_writer *w, const char *pattern)
     json_key_array(w, "parameters");
     for (const char *at = pattern; (at = strchr(at, '{')); at++) {
         json_begin_object(w);
-        json_key_str(w, "name", STR_FROM(at + 1, strcspn(at + 1, "}")));
+        json_key_str(w, "name", STR_FROM(at + 1, strcspn(at + 1, ".}")));
         json_key_str(w, "in", STR("path"));
         json_key_bool(w, "required", true);
         json_key_object(w, "schema");
@@ -120,13 +120,25 @@ static bool is_first_of_path(size_t index)
     return true;
 }
 
+/* A pattern as OpenAPI writes it: it has no word for "all the rest". */
+static void write_path(const char *pattern, char *ret, size_t size)
+{
+    const char *dots = strstr(pattern, "...");
+    if (dots)
+        snprintf(ret, size, "%.*s%s", (int)(dots - pattern), pattern, dots + 3);
+    else
+        snprintf(ret, size, "%s", pattern);
+}
+
 static void write_paths(struct json_writer *w)
 {
     json_key_object(w, "paths");
     for (size_t i = 0; i < endpoint_count; i++) {
         if (!is_first_of_path(i))
             continue;
-        json_key_object(w, endpoints[i].pattern);
+        char path[128];
+        write_path(endpoints[i].pattern, path, sizeof path);
+        json_key_object(w, path);
         for (size_t j = i; j < endpoint_count; j++)
             if (strcmp(endpoints[j].pattern, endpoints[i].pattern) == 0)
                 write_operation(w, &endpoints[j]);

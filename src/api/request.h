@@ -36,7 +36,8 @@ struct api_request;
 
 struct endpoint {
     enum http_method method;
-    const char *pattern; /* "{...}" stands for one segment; at most 2 */
+    const char
+        *pattern; /* "{...}" stands for one segment, "{name...}" for all the rest; at most 2 */
     enum verb verb;
     const struct dialect *dialect; /* in whose form errors are told; NULL: Parley's own */
     void (*handle)(struct api_request *request);
@@ -160,5 +161,16 @@ void api_get_openapi(struct api_request *request);
 void api_get_asset(struct api_request *request);
 
 void api_openai_chat(struct api_request *request);
-void api_openai_models(struct api_request *request);
-void api_openai_model(struct api_request *request);
+void api_openai_responses(struct api_request *request);
+void api_anthropic_messages(struct api_request *request);
+void api_anthropic_count(struct api_request *request);
+void api_gemini_model(struct api_request *request); /* POST: a method of a model */
+void api_gemini_models(struct api_request *request);
+void api_gemini_get_model(struct api_request *request);
+void api_ollama_chat(struct api_request *request);
+void api_ollama_tags(struct api_request *request);
+void api_ollama_show(struct api_request *request);
+void api_ollama_ps(struct api_request *request);
+void api_ollama_version(struct api_request *request);
+void api_door_models(struct api_request *request);
+void api_door_model(struct api_request *request);

@@ -25,8 +25,9 @@ struct llm_call_request {
     /* When not STR_NONE: the body to send instead of encoding `request`, unchanged but for its
      * model (same dialect in and out). Only read during llm_call_start. */
     struct str raw_body;
-    struct llm_losses *losses; /* what encoding lost is noted here; may be NULL */
-    size_t body_bytes_hint;    /* about how large the body will be; 0: unknown */
+    const struct http_headers *raw_headers; /* that came with it; NULL: none. Likewise */
+    struct llm_losses *losses;              /* what encoding lost is noted here; may be NULL */
+    size_t body_bytes_hint;                 /* about how large the body will be; 0: unknown */
     struct llm_timeouts timeouts;
 };
 

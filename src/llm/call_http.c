@@ -448,7 +448,8 @@ static enum err build_body(struct http_attempt *attempt, const struct llm_call_r
     if (request->body_bytes_hint < WHOLE_BYTES_MAX)
         buf_reserve(&body, request->body_bytes_hint);
     if (attempt->raw)
-        passthrough_with_model(request->raw_body, request->model, &body);
+        passthrough_with_model(request->raw_body,
+                               kind->dialect->model_in_path ? STR_NONE : request->model, &body);
     else
         code = kind->dialect->encode_request(scratch, request->request, &target, &body,
                                              request->losses, error);
@@ -458,6 +459,18 @@ static enum err build_body(struct http_attempt *attempt, const struct llm_call_r
         keep_request_body(attempt, &body);
     buf_done(&body);
     return code;
+}
+
+/* What the caller of the same dialect says in headers goes before what the provider's row says. */
+static void forward_headers(const struct llm_call_request *request, struct arena *scratch,
+                            struct http_headers *headers)
+{
+    const char *const *name = request->provider->kind->dialect->forwarded;
+    for (; request->raw_headers && name && *name; name++) {
+        struct str value = http_headers_get(request->raw_headers, *name);
+        if (value.len)
+            http_headers_add_view(headers, scratch, str_from_cstr(*name), value);
+    }
 }
 
 static enum err send_request(struct http_attempt *attempt, struct http_client *client,
@@ -482,6 +495,7 @@ static enum err send_request(struct http_attempt *attempt, struct http_client *c
     if (!http_request.url.data)
         return error_set(error, ERR_INVALID, "model", "is too long");
     struct http_headers *headers = &http_request.headers;
+    forward_headers(request, scratch, headers);
     provider_headers(scratch, provider, headers);
     http_headers_add_view(headers, scratch, STR("content-type"), STR("application/json"));
     http_headers_add_view(headers, scratch, STR("accept-encoding"), STR("identity"));

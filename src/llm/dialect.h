@@ -58,6 +58,10 @@ struct dialect_encoder;
 struct dialect {
     const char *name; /* "openai_chat", "openai_responses", "anthropic", "gemini", "ollama" */
     enum dialect_framing framing; /* of its streams */
+    bool model_in_path;           /* a request's body has none */
+    /* Headers of a caller that speaks the same dialect which go on to the provider beside its
+     * bytes; ends with NULL; NULL: none. */
+    const char *const *forwarded;
 
     /* ---- requests -------------------------------------------------------------------------------- */
     /* Appends the JSON body. What cannot be carried is noted in `losses` (may be NULL). The model

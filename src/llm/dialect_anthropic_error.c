@@ -196,9 +196,12 @@ enum err anthropic_decode_models(struct arena *arena, struct str body,
     return ERR_OK;
 }
 
+static const char *const forwarded[] = {"anthropic-version", "anthropic-beta", NULL};
+
 const struct dialect dialect_anthropic = {
     .name = "anthropic",
     .framing = DIALECT_SSE,
+    .forwarded = forwarded,
     .encode_request = anthropic_encode_request,
     .decode_request = anthropic_decode_request,
     .encode_response = anthropic_encode_response,

@@ -161,7 +161,7 @@ void passthrough_with_model(struct str body, struct str model, struct buf *out)
     size_t copied = 0;
     bool is_first = true;
     json_writer_init(&w, out);
-    if (!has_member(body, first, is_model)) {
+    if (model.data && !has_member(body, first, is_model)) {
         copy_to(body, &copied, first, first, out);
         json_key_str(&w, "model", model);
         if (has_member(body, first, is_kept))
@@ -173,7 +173,7 @@ void passthrough_with_model(struct str body, struct str model, struct buf *out)
             continue;
         }
         is_first = false;
-        if (!is_model(member.key))
+        if (!model.data || !is_model(member.key))
             continue;
         copy_to(body, &copied, member.from, member.to, out);
         w.comma = false;

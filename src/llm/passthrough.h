@@ -8,5 +8,6 @@
  * replaced by `model`, or that member added, and without its top-level members "models" and
  * "fallbacks", which are for Parley; every other byte stays as it was. A body that names
  * the member more than once gets all of them replaced: nobody can tell which one a provider reads.
+ With `model` STR_NONE the body's model is left alone.
  */
 void passthrough_with_model(struct str body, struct str model, struct buf *out);

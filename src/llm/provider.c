@@ -324,7 +324,13 @@ struct str provider_url(struct arena *arena, const struct provider *provider, co
 void provider_headers(struct arena *arena, const struct provider *provider,
                       struct http_headers *headers)
 {
-    for (size_t i = 0; i < provider->headers.count; i++)
-        http_headers_add_view(headers, arena, provider->headers.items[i].name,
-                              provider->headers.items[i].value);
+    size_t said = headers->count; /* by the caller, in the same dialect: that stands */
+    for (size_t i = 0; i < provider->headers.count; i++) {
+        struct str name = provider->headers.items[i].name;
+        bool is_said = false;
+        for (size_t k = 0; k < said; k++)
+            is_said = is_said || str_eq_nocase(headers->items[k].name, name);
+        if (!is_said)
+            http_headers_add_view(headers, arena, name, provider->headers.items[i].value);
+    }
 }

@@ -85,6 +85,7 @@ bool provider_ollama_base_url(struct str host, char *ret, size_t size);
  * model's name makes it too long to be one. */
 struct str provider_url(struct arena *arena, const struct provider *provider, const char *path,
                         struct str model);
-/* Appends the headers that sign a request and name its version: views of the provider's. */
+/* Appends the headers that sign a request and name its version, but for those that are there
+ * already: views of the provider's. */
 void provider_headers(struct arena *arena, const struct provider *provider,
                       struct http_headers *headers);

@@ -87,11 +87,22 @@ struct block *share_close_log(struct share *share)
 
 /* ---- Joining --------------------------------------------------------------------------------- */
 
+/* Headers that go on to the provider are no part of the key. */
+static bool has_own_headers(const struct route_request *request)
+{
+    const char *const *name = request->raw_dialect->forwarded;
+    for (; request->raw_headers && name && *name; name++)
+        if (http_headers_get(request->raw_headers, *name).len)
+            return true;
+    return false;
+}
+
 bool coalesce_applies(const struct coalesce_home *home, const struct route_request *request,
                       const struct route_plan *plan, const struct route_events *events)
 {
     return home->coalescer && plan->policy->coalesce && request->tenant.len &&
-           request->raw_body.len && request->raw_dialect && !events->on_rewind;
+           request->raw_body.len && request->raw_dialect && !events->on_rewind &&
+           !has_own_headers(request);
 }
 
 static void add_part(struct buf *key, struct str part)
@@ -340,6 +351,7 @@ static const struct llm_request *on_call_request(void *user, struct arena *scrat
 void share_adopt(struct share *share, struct route_request *request)
 {
     request->raw_body = share->raw_body;
+    request->raw_headers = NULL; /* the first caller's, who may leave */
 }
 
 struct route_events share_events(const struct share *share)

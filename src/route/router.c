@@ -280,6 +280,7 @@ static enum err start_call(struct route_call *call, struct flow_start *start, st
         .request = request_of(call, start, scratch),
         .model = start->target->model,
         .raw_body = sends_raw ? call->request.raw_body : STR_NONE,
+        .raw_headers = sends_raw ? call->request.raw_headers : NULL,
         .losses = &slot->losses,
         .body_bytes_hint = call->request.raw_body.len + call->request.raw_body.len / 8 + 256,
         .timeouts = {.connect_ms = timeouts->connect_ms,

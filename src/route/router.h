@@ -37,6 +37,8 @@ struct route_request {
     /* The caller's own bytes and their dialect: forwarded unchanged but for the model when the
      * target speaks the same one. Borrowed like the request; STR_NONE when there are none. */
     struct str raw_body;
+    const struct http_headers *raw_headers; /* that came with it, of which the dialect forwards
+                                               some; NULL: none */
     const struct dialect *raw_dialect;
     struct str request_id; /* for the log */
     /* Who is asking: only requests of one tenant may share an answer, where the route orders that.

@@ -212,9 +212,20 @@ const callers: Caller[] = ["anonymous", "user", "other", "admin", "userKey", "ad
 //   anonymous, user (whose it is), other user, admin, user's key, admin's key, revoked key, local
 const matrix: Record<string, string> = {
   "POST /v1/chat/completions": "s y y y y y s y",
+  "POST /v1/responses": "s y y y y y s y",
+  "POST /v1/messages": "s y y y y y s y",
+  "POST /v1/messages/count_tokens": "s y y y y y s y",
   "GET /v1/models": "s y y y y y s y",
   "GET /v1/models/{id}": "s y y y y y s y",
-  "GET /v1/models/{provider}/{id}": "s y y y y y s y",
+  "POST /v1/models/{id}": "s y y y y y s y",
+  "GET /v1beta/models": "s y y y y y s y",
+  "GET /v1beta/models/{id}": "s y y y y y s y",
+  "POST /v1beta/models/{id}": "s y y y y y s y",
+  "POST /api/chat": "s y y y y y s y",
+  "GET /api/tags": "s y y y y y s y",
+  "POST /api/show": "s y y y y y s y",
+  "GET /api/ps": "s y y y y y s y",
+  "GET /api/version": "s y y y y y s y",
   "GET /api/v1/session": "y y y y y y s y",
   "POST /api/v1/setup": "c c c c c c s c",
   "POST /api/v1/session": "y y y y y y s y",
@@ -298,6 +309,13 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
   };
   const bodies: Record<string, (object: Awaited<ReturnType<typeof makeObject>>, caller: Caller) => unknown> = {
     "POST /v1/chat/completions": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
+    "POST /v1/responses": () => ({ model: "openai/count-1", input: "x" }),
+    "POST /v1/messages": () => ({ model: "openai/count-1", max_tokens: 10, messages: [{ role: "user", content: "x" }] }),
+    "POST /v1/messages/count_tokens": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
+    "POST /v1/models/{id}": () => ({ contents: [{ parts: [{ text: "x" }] }] }),
+    "POST /v1beta/models/{id}": () => ({ contents: [{ parts: [{ text: "x" }] }] }),
+    "POST /api/chat": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
+    "POST /api/show": () => ({ model: "parley/eliza" }),
     "POST /api/v1/setup": () => ({ token: "x".repeat(32), email: "z@example.org", password }),
     "POST /api/v1/session": () => ({ email: "with-user@example.org", password }),
     "POST /api/v1/conversations": () => ({}),
@@ -333,8 +351,8 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
         let key = "";
         if (operation === "DELETE /api/v1/keys/{id}") key = (await makeKey("with-user@example.org")).key.id;
         const id = pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") ? key
-          : pattern.includes("/models/{id}") ? encodeURIComponent("parley/eliza") : object.conversation;
-        const path = (pattern.includes("/models/{provider}") ? "/v1/models/parley/eliza" : pattern)
+          : pattern.includes("/models/{id}") ? (method === "POST" ? "openai/count-1:generateContent" : encodeURIComponent("parley/eliza")) : object.conversation;
+        const path = pattern
           .replace("{id}", id).replace("{name}", "openai")
           .replace("{message_id}", pattern.endsWith("/continue") ? object.answer : object.question);
         const asking: Asking = { ...as(caller), body: bodies[operation]?.(object, caller) };
