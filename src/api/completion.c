@@ -347,6 +347,8 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
         .raw_body = request->http->body,
         .raw_headers = &request->http->headers,
         .raw_dialect = completion->form->dialect,
+        .strict = str_eq_nocase(http_headers_get(&request->http->headers, "x-parley-strict"),
+                                STR("true")),
         .request_id = http_exchange_id(request->exchange),
         .tenant = id_str(&request->who.user),
     };

@@ -1,6 +1,8 @@
 /* Request: answers and small readers shared by all handlers. */
 #include "api/request.h"
 
+#include <stdio.h>
+
 #include <string.h>
 
 #include "base/clock.h"
@@ -53,8 +55,11 @@ static void fail_in_dialect(struct api_request *request, int status, enum err co
     const struct error none = {.code = code};
     struct buf out;
     buf_init(&out, 64 * 1024);
-    str_copy(str_from_cstr(error_message(error ? error : &none)), wrong.message,
-             sizeof wrong.message);
+    const char *message = error_message(error ? error : &none);
+    if (error && error->field[0] && !request->endpoint->dialect->errors_name_field)
+        snprintf(wrong.message, sizeof wrong.message, "%s: %s", error->field, message);
+    else
+        str_copy(str_from_cstr(message), wrong.message, sizeof wrong.message);
     str_copy(str_from_cstr(error ? error->field : ""), wrong.field, sizeof wrong.field);
     int usual = request->endpoint->dialect->encode_error(&wrong, &out);
     http_respond(request->exchange, status ? status : usual, "application/json", buf_str(&out));

@@ -27,7 +27,8 @@ struct llm_call_request {
     struct str raw_body;
     const struct http_headers *raw_headers; /* that came with it; NULL: none. Likewise */
     struct llm_losses *losses;              /* what encoding lost is noted here; may be NULL */
-    size_t body_bytes_hint;                 /* about how large the body will be; 0: unknown */
+    bool strict; /* a loss is an error (ERR_INVALID), and nothing is sent; needs `losses` */
+    size_t body_bytes_hint; /* about how large the body will be; 0: unknown */
     struct llm_timeouts timeouts;
 };
 

@@ -437,6 +437,22 @@ static void on_sent(void *user)
 static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error,
                                                     on_sent};
 
+/* Names what the provider's form has no place for. */
+static enum err refuse_losses(const struct llm_call_request *request, struct error *error)
+{
+    struct buf names;
+    enum err code = ERR_OK;
+    buf_init(&names, 1024);
+    llm_losses_write(request->losses, &names, 200);
+    for (size_t i = 0; i < request->request->unmapped_count && names.len < 200; i++)
+        buf_printf(&names, "%s%.*s", names.len ? ", " : "", STR_ARG(request->request->unmapped[i]));
+    if (names.len)
+        code = error_set(error, ERR_INVALID, "x-parley-strict", "%.*s cannot carry: %.*s",
+                         STR_ARG(request->provider->name), STR_ARG(buf_str(&names)));
+    buf_done(&names);
+    return code;
+}
+
 static enum err build_body(struct http_attempt *attempt, const struct llm_call_request *request,
                            struct arena *scratch, struct error *error)
 {
@@ -453,6 +469,8 @@ static enum err build_body(struct http_attempt *attempt, const struct llm_call_r
     else
         code = kind->dialect->encode_request(scratch, request->request, &target, &body,
                                              request->losses, error);
+    if (code == ERR_OK && request->strict && !attempt->raw)
+        code = refuse_losses(request, error);
     if (code == ERR_OK && !buf_ok(&body))
         code = error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
     if (code == ERR_OK)

@@ -58,6 +58,7 @@ struct dialect_encoder;
 struct dialect {
     const char *name; /* "openai_chat", "openai_responses", "anthropic", "gemini", "ollama" */
     enum dialect_framing framing; /* of its streams */
+    bool errors_name_field;       /* its errors have a place for the field that is wrong */
     bool model_in_path;           /* a request's body has none */
     /* Headers of a caller that speaks the same dialect which go on to the provider beside its
      * bytes; ends with NULL; NULL: none. */

@@ -6,6 +6,7 @@
 const struct dialect dialect_openai_chat = {
     .name = "openai_chat",
     .framing = DIALECT_SSE,
+    .errors_name_field = true,
     .encode_request = openai_chat_encode_request,
     .decode_request = openai_chat_decode_request,
     .encode_response = openai_chat_encode_response,

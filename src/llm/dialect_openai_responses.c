@@ -20,6 +20,7 @@ const struct llm_opaque *openai_responses_encrypted(const struct llm_part *part,
 const struct dialect dialect_openai_responses = {
     .name = "openai_responses",
     .framing = DIALECT_SSE,
+    .errors_name_field = true,
     .encode_request = openai_responses_encode_request,
     .decode_request = openai_responses_decode_request,
     .encode_response = openai_responses_encode_response,

@@ -115,7 +115,8 @@ static void add_part(struct buf *key, struct str part)
 static void write_key(struct buf *key, const struct route_request *request,
                       const struct route_plan *plan, bool takes_raw)
 {
-    const char flags[] = {(char)request->request->stream, (char)takes_raw, (char)request->priority};
+    const char flags[] = {(char)request->request->stream, (char)takes_raw, (char)request->priority,
+                          (char)request->strict};
     add_part(key, request->tenant);
     add_part(key, plan->name);
     add_part(key, request->request->model);

@@ -282,6 +282,7 @@ static enum err start_call(struct route_call *call, struct flow_start *start, st
         .raw_body = sends_raw ? call->request.raw_body : STR_NONE,
         .raw_headers = sends_raw ? call->request.raw_headers : NULL,
         .losses = &slot->losses,
+        .strict = call->request.strict,
         .body_bytes_hint = call->request.raw_body.len + call->request.raw_body.len / 8 + 256,
         .timeouts = {.connect_ms = timeouts->connect_ms,
                      .headers_ms = timeouts->headers_ms,

@@ -40,6 +40,8 @@ struct route_request {
     const struct http_headers *raw_headers; /* that came with it, of which the dialect forwards
                                                some; NULL: none */
     const struct dialect *raw_dialect;
+    bool
+        strict; /* what a target's form would lose rules it out; without another one: ERR_INVALID */
     struct str request_id; /* for the log */
     /* Who is asking: only requests of one tenant may share an answer, where the route orders that.
      * What shares one also has a raw_body, equal to the byte, and no on_rewind; so runs do not.

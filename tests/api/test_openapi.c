@@ -56,14 +56,17 @@ static void test_it_is_the_table(void **state)
     assert_int_equal(operations, endpoint_count); /* none twice, none left out */
     for (size_t i = 0; i < endpoint_count; i++) {
         const struct endpoint *endpoint = &endpoints[i];
-        yyjson_val *operation =
-            json_get(json_get(paths, endpoint->pattern), methods[endpoint->method]);
+        char pattern[128]; /* OpenAPI has no word for "all the rest" */
+        const char *dots = strstr(endpoint->pattern, "...");
+        int kept = dots ? (int)(dots - endpoint->pattern) : (int)strlen(endpoint->pattern);
+        snprintf(pattern, sizeof pattern, "%.*s%s", kept, endpoint->pattern, dots ? dots + 3 : "");
+        yyjson_val *operation = json_get(json_get(paths, pattern), methods[endpoint->method]);
         assert_non_null(operation);
         assert_true(str_eq(json_get_str(operation, "summary"), str_from_cstr(endpoint->summary)));
         bool is_open = endpoint->verb == VERB_PUBLIC || endpoint->verb == VERB_SETUP ||
                        endpoint->verb == VERB_SIGN_IN;
         assert_int_equal(yyjson_arr_size(json_get(operation, "security")), is_open ? 0 : 2);
-        expect_parameters(operation, endpoint->pattern);
+        expect_parameters(operation, pattern);
         expect_body(operation, endpoint);
     }
     arena_free(arena);
