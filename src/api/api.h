@@ -42,6 +42,7 @@ struct api_options {
     const struct api_host *host;
     struct str
         allowed_origins; /* comma-separated, beside the server's own; lives as long as the api */
+    bool keys_in_path;   /* /k/KEY/... is ... with that key, at the doors of dialects */
     uint64_t body_bytes_max; /* of a request to a model or with images */
 };
 

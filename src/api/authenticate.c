@@ -99,7 +99,7 @@ enum err api_authenticate(struct api_request *request, struct error *error)
         request->who = (struct principal){.kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN};
         return ERR_OK;
     }
-    struct str key = presented_key(request->http);
+    struct str key = request->path_key.len ? request->path_key : presented_key(request->http);
     if (key.len) {
         if (account_authenticate_key(account, key, &request->who) == ERR_OK)
             return ERR_OK;

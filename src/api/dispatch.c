@@ -45,23 +45,38 @@ static bool method_fits(enum http_method asked, enum http_method offered)
     return asked == offered || (asked == HTTP_HEAD && offered == HTTP_GET);
 }
 
-/* The endpoint, or NULL; *ret_other tells whether the path exists with another method. */
-static const struct endpoint *find(const struct http_request *http, struct str parameters[2],
-                                   const struct endpoint **ret_other)
+/* Sets the request's endpoint, or NULL; *ret_other tells whether the path exists with another
+ * method. A key in the path is for the doors of clients that cannot send one otherwise. */
+static void find(struct api_request *request, const struct endpoint **ret_other)
 {
     *ret_other = NULL;
-    for (size_t i = 0; i < endpoint_count; i++) {
+    for (size_t i = 0; i < endpoint_count && !request->endpoint; i++) {
         struct str found[2] = {{0}, {0}};
-        if (!match(endpoints[i].pattern, http->path, found))
+        if (!match(endpoints[i].pattern, request->path, found) ||
+            (request->path_key.len && !endpoints[i].dialect))
             continue;
-        if (method_fits(http->method, endpoints[i].method)) {
-            parameters[0] = found[0];
-            parameters[1] = found[1];
-            return &endpoints[i];
-        }
         *ret_other = &endpoints[i];
+        if (!method_fits(request->http->method, endpoints[i].method))
+            continue;
+        request->parameters[0] = found[0];
+        request->parameters[1] = found[1];
+        request->endpoint = &endpoints[i];
     }
-    return NULL;
+}
+
+/* "/k/KEY/rest" is "/rest" with that key, where that is allowed. */
+static void take_path_key(struct api_request *request)
+{
+    struct str rest = request->http->path;
+    request->path = rest;
+    if (!request->api->options.keys_in_path || !str_starts_with(rest, STR("/k/")))
+        return;
+    rest = str_skip(rest, 3);
+    size_t slash = str_find_char(rest, '/');
+    if (slash == SIZE_MAX)
+        return;
+    request->path_key = str_slice(rest, 0, slash);
+    request->path = str_skip(rest, slash);
 }
 
 static bool decode_parameters(struct api_request *request)
@@ -94,6 +109,7 @@ static struct api_request *request_new(struct door *door, struct http_exchange *
     request->http = http_exchange_request(exchange);
     request->arena = arena;
     request->is_local = door->is_local;
+    take_path_key(request);
     return request;
 }
 
@@ -104,7 +120,7 @@ static void add_allow(struct api_request *request)
     buf_init(&allow, 1024);
     for (size_t i = 0; i < endpoint_count; i++) {
         struct str ignored[2];
-        if (!match(endpoints[i].pattern, request->http->path, ignored))
+        if (!match(endpoints[i].pattern, request->path, ignored))
             continue;
         buf_printf(&allow, "%s%.*s", allow.len ? ", " : "",
                    STR_ARG(http_method_name(endpoints[i].method)));
@@ -118,7 +134,7 @@ static void add_allow(struct api_request *request)
 /* No endpoint: the web app's files, a method that does not exist here, or nothing. */
 static void handle_other(struct api_request *request, const struct endpoint *other)
 {
-    struct str path = request->http->path;
+    struct str path = request->path;
     bool is_api = str_starts_with(path, STR("/api/")) || str_starts_with(path, STR("/v1"));
     request->endpoint = other;
     if (other) {
@@ -149,7 +165,7 @@ static void on_request(void *user, struct http_exchange *exchange)
     struct api_request *request = request_new(user, exchange);
     const struct endpoint *other;
     struct error error = {0};
-    request->endpoint = find(request->http, request->parameters, &other);
+    find(request, &other);
     if (!request->endpoint) {
         handle_other(request, other);
         return;
@@ -167,7 +183,7 @@ static uint64_t body_limit(void *user, struct http_exchange *exchange)
 {
     struct api_request *request = request_new(user, exchange);
     const struct endpoint *other;
-    request->endpoint = find(request->http, request->parameters, &other);
+    find(request, &other);
     if (!request->endpoint)
         return 0;
     uint64_t limit = request->endpoint->body_bytes_max;
@@ -202,7 +218,7 @@ static void on_refuse(void *user, struct http_exchange *exchange, const struct e
     struct api_request *request = request_new(user, exchange);
     const struct endpoint *other;
     struct error why = {0};
-    request->endpoint = find(request->http, request->parameters, &other);
+    find(request, &other);
     bool is_body = error->code == ERR_TOO_BIG && strcmp(error->field, "body") == 0;
     if (!request->endpoint && is_body) { /* too large because nothing is here to take it */
         handle_other(request, other);

@@ -57,6 +57,8 @@ struct api_request {
     struct api *api;
     struct http_exchange *exchange;
     const struct http_request *http;
+    struct str path;                 /* http->path, without a key that stood in it */
+    struct str path_key;             /* that key; empty: none */
     const struct endpoint *endpoint; /* NULL while none was found */
     struct arena *arena;             /* of the exchange */
     struct principal who;

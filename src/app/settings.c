@@ -52,6 +52,9 @@ static const struct config_key keys[] = {
           "Event loops, one thread each; 0: one per processor."),
     FIXED("server.allowed_origins", CONFIG_STRING, "", NULL, 0, 4000,
           "Comma-separated origins whose pages may use this server, beside its own."),
+    FIXED("server.keys_in_path", CONFIG_BOOLEAN, "false", NULL, 0, 0,
+          "Let a base URL carry an API key (/k/KEY/...) for clients that send none, as Ollama's; "
+          "addresses end up in histories and logs of others."),
     FIXED("server.body_mib_max", CONFIG_INTEGER, "64", NULL, 1, 1024,
           "Largest request body, in MiB."),
     FIXED("server.header_timeout_ms", CONFIG_INTEGER, "10000", NULL, 10, DAY_MS,

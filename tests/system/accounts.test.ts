@@ -414,3 +414,16 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
     }
   });
 });
+
+test("a key in the path: off by default, and for the doors of programs only", async (t) => {
+  const off = await startParley(t);
+  assert.equal((await off.ask("GET", `/k/${off.user.key}/api/tags`)).status, 404);
+  const parley = await startParley(t, { config: "server: {keys_in_path: true}\n" });
+  const tags = await parley.ask("GET", `/k/${parley.user.key}/api/tags`);
+  assert.deepEqual([tags.status, tags.json.models.some((one: any) => one.name === "parley/eliza")], [200, true]);
+  const said = await parley.ask("POST", `/k/${parley.user.key}/api/chat`, { body: { model: "parley/eliza", stream: false, messages: [{ role: "user", content: "Hello" }] } });
+  assert.deepEqual([said.status, typeof said.json.message.content], [200, "string"]);
+  assert.equal((await parley.ask("GET", `/k/${parley.user.key.slice(0, -1)}/api/tags`)).status, 401);
+  assert.equal((await parley.ask("GET", `/k/${parley.user.key}/api/v1/conversations`)).status, 404);
+  assert.equal((await parley.ask("GET", `/k/${parley.user.key}`)).status, 404);
+});
