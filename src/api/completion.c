@@ -41,12 +41,26 @@ struct completion {
 
 /* ---- The head -------------------------------------------------------------------------------- */
 
+/* Usage is never lost: providers tell it asked or not, and where they do not it is estimated. */
+static struct llm_losses without_usage(struct arena *arena, const struct llm_losses *losses)
+{
+    struct llm_losses kept;
+    llm_losses_init(&kept, arena);
+    for (size_t i = 0; i < losses->count; i++)
+        if (losses->items[i].field != LLM_FIELD_STREAM_USAGE)
+            llm_losses_add(&kept, losses->items[i].field, losses->items[i].message,
+                           losses->items[i].part);
+    return kept;
+}
+
 static void write_losses(struct completion *completion)
 {
     struct buf names;
     buf_init(&names, 8192);
     if (!route_is_raw(completion->call)) {
-        llm_losses_write(route_losses(completion->call), &names, 4000);
+        const struct llm_losses losses =
+            without_usage(completion->request->arena, route_losses(completion->call));
+        llm_losses_write(&losses, &names, 4000);
         if (completion->unmapped.len)
             buf_printf(&names, "%s%.*s", names.len ? ", " : "", STR_ARG(completion->unmapped));
     }
@@ -256,9 +270,25 @@ static void note_raw(struct completion *completion, const struct llm_event *even
     completion->model = arena_str(completion->request->arena, event->model);
 }
 
+/* Clients join the pieces of an answer by its id, and some providers give none. */
+static const struct llm_event *named(struct completion *completion, const struct llm_event *event,
+                                     struct llm_event *ret_named)
+{
+    struct api_request *request = completion->request;
+    const char *prefix = completion->form->id_prefix;
+    if (event->kind != LLM_EVENT_START || event->id.len || !prefix)
+        return event;
+    *ret_named = *event;
+    ret_named->id = arena_printf(request->arena, "%s%.*s", prefix,
+                                 STR_ARG(http_exchange_id(request->exchange)));
+    return ret_named;
+}
+
 static void on_event(void *user, const struct llm_event *event)
 {
     struct completion *completion = user;
+    struct llm_event own;
+    event = named(completion, event, &own);
     if (event->kind == LLM_EVENT_ERROR)
         on_failure(completion, event);
     else if (completion->failed)
@@ -302,6 +332,8 @@ static enum err decode(struct completion *completion, struct arena *scratch,
         code = completion->form->dialect->decode_request(scratch, root, ret_llm, error);
     if (code == ERR_OK && completion->form->add_path)
         code = completion->form->add_path(completion->request, ret_llm, error);
+    if (completion->form->has_usage)
+        ret_llm->stream_usage = ret_llm->stream;
     if (code == ERR_OK)
         code = api_chain_read(scratch, root, ret_llm, ret_chain, error);
     if (code == ERR_OK && ret_llm->message_count == 0)

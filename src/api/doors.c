@@ -9,8 +9,8 @@
 
 void api_openai_chat(struct api_request *request)
 {
-    static const struct completion_form form = {.dialect = &dialect_openai_chat,
-                                                .stream_type = EVENT_STREAM};
+    static const struct completion_form form = {
+        .dialect = &dialect_openai_chat, .stream_type = EVENT_STREAM, .id_prefix = "chatcmpl-"};
     completion_start(request, &form);
 }
 
@@ -30,6 +30,8 @@ void api_openai_responses(struct api_request *request)
 {
     static const struct completion_form form = {.dialect = &dialect_openai_responses,
                                                 .stream_type = EVENT_STREAM,
+                                                .id_prefix = "resp_",
+                                                .has_usage = true,
                                                 .add_path = refuse_stored,
                                                 .follows_raw = true};
     completion_start(request, &form);
@@ -39,8 +41,11 @@ void api_openai_responses(struct api_request *request)
 
 void api_anthropic_messages(struct api_request *request)
 {
-    static const struct completion_form form = {
-        .dialect = &dialect_anthropic, .stream_type = EVENT_STREAM, .follows_raw = true};
+    static const struct completion_form form = {.dialect = &dialect_anthropic,
+                                                .stream_type = EVENT_STREAM,
+                                                .id_prefix = "msg_",
+                                                .has_usage = true,
+                                                .follows_raw = true};
     completion_start(request, &form);
 }
 
@@ -108,10 +113,15 @@ static void count_gemini(struct api_request *request)
 
 void api_gemini_model(struct api_request *request)
 {
-    static const struct completion_form plain = {
-        .dialect = &dialect_gemini, .stream_type = EVENT_STREAM, .add_path = add_gemini_path};
+    static const struct completion_form plain = {.dialect = &dialect_gemini,
+                                                 .stream_type = EVENT_STREAM,
+                                                 .id_prefix = "",
+                                                 .has_usage = true,
+                                                 .add_path = add_gemini_path};
     static const struct completion_form array = {.dialect = &dialect_gemini,
                                                  .stream_type = EVENT_STREAM,
+                                                 .id_prefix = "",
+                                                 .has_usage = true,
                                                  .add_path = add_gemini_path,
                                                  .is_array = true};
     struct str method;
@@ -131,7 +141,7 @@ void api_gemini_model(struct api_request *request)
 
 void api_ollama_chat(struct api_request *request)
 {
-    static const struct completion_form form = {.dialect = &dialect_ollama,
-                                                .stream_type = "application/x-ndjson"};
+    static const struct completion_form form = {
+        .dialect = &dialect_ollama, .stream_type = "application/x-ndjson", .has_usage = true};
     completion_start(request, &form);
 }
