@@ -131,6 +131,17 @@ static void add_allow(struct api_request *request)
     buf_done(&allow);
 }
 
+/* In whose form it is told that nothing is here; NULL: Parley's own. */
+static const struct endpoint *nowhere(struct str path)
+{
+    static const struct endpoint shared = {.dialect = &dialect_openai_chat};
+    static const struct endpoint ollama = {.dialect = &dialect_ollama};
+    if (str_starts_with(path, STR("/v1")))
+        return &shared;
+    bool is_own = !str_starts_with(path, STR("/api/")) || str_starts_with(path, STR("/api/v1/"));
+    return is_own ? NULL : &ollama;
+}
+
 /* No endpoint: the web app's files, a method that does not exist here, or nothing. */
 static void handle_other(struct api_request *request, const struct endpoint *other)
 {
@@ -145,8 +156,7 @@ static void handle_other(struct api_request *request, const struct endpoint *oth
     } else if (!is_api && method_fits(request->http->method, HTTP_GET)) {
         api_get_asset(request);
     } else {
-        static const struct endpoint openai = {.dialect = &dialect_openai_chat};
-        request->endpoint = str_starts_with(path, STR("/v1/")) ? &openai : NULL;
+        request->endpoint = nowhere(path);
         api_fail(request, ERR_NOT_FOUND, NULL);
     }
 }

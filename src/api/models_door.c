@@ -142,6 +142,13 @@ static bool has_header(const struct api_request *request, const char *name)
     return http_headers_get(&request->http->headers, name).data != NULL;
 }
 
+const struct dialect *api_asker_dialect(const struct api_request *request)
+{
+    if (has_header(request, "x-goog-api-key"))
+        return &dialect_gemini;
+    return has_header(request, "anthropic-version") ? &dialect_anthropic : &dialect_openai_chat;
+}
+
 void api_gemini_models(struct api_request *request)
 {
     answer_list(request, "models", write_gemini, NULL);
@@ -154,9 +161,10 @@ void api_ollama_tags(struct api_request *request)
 
 void api_door_models(struct api_request *request)
 {
-    if (has_header(request, "x-goog-api-key"))
+    const struct dialect *dialect = api_asker_dialect(request);
+    if (dialect == &dialect_gemini)
         api_gemini_models(request);
-    else if (has_header(request, "anthropic-version"))
+    else if (dialect == &dialect_anthropic)
         answer_list(request, "data", write_anthropic, around_anthropic);
     else
         answer_list(request, "data", write_openai, around_openai);
@@ -201,11 +209,12 @@ void api_gemini_get_model(struct api_request *request)
 
 void api_door_model(struct api_request *request)
 {
-    if (has_header(request, "x-goog-api-key"))
+    const struct dialect *dialect = api_asker_dialect(request);
+    if (dialect == &dialect_gemini)
         api_gemini_get_model(request);
     else
         answer_one(request, request->parameters[0],
-                   has_header(request, "anthropic-version") ? write_anthropic : write_openai);
+                   dialect == &dialect_anthropic ? write_anthropic : write_openai);
 }
 
 /* ---- Ollama's other questions ---------------------------------------------------------------- */

@@ -48,6 +48,16 @@ void api_write_error(struct json_writer *w, enum err code, const struct error *e
     json_end_object(w);
 }
 
+/* A chat's path is of one dialect; what else lies under OpenAI's paths others ask for as well. */
+static const struct dialect *dialect_of(const struct api_request *request)
+{
+    const struct endpoint *endpoint = request->endpoint;
+    if (!endpoint)
+        return NULL;
+    bool is_shared = endpoint->dialect == &dialect_openai_chat && endpoint->verb != VERB_CHAT;
+    return is_shared ? api_asker_dialect(request) : endpoint->dialect;
+}
+
 static void fail_in_dialect(struct api_request *request, int status, enum err code,
                             const struct error *error)
 {
@@ -61,7 +71,7 @@ static void fail_in_dialect(struct api_request *request, int status, enum err co
     else
         str_copy(str_from_cstr(message), wrong.message, sizeof wrong.message);
     str_copy(str_from_cstr(error ? error->field : ""), wrong.field, sizeof wrong.field);
-    int usual = request->endpoint->dialect->encode_error(&wrong, &out);
+    int usual = dialect_of(request)->encode_error(&wrong, &out);
     http_respond(request->exchange, status ? status : usual, "application/json", buf_str(&out));
     buf_done(&out);
 }
@@ -87,7 +97,7 @@ void api_fail_status(struct api_request *request, int status, enum err code,
         named.code = code;
         error = &named;
     }
-    if (request->endpoint && request->endpoint->dialect) {
+    if (dialect_of(request)) {
         fail_in_dialect(request, status, code, error);
         return;
     }

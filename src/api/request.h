@@ -76,6 +76,8 @@ struct api_reply {
 void api_reply_begin(struct api_reply *reply);
 void api_reply(struct api_request *request, int status, struct api_reply *reply);
 void api_reply_nothing(struct api_request *request);
+/* The dialect of who asks under a path that several dialects share, by its headers. */
+const struct dialect *api_asker_dialect(const struct api_request *request);
 /* `error` may be NULL (the table's message) and may lack its code. In the endpoint's shape. */
 void api_fail(struct api_request *request, enum err code, const struct error *error);
 /* The same with another status than the table's (0: the table's). */
