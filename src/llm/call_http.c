@@ -372,8 +372,15 @@ static void close_last_frame(struct http_attempt *attempt)
         attempt->parser.ndjson.fed = missing.len;
 }
 
-/* The stream has ended, or it was waited for long enough. What is told now has come without bytes:
- * the stream lacked it. */
+/* Whether the bytes have told the end, which decode_end is going to tell by its events. */
+static bool end_was_given(const struct http_attempt *attempt)
+{
+    return attempt->dialect->ends_with_body &&
+           attempt->dialect->progress(attempt->decoder).is_complete;
+}
+
+/* The stream has ended, or it was waited for long enough. What is told now has come without bytes
+ * where the stream lacked it. */
 static void end_streaming(struct http_attempt *attempt)
 {
     if (attempt->raw)
@@ -383,7 +390,8 @@ static void end_streaming(struct http_attempt *attempt)
                         : ndjson_parser_finish(&attempt->parser.ndjson);
     if (attempt->raw && !attempt->call.ended) {
         raw_frames_flush(&attempt->frames, false);
-        give_raw(attempt, STR(""));
+        if (!end_was_given(attempt))
+            give_raw(attempt, STR(""));
     }
     attempt->raw = false;
     if (attempt->call.ended)

@@ -60,6 +60,7 @@ struct dialect {
     enum dialect_framing framing; /* of its streams */
     bool errors_name_field;       /* its errors have a place for the field that is wrong */
     bool model_in_path;           /* a request's body has none */
+    bool ends_with_body;          /* its streams have no mark of their end but the body's */
     /* Headers of a caller that speaks the same dialect which go on to the provider beside its
      * bytes; ends with NULL; NULL: none. */
     const char *const *forwarded;

@@ -12,6 +12,7 @@ const struct dialect dialect_gemini = {
     .name = "gemini",
     .framing = DIALECT_SSE,
     .model_in_path = true,
+    .ends_with_body = true,
     .encode_request = gemini_encode_request,
     .decode_request = gemini_decode_request,
     .encode_response = gemini_encode_response,
