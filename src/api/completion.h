@@ -10,7 +10,8 @@ struct completion_form {
     const char *stream_type; /* content type of its streams */
     const char *id_prefix; /* of an answer's id when the provider gave none; NULL: none is needed */
     bool has_usage;        /* its streams tell the usage unasked */
-    /* Adds what the path says and the body does not (Gemini: model and stream). May be NULL. */
+    /* Adds what the path says and the body does not (Gemini: model and stream), refuses what this
+     * door does not take. May be NULL. */
     enum err (*add_path)(struct api_request *request, struct llm_request *llm, struct error *error);
     bool is_array; /* a whole answer stands in an array: a stream of one */
     /* The encoder must know all that was said, should it have to go on with an answer that passed

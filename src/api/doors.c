@@ -39,11 +39,22 @@ void api_openai_responses(struct api_request *request)
 
 /* ---- Anthropic ------------------------------------------------------------------------------- */
 
+/* Where tokens are counted it is not needed, so the dialect's decoder does not insist. */
+static enum err need_max_tokens(struct api_request *request, struct llm_request *llm,
+                                struct error *error)
+{
+    (void)request;
+    if (llm->max_output_tokens.is_set)
+        return ERR_OK;
+    return error_set(error, ERR_INVALID, "max_tokens", "is required");
+}
+
 void api_anthropic_messages(struct api_request *request)
 {
     static const struct completion_form form = {.dialect = &dialect_anthropic,
                                                 .stream_type = EVENT_STREAM,
                                                 .id_prefix = "msg_",
+                                                .add_path = need_max_tokens,
                                                 .has_usage = true,
                                                 .follows_raw = true};
     completion_start(request, &form);

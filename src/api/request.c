@@ -58,6 +58,8 @@ static const struct dialect *dialect_of(const struct api_request *request)
     return is_shared ? api_asker_dialect(request) : endpoint->dialect;
 }
 
+/* Only OpenAI's form has a place for the field that clients show: elsewhere the message names it.
+ */
 static void fail_in_dialect(struct api_request *request, int status, enum err code,
                             const struct error *error)
 {
@@ -66,7 +68,7 @@ static void fail_in_dialect(struct api_request *request, int status, enum err co
     struct buf out;
     buf_init(&out, 64 * 1024);
     const char *message = error_message(error ? error : &none);
-    if (error && error->field[0] && !request->endpoint->dialect->errors_name_field)
+    if (error && error->field[0] && !dialect_of(request)->errors_name_field)
         snprintf(wrong.message, sizeof wrong.message, "%s: %s", error->field, message);
     else
         str_copy(str_from_cstr(message), wrong.message, sizeof wrong.message);

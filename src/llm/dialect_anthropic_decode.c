@@ -203,9 +203,7 @@ static enum err check_required(struct llm_reader *reader, yyjson_val *root,
 {
     yyjson_val *messages = json_get(root, "messages");
     NEED(reader, "model", request->model);
-    if (!request->max_output_tokens.is_set)
-        return llm_reader_fail_member(reader, "max_tokens", "is required");
-    if (request->max_output_tokens.value < 0)
+    if (request->max_output_tokens.is_set && request->max_output_tokens.value < 0)
         return llm_reader_fail_member(reader, "max_tokens", "must not be negative");
     if (!messages || yyjson_is_null(messages))
         return llm_reader_fail_member(reader, "messages", "is required");
