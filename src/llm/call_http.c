@@ -350,14 +350,18 @@ static void end_whole(struct http_attempt *attempt)
 {
     struct llm_response response = {.usage = LLM_USAGE_UNKNOWN};
     struct llm_error error = {.class = ERR_SERVER, .retry_after_ms = -1};
-    if (attempt->dialect->decode_response(attempt->arena, buf_str(&attempt->body), &response,
-                                          &error) != ERR_OK) {
+    /* All that is read is told before this returns. */
+    struct loop *loop = attempt->call.loop;
+    struct arena *scratch = loop_scratch_borrow(loop);
+    if (attempt->dialect->decode_response(scratch, buf_str(&attempt->body), &response, &error) !=
+        ERR_OK) {
         llm_call_fail(&attempt->call, &error);
-        return;
+    } else {
+        if (attempt->raw)
+            give_raw(attempt, buf_str(&attempt->body));
+        llm_response_replay(&response, llm_call_emit, &attempt->call);
     }
-    if (attempt->raw)
-        give_raw(attempt, buf_str(&attempt->body));
-    llm_response_replay(&response, llm_call_emit, &attempt->call);
+    loop_scratch_return(loop, scratch);
 }
 
 /* The last frame may lack its end, and is understood without it; whoever gets its bytes gets one. */

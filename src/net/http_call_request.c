@@ -134,7 +134,10 @@ void http_call_request_write_head(struct buf *out, const struct http_call_reques
         write_field(out, request->headers.items[i].name, request->headers.items[i].value);
     if (absolute && proxy->authorization.len)
         write_field(out, STR("Proxy-Authorization"), proxy->authorization);
-    if (has_body)
-        buf_printf(out, "Content-Length: %zu\r\n", request->body.len);
+    if (has_body) {
+        char number[STR_U64_BYTES_MAX];
+        size_t len = str_from_u64(request->body.len, number);
+        write_field(out, STR("Content-Length"), STR_FROM(number, len));
+    }
     buf_append(out, STR("\r\n"));
 }

@@ -4,10 +4,9 @@
 
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/map.h"
 #include "route/plan.h"
-#include "route/snapshot.h"
+#include "route/strangers.h"
 
 const char *catalog_status_name(enum catalog_status status)
 {
@@ -133,26 +132,13 @@ struct cell *catalog_stranger_cell(const struct catalog *catalog, struct str pro
     return catalog->cells ? cells_get(catalog->cells, STR_FROM(room, (size_t)len)) : NULL;
 }
 
-/* A target of the request's own, in `arena`. */
-static const struct catalog_meaning *make_stranger(const struct catalog *catalog,
-                                                   struct arena *arena,
-                                                   const struct catalog_provider *row,
-                                                   struct str model)
-{
-    struct catalog_meaning *meaning = ARENA_NEW(arena, struct catalog_meaning);
-    struct target *target = ARENA_NEW(arena, struct target);
-    struct str name = arena_str(arena, str_skip(model, row->name.len + 1));
-    snapshot_fill_target(arena, catalog, row, name, 0, clock_wall_ms(), target);
-    target->cell = catalog_stranger_cell(catalog, row->name, name);
-    meaning->target = target;
-    meaning->alone = (struct route_group){.targets = &meaning->target, .count = 1};
-    return meaning;
-}
-
 static const struct catalog_meaning *meaning_of(const struct catalog *catalog, struct arena *arena,
                                                 const struct found *found, struct str model)
 {
-    return found->meaning ? found->meaning : make_stranger(catalog, arena, found->open, model);
+    const struct catalog_meaning *meaning = found->meaning;
+    if (!meaning)
+        meaning = strangers_get(catalog->strangers, catalog, found->open, model);
+    return meaning ? meaning : strangers_make(arena, catalog, found->open, model);
 }
 
 static struct route_plan plan_of(const struct catalog *catalog,

@@ -58,8 +58,9 @@ struct catalog {
     const struct route_policy *policy; /* of everything that is no route */
     const struct registry_price *prices;
     size_t price_count;
-    struct map *index;   /* name -> struct catalog_meaning; read only */
-    struct cells *cells; /* of targets that stand in no list */
+    struct map *index;           /* name -> struct catalog_meaning; read only */
+    struct cells *cells;         /* of targets that stand in no list */
+    struct strangers *strangers; /* those that were asked for; NULL: they are not kept */
 };
 
 /* What a name means, with the ready plan of a target by itself. */

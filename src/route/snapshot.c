@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "route/plan.h"
+#include "route/strangers.h"
 
 struct snapshot_building snapshot_begin(struct cells *cells)
 {
@@ -19,6 +20,7 @@ struct snapshot_building snapshot_begin(struct cells *cells)
     snapshot->references = 1;
     snapshot->catalog.index = map_new();
     snapshot->catalog.cells = cells;
+    snapshot->catalog.strangers = strangers_new(arena);
     return (struct snapshot_building){
         .snapshot = snapshot, .cells = cells, .wall_ms = clock_wall_ms()};
 }
@@ -30,6 +32,7 @@ void snapshot_unref(struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->catalog.provider_count; i++)
         provider_unref(snapshot->catalog.providers[i].provider);
     map_free(snapshot->catalog.index);
+    strangers_done(snapshot->catalog.strangers);
     arena_free(snapshot->arena);
 }
 
