@@ -170,18 +170,29 @@ static enum err check_caller(struct api_request *request, struct error *error)
     return authorise(&request->who, request->endpoint->verb, (struct authorise_object){0}, error);
 }
 
+/* What body_limit has found out in this very turn: nearly every body arrives with its headers. When
+ * it took longer, NULL: whether the caller is still welcome is asked again. */
+static struct api_request *checked_request(struct api *api, struct http_exchange *exchange)
+{
+    struct api_request *request = http_exchange_user(exchange);
+    return request && request->checked_ms == loop_now_ms(api->options.loop) ? request : NULL;
+}
+
 static void on_request(void *user, struct http_exchange *exchange)
 {
-    struct api_request *request = request_new(user, exchange);
-    const struct endpoint *other;
+    struct door *door = user;
+    struct api_request *checked = checked_request(door->api, exchange);
+    struct api_request *request = checked ? checked : request_new(door, exchange);
+    const struct endpoint *other = NULL;
     struct error error = {0};
-    find(request, &other);
+    if (!checked)
+        find(request, &other);
     if (!request->endpoint) {
         handle_other(request, other);
         return;
     }
     enum err code = decode_parameters(request) ? ERR_OK : ERR_NOT_FOUND;
-    if (code == ERR_OK)
+    if (code == ERR_OK && !checked)
         code = check_caller(request, &error);
     if (code == ERR_OK)
         code = read_body(request, &error);
@@ -199,8 +210,12 @@ static uint64_t body_limit(void *user, struct http_exchange *exchange)
     uint64_t limit = request->endpoint->body_bytes_max;
     if (limit == API_BODY_LARGE)
         limit = request->api->options.body_bytes_max;
-    if (limit > API_BODY_SMALL && check_caller(request, NULL) != ERR_OK)
+    if (limit <= API_BODY_SMALL)
+        return limit;
+    if (check_caller(request, NULL) != ERR_OK)
         return API_BODY_SMALL; /* a stranger does not fill our disk */
+    request->checked_ms = loop_now_ms(request->api->options.loop);
+    http_exchange_set_user(exchange, request);
     return limit;
 }
 

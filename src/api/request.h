@@ -62,7 +62,8 @@ struct api_request {
     const struct endpoint *endpoint; /* NULL while none was found */
     struct arena *arena;             /* of the exchange */
     struct principal who;
-    bool is_local; /* came through the Unix socket */
+    uint64_t checked_ms; /* when body_limit knew the caller, by the loop's clock */
+    bool is_local;       /* came through the Unix socket */
     struct str parameters[2];
     yyjson_val *body; /* the object, when the endpoint has fields */
 };
