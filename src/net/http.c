@@ -92,12 +92,19 @@ enum http_method http_method_from_name(struct str name)
     return HTTP_METHOD_OTHER;
 }
 
+/* Nearly all names differ in length or by their first letter: a look-up passes most of a request's
+ * headers. Only bit 5 may differ there, which str_eq_nocase then looks at closely. */
+bool http_name_eq(struct str a, struct str b)
+{
+    return a.len == b.len && (!a.len || !((a.data[0] ^ b.data[0]) & ~0x20)) && str_eq_nocase(a, b);
+}
+
 struct str http_headers_get(const struct http_headers *headers, const char *name)
 {
     struct str wanted = str_from_cstr(name);
     for (size_t i = 0; i < headers->count; i++) {
         const struct http_header *item = &headers->items[i];
-        if (item->name.len == wanted.len && str_eq_nocase(item->name, wanted))
+        if (http_name_eq(item->name, wanted))
             return item->value;
     }
     return STR_NONE;
@@ -131,8 +138,7 @@ bool http_headers_has_token(const struct http_headers *headers, const char *name
     struct str wanted = str_from_cstr(name);
     for (size_t i = 0; i < headers->count; i++) {
         const struct http_header *item = &headers->items[i];
-        if (item->name.len == wanted.len && str_eq_nocase(item->name, wanted) &&
-            list_has_token(item->value, str_from_cstr(token)))
+        if (http_name_eq(item->name, wanted) && list_has_token(item->value, str_from_cstr(token)))
             return true;
     }
     return false;
@@ -145,6 +151,31 @@ static bool is_token_char(unsigned char c)
     return c && strchr("!#$%&'*+.^_`|~", c);
 }
 
+/* Eight bytes at once: whether one is below 0x20 or is 0x7F. Each term has the high bit of a byte set
+ * when that byte is one of those; a borrow may set more, above it only: then they are looked at one
+ * by one. */
+static bool may_have_control(const char *bytes)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    uint64_t low = (word - ones * 0x20) & ~word, delete = word ^ ones * 0x7F;
+    return (low | ((delete - ones) & ~delete)) & highs;
+}
+
+static bool is_value(struct str value)
+{
+    size_t at = 0;
+    while (value.len - at >= sizeof(uint64_t) && !may_have_control(value.data + at))
+        at += sizeof(uint64_t);
+    for (; at < value.len; at++) {
+        unsigned char c = (unsigned char)value.data[at];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
 bool http_header_is_valid(struct str name, struct str value)
 {
     if (!name.len)
@@ -153,12 +184,7 @@ bool http_header_is_valid(struct str name, struct str value)
         if (!is_token_char((unsigned char)name.data[i]))
             return false;
     }
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.data[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return true;
+    return is_value(value);
 }
 
 const char *http_status_reason(int status)

@@ -35,6 +35,8 @@ struct http_headers {
     size_t capacity;
 };
 
+/* Whether two names of header fields are the same. */
+bool http_name_eq(struct str a, struct str b);
 /* The first value of `name`, or STR_NONE. */
 struct str http_headers_get(const struct http_headers *headers, const char *name);
 /* Appends; name and value are copied into the arena. */

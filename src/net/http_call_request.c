@@ -60,7 +60,7 @@ static bool is_own_header(struct str name)
         {"proxy-authorization", 19},
     };
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
-        if (name.len == own[i].len && str_eq_nocase(name, own[i]))
+        if (http_name_eq(name, own[i]))
             return true;
     return false;
 }

@@ -97,7 +97,7 @@ enum { CATALOG_CHAIN_MAX = 16 };
  * provider or route that is misconfigured, in its own words; ERR_INVALID: more than
  * CATALOG_CHAIN_MAX, or more targets than a plan may have.
  * The plan lives as long as the catalog and `arena`; without a chain and for a known name nothing
- * is allocated. */
+ * is allocated, nor for a name that was asked for before and is kept (strangers). */
 MUST_USE enum err catalog_plan(const struct catalog *catalog, struct arena *arena, struct str model,
                                const struct str *chain, size_t chain_count,
                                struct route_plan *ret_plan, struct error *error);

@@ -78,6 +78,37 @@ static void validity(void **state)
         assert_int_equal(http_header_is_valid(cases[i].name, cases[i].value), cases[i].valid);
 }
 
+/* Values are looked at eight bytes at a time: each place of a word, and the rest behind it. */
+static void control_characters_are_found_anywhere(void **state)
+{
+    (void)state;
+    static const char controls[] = {0, '\n', '\r', 0x1f, 0x7f};
+    char text[27];
+    for (size_t at = 0; at < sizeof text; at++) {
+        memset(text, at % 2 ? '\xff' : ' ', sizeof text);
+        text[(at + 1) % sizeof text] = '\x80';
+        assert_true(http_header_is_valid(STR("x-a"), STR_FROM(text, sizeof text)));
+        text[at] = '\t';
+        assert_true(http_header_is_valid(STR("x-a"), STR_FROM(text, sizeof text)));
+        for (size_t i = 0; i < sizeof controls; i++) {
+            text[at] = controls[i];
+            assert_false(http_header_is_valid(STR("x-a"), STR_FROM(text, sizeof text)));
+        }
+    }
+}
+
+static void names_compare_without_case(void **state)
+{
+    (void)state;
+    assert_true(http_name_eq(STR("Accept"), STR("aCCEPT")));
+    assert_true(http_name_eq(STR(""), STR("")));
+    assert_false(http_name_eq(STR("accept"), STR("bccept")));
+    assert_false(http_name_eq(STR("accept"), STR("accepu")));
+    assert_false(http_name_eq(STR("accept"), STR("accep")));
+    assert_false(
+        http_name_eq(STR("@x"), STR("`x"))); /* differ by bit 5 alone, and are no letters */
+}
+
 static void reasons(void **state)
 {
     (void)state;
@@ -97,6 +128,8 @@ int main(void)
         cmocka_unit_test(headers_are_found_without_case),
         cmocka_unit_test(tokens_are_found_in_every_field),
         cmocka_unit_test(validity),
+        cmocka_unit_test(control_characters_are_found_anywhere),
+        cmocka_unit_test(names_compare_without_case),
         cmocka_unit_test(reasons),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

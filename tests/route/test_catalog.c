@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "route/snapshot.h"
+#include "route/strangers.h"
 
 enum { PROVIDERS = 4, MANY = 200 };
 
@@ -153,14 +154,39 @@ static void test_names(void **state)
         assert_ptr_equal(made.policy, f.catalog->policy);
         assert_int_equal(target->limits.concurrency_max, target->provider == f.aggregator ? 7 : 0);
         assert_null(made.live);
-        /* What is known costs nothing; strangers share cells. */
-        assert_int_equal(arena_used(f.arena) == before, rows[i].listed);
+        /* What is known costs nothing, and strangers are kept; they share cells. */
+        assert_int_equal(arena_used(f.arena), before);
+        struct route_plan again = plan(&f, rows[i].asked);
+        assert_ptr_equal(again.groups[0].targets[0], target);
         assert_int_equal(
             target->cell == catalog_stranger_cell(f.catalog, rows[i].provider->name, target->model),
             !rows[i].listed);
         assert_int_equal(catalog_check(f.catalog, str_from_cstr(rows[i].asked), NULL), ERR_OK);
     }
     assert_int_equal(f.catalog->target_count, 5);
+    fixture_done(&f);
+}
+
+/* As many as there is room for; then, and when its name is long, each request has its own. */
+static void test_strangers(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    build(&f, true);
+    char name[STRANGER_NAME_BYTES_MAX + 2];
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    memcpy(name, "openai/", 7);
+    assert_ptr_not_equal(plan(&f, name).groups[0].targets[0], plan(&f, name).groups[0].targets[0]);
+    for (int i = 0; i < STRANGERS_MAX + 2; i++) {
+        snprintf(name, sizeof name, "openai/x%d", i);
+        struct route_plan first = plan(&f, name), second = plan(&f, name);
+        assert_int_equal(first.groups[0].targets[0] == second.groups[0].targets[0],
+                         i < STRANGERS_MAX);
+        assert_true(str_eq(first.name, str_from_cstr(name)));
+        assert_true(str_eq(second.name, first.name));
+    }
     fixture_done(&f);
 }
 
@@ -652,17 +678,12 @@ static void test_the_default_policy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_finding),
-        cmocka_unit_test(test_prices),
-        cmocka_unit_test(test_routes),
-        cmocka_unit_test(test_default),
-        cmocka_unit_test(test_chains),
-        cmocka_unit_test(test_too_much),
-        cmocka_unit_test(test_wrong_routes),
-        cmocka_unit_test(test_many_ways),
-        cmocka_unit_test(test_the_default_policy),
+        cmocka_unit_test(test_names),     cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_finding),
+        cmocka_unit_test(test_prices),    cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_default),   cmocka_unit_test(test_chains),
+        cmocka_unit_test(test_too_much),  cmocka_unit_test(test_wrong_routes),
+        cmocka_unit_test(test_many_ways), cmocka_unit_test(test_the_default_policy),
     };
     return cmocka_run_group_tests_name("route/catalog", tests, NULL, NULL);
 }
