@@ -138,7 +138,7 @@ static const struct endpoint *nowhere(struct str path)
     static const struct endpoint ollama = {.dialect = &dialect_ollama};
     if (str_starts_with(path, STR("/v1")))
         return &shared;
-    bool is_own = !str_starts_with(path, STR("/api/")) || str_starts_with(path, STR("/api/v1/"));
+    bool is_own = !str_starts_with(path, STR("/api/")) || str_starts_with(path, STR("/api/v1"));
     return is_own ? NULL : &ollama;
 }
 

@@ -285,7 +285,6 @@ static void test_refused_bodies(void **state)
     static const struct case_refused cases[] = {
         {"[]", ""},
         {"{\"max_tokens\":1,\"messages\":[]}", "model"},
-        {"{\"model\":\"m\",\"messages\":[]}", "max_tokens"},
         {"{\"model\":\"m\",\"max_tokens\":1}", "messages"},
         {"{\"model\":1}", "model"},
         {"{\"max_tokens\":\"1\"}", "max_tokens"},
