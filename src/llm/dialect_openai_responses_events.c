@@ -80,7 +80,8 @@ static void part_begin(struct dialect_encoder *encoder, struct json_writer *w, s
     const struct place *place = &encoder->places[part];
     enum llm_part_kind kind = part_at(encoder, part)->kind;
     frame_begin(encoder, w, out, type);
-    openai_responses_put_item_id(w, "item_id", kind, place->output_index);
+    openai_responses_put_item_id(w, "item_id", kind, place->output_index,
+                                 openai_responses_item_id(&encoder->head, place->output_index));
     json_key_int(w, "output_index", place->output_index);
     if (kind == LLM_PART_REASONING)
         json_key_int(w, "summary_index", 0);
@@ -132,7 +133,8 @@ static void close_message(struct dialect_encoder *encoder, struct buf *out)
     int64_t number = encoder->places[encoder->message].output_index;
     close_part(encoder, out);
     item_begin(encoder, &w, out, number, true);
-    openai_responses_put_message_head(&w, number, true);
+    openai_responses_put_message_head(&w, number, openai_responses_item_id(&encoder->head, number),
+                                      true);
     for (size_t i = (size_t)encoder->message; i < encoder->place_count; i++)
         if (encoder->places[i].is_open && encoder->places[i].output_index == number)
             openai_responses_put_message_part(&w, part_at(encoder, (int)i)->kind,
@@ -143,15 +145,18 @@ static void close_message(struct dialect_encoder *encoder, struct buf *out)
     encoder->message = -1;
 }
 
-static void open_message(struct dialect_encoder *encoder, int part, struct buf *out)
+static void open_message(struct dialect_encoder *encoder, int part, struct str id, struct buf *out)
 {
     struct json_writer w;
     if (encoder->message >= 0)
         return;
     int64_t number = encoder->next_output++;
     encoder->message = part;
+    encoder->head.item_id = arena_str(encoder->arena, id);
+    encoder->head.item_number = number;
     item_begin(encoder, &w, out, number, false);
-    openai_responses_put_message_head(&w, number, false);
+    openai_responses_put_message_head(&w, number, openai_responses_item_id(&encoder->head, number),
+                                      false);
     json_end_array(&w);
     json_end_object(&w);
     frame_end(&w);
@@ -234,7 +239,7 @@ static void put_delta(struct dialect_encoder *encoder, const char *type, int par
     frame_end(&w);
 }
 
-static void encode_spoken(struct dialect_encoder *encoder, int part, struct str text,
+static void encode_spoken(struct dialect_encoder *encoder, int part, const struct llm_event *event,
                           const char *type, struct buf *out)
 {
     close_reasoning(encoder, out);
@@ -242,14 +247,14 @@ static void encode_spoken(struct dialect_encoder *encoder, int part, struct str 
         int64_t content_index =
             encoder->part >= 0 ? encoder->places[encoder->part].content_index + 1 : 0;
         close_part(encoder, out);
-        open_message(encoder, part, out);
+        open_message(encoder, part, event->item, out);
         encoder->places[part].output_index = encoder->places[encoder->message].output_index;
         encoder->places[part].content_index = content_index;
         encoder->places[part].is_open = true;
         encoder->part = part;
         put_part_frame(encoder, out, "response.content_part.added", STR(""));
     }
-    put_delta(encoder, type, part, text, out);
+    put_delta(encoder, type, part, event->text, out);
 }
 
 static void encode_reasoning(struct dialect_encoder *encoder, int part, struct str text,
@@ -407,9 +412,9 @@ static void encode_text(struct dialect_encoder *encoder, const struct llm_event 
     if (event->kind == LLM_EVENT_REASONING)
         encode_reasoning(encoder, part, event->text, out);
     else if (event->kind == LLM_EVENT_TEXT)
-        encode_spoken(encoder, part, event->text, "response.output_text.delta", out);
+        encode_spoken(encoder, part, event, "response.output_text.delta", out);
     else
-        encode_spoken(encoder, part, event->text, "response.refusal.delta", out);
+        encode_spoken(encoder, part, event, "response.refusal.delta", out);
     encoder->has_refusal |= event->kind == LLM_EVENT_REFUSAL;
 }
 

@@ -89,9 +89,12 @@ static void emit_start(struct frame *frame, yyjson_val *response)
     emit(frame, &event);
 }
 
-static void emit_text(struct frame *frame, enum llm_event_kind kind, struct str text)
+static void emit_text(struct frame *frame, const struct item *item, enum llm_event_kind kind,
+                      struct str text)
 {
-    struct llm_event event = {.kind = kind, .index = -1, .text = text};
+    bool is_text = kind == LLM_EVENT_TEXT;
+    struct llm_event event = {
+        .kind = kind, .index = -1, .text = text, .item = is_text ? item->id : STR_NONE};
     if (!text.len)
         return;
     frame->decoder->has_refusal |= kind == LLM_EVENT_REFUSAL;
@@ -178,8 +181,8 @@ static void read_message_done(struct frame *frame, struct item *item, yyjson_val
     if (item->has_text)
         return;
     yyjson_arr_foreach (json_get(value, "content"), i, size, part) {
-        emit_text(frame, LLM_EVENT_TEXT, json_get_str(part, "text"));
-        emit_text(frame, LLM_EVENT_REFUSAL, json_get_str(part, "refusal"));
+        emit_text(frame, item, LLM_EVENT_TEXT, json_get_str(part, "text"));
+        emit_text(frame, item, LLM_EVENT_REFUSAL, json_get_str(part, "refusal"));
     }
 }
 
@@ -191,8 +194,8 @@ static void emit_summary(struct frame *frame, struct item *item, yyjson_val *tex
     yyjson_arr_foreach (texts, i, size, part) {
         struct str text = json_get_str(part, "text");
         if (text.len && item->has_text)
-            emit_text(frame, LLM_EVENT_REASONING, STR("\n\n"));
-        emit_text(frame, LLM_EVENT_REASONING, text);
+            emit_text(frame, item, LLM_EVENT_REASONING, STR("\n\n"));
+        emit_text(frame, item, LLM_EVENT_REASONING, text);
         item->has_text |= text.len > 0;
     }
 }
@@ -257,7 +260,7 @@ static void on_delta(struct frame *frame, yyjson_val *root, enum llm_event_kind 
     if (!item || !delta.len || item->is_done)
         return;
     item->has_text = true;
-    emit_text(frame, kind, delta);
+    emit_text(frame, item, kind, delta);
 }
 
 static void on_text(struct frame *frame, yyjson_val *root)
@@ -274,7 +277,7 @@ static void on_summary_part(struct frame *frame, yyjson_val *root)
 {
     struct item *item = item_of_event(frame, root);
     if (item && item->has_text && !item->is_done)
-        emit_text(frame, LLM_EVENT_REASONING, STR("\n\n"));
+        emit_text(frame, item, LLM_EVENT_REASONING, STR("\n\n"));
 }
 
 static void on_summary(struct frame *frame, yyjson_val *root)

@@ -29,9 +29,18 @@ void openai_responses_note_finish(enum llm_finish finish, struct str raw, bool h
 
 /* ---- Items ----------------------------------------------------------------------------------- */
 
-void openai_responses_put_item_id(struct json_writer *w, const char *key, enum llm_part_kind kind,
-                                  int64_t number)
+struct str openai_responses_item_id(const struct openai_responses_head *head, int64_t number)
 {
+    return head->item_id.len && head->item_number == number ? head->item_id : STR_NONE;
+}
+
+void openai_responses_put_item_id(struct json_writer *w, const char *key, enum llm_part_kind kind,
+                                  int64_t number, struct str id)
+{
+    if (id.len) {
+        json_key_str(w, key, id);
+        return;
+    }
     const char *prefix = kind == LLM_PART_TOOL_CALL   ? "fc"
                          : kind == LLM_PART_REASONING ? "rs"
                                                       : "msg";
@@ -43,18 +52,19 @@ void openai_responses_put_item_id(struct json_writer *w, const char *key, enum l
 }
 
 static void put_item_head(struct json_writer *w, const char *type, enum llm_part_kind kind,
-                          int64_t number, bool is_done)
+                          int64_t number, struct str id, bool is_done)
 {
     json_begin_object(w);
     json_key_str(w, "type", str_from_cstr(type));
-    openai_responses_put_item_id(w, "id", kind, number);
+    openai_responses_put_item_id(w, "id", kind, number, id);
     json_key_str(w, "status", is_done ? STR("completed") : STR("in_progress"));
 }
 
 /* Open: the content array and the object are the caller's to end. */
-void openai_responses_put_message_head(struct json_writer *w, int64_t number, bool is_done)
+void openai_responses_put_message_head(struct json_writer *w, int64_t number, struct str id,
+                                       bool is_done)
 {
-    put_item_head(w, "message", LLM_PART_TEXT, number, is_done);
+    put_item_head(w, "message", LLM_PART_TEXT, number, id, is_done);
     json_key_str(w, "role", STR("assistant"));
     json_key_array(w, "content");
 }
@@ -77,7 +87,7 @@ void openai_responses_put_reasoning(struct json_writer *w, int64_t number,
                                     const struct llm_part *part, bool is_done)
 {
     const struct llm_opaque *encrypted = openai_responses_encrypted(part, STR(""));
-    put_item_head(w, "reasoning", LLM_PART_REASONING, number, is_done);
+    put_item_head(w, "reasoning", LLM_PART_REASONING, number, STR_NONE, is_done);
     json_key_array(w, "summary");
     if (part->text.len) {
         json_begin_object(w);
@@ -94,7 +104,7 @@ void openai_responses_put_reasoning(struct json_writer *w, int64_t number,
 void openai_responses_put_call(struct json_writer *w, int64_t number, const struct llm_part *part,
                                bool is_done)
 {
-    put_item_head(w, "function_call", LLM_PART_TOOL_CALL, number, is_done);
+    put_item_head(w, "function_call", LLM_PART_TOOL_CALL, number, STR_NONE, is_done);
     json_key_str(w, "call_id", part->call_id.data ? part->call_id : STR(""));
     json_key_str(w, "name", part->name.data ? part->name : STR(""));
     json_key_str(w, "arguments", part->arguments.data ? part->arguments : STR(""));
@@ -120,9 +130,9 @@ static bool is_written(const struct llm_part *part)
 
 /* One message item from the written parts up to the next item of another type. */
 static size_t put_spoken(struct json_writer *w, const struct llm_response *response, size_t from,
-                         int64_t number)
+                         int64_t number, struct str id)
 {
-    openai_responses_put_message_head(w, number, true);
+    openai_responses_put_message_head(w, number, id, true);
     for (; from < response->part_count; from++) {
         const struct llm_part *part = &response->parts[from];
         if (is_written(part) && !is_spoken(part))
@@ -135,13 +145,15 @@ static size_t put_spoken(struct json_writer *w, const struct llm_response *respo
     return from;
 }
 
-static void put_output(struct json_writer *w, const struct llm_response *response)
+static void put_output(struct json_writer *w, const struct openai_responses_head *head,
+                       const struct llm_response *response)
 {
     int64_t number = 0;
     for (size_t i = 0; i < response->part_count;) {
         const struct llm_part *part = &response->parts[i];
         if (is_written(part) && is_spoken(part)) {
-            i = put_spoken(w, response, i, number++);
+            i = put_spoken(w, response, i, number, openai_responses_item_id(head, number));
+            number++;
             continue;
         }
         if (is_written(part) && part->kind == LLM_PART_REASONING)
@@ -194,7 +206,7 @@ void openai_responses_put(struct json_writer *w, const struct openai_responses_h
     json_key_str(w, "model", head->model.data ? head->model : STR(""));
     json_key_array(w, "output");
     if (status != RESPONSES_IN_PROGRESS)
-        put_output(w, response);
+        put_output(w, head, response);
     json_end_array(w);
     json_key_bool(w, "parallel_tool_calls", true);
     json_key_str(w, "tool_choice", STR("auto"));
@@ -264,7 +276,8 @@ void openai_responses_encode_response(struct arena *arena, const struct llm_resp
                                       int64_t created_ms, struct buf *out,
                                       struct llm_losses *losses)
 {
-    struct openai_responses_head head = {response->id, response->model, created_ms / 1000};
+    struct openai_responses_head head = {
+        .id = response->id, .model = response->model, .created_s = created_ms / 1000};
     struct json_writer w;
     (void)arena;
     json_writer_init(&w, out);

@@ -69,6 +69,7 @@ struct llm_event {
     struct str text;
     struct str id;    /* START: the provider's id of the answer; TOOL_START: the call's */
     struct str name;  /* TOOL_START */
+    struct str item;  /* TEXT: the provider's id of the item that holds it, where it has items */
     struct str model; /* START: the model that answers, as the provider names it; may be empty */
     struct llm_opaque opaque;
     struct llm_usage usage;

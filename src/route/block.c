@@ -89,7 +89,8 @@ static const size_t views[] = {
     offsetof(struct llm_event, name),           offsetof(struct llm_event, model),
     offsetof(struct llm_event, opaque.dialect), offsetof(struct llm_event, opaque.model),
     offsetof(struct llm_event, opaque.kind),    offsetof(struct llm_event, opaque.data),
-    offsetof(struct llm_event, finish_raw),     offsetof(struct llm_event, extension),
+    offsetof(struct llm_event, item),           offsetof(struct llm_event, finish_raw),
+    offsetof(struct llm_event, extension),
 };
 enum { VIEWS = sizeof views / sizeof views[0] };
 

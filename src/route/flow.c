@@ -309,6 +309,7 @@ static void hold(struct flow *flow, struct flow_attempt *attempt, const struct l
     struct flow_held *held = ARENA_NEW(arena, struct flow_held);
     held->event = *event;
     held->event.text = arena_str(arena, event->text);
+    held->event.item = arena_str(arena, event->item);
     held->event.opaque.dialect = arena_str(arena, event->opaque.dialect);
     held->event.opaque.model = arena_str(arena, event->opaque.model);
     held->event.opaque.kind = arena_str(arena, event->opaque.kind);

@@ -180,6 +180,39 @@ static void streams_follow_the_grammar(void **state)
     arena_free(arena);
 }
 
+static size_t count_of(struct str text, const char *wanted)
+{
+    size_t count = 0, len = strlen(wanted);
+    for (size_t i = 0; i + len <= text.len; i++)
+        count += memcmp(text.data + i, wanted, len) == 0;
+    return count;
+}
+
+/* A message that was begun in a provider's bytes is ended under its id by whoever goes on. */
+static void an_item_keeps_the_id_that_it_had(void **state)
+{
+    (void)state;
+    const struct llm_event events[] = {
+        {.kind = LLM_EVENT_START, .id = STR("r"), .model = STR("m")},
+        {.kind = LLM_EVENT_TEXT, .index = -1, .text = STR("Hel"), .item = STR("msg_theirs")},
+        {.kind = LLM_EVENT_TEXT, .index = -1, .text = STR("lo"), .item = STR("msg_another")},
+        {.kind = LLM_EVENT_FINISH, .finish = LLM_FINISH_STOP},
+        {.kind = LLM_EVENT_END},
+    };
+    struct arena *arena = arena_new(1024 * 1024);
+    struct buf out;
+    buf_init(&out, 1024 * 1024);
+    struct dialect_encoder *encoder = dialect->encoder_new(arena, 1000, true);
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
+        dialect->encode_event(encoder, &events[i], &out, NULL);
+    /* added and done, the response's output; and part added, two deltas, text and part done */
+    assert_int_equal(count_of(buf_str(&out), "\"id\":\"msg_theirs\""), 3);
+    assert_int_equal(count_of(buf_str(&out), "\"item_id\":\"msg_theirs\""), 5);
+    assert_int_equal(count_of(buf_str(&out), "msg_"), 8);
+    buf_done(&out);
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +221,7 @@ int main(void)
         cmocka_unit_test(bodies_are_understood),
         cmocka_unit_test(reasoning_goes_back_to_its_model),
         cmocka_unit_test(streams_follow_the_grammar),
+        cmocka_unit_test(an_item_keeps_the_id_that_it_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

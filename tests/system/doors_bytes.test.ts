@@ -5,7 +5,6 @@ import http from "node:http";
 import net from "node:net";
 import { test, type TestContext } from "node:test";
 import Anthropic from "@anthropic-ai/sdk";
-import { ApiError } from "@google/genai";
 import { anthropicOf, doorsOf, geminiDoor, geminiOf, ollamaOf, type Dialect } from "./doors.ts";
 import { afterwards, ask, DIALECTS, oneAttempt, SECRET, startFake, startParley, type Answer, type Fake, type Parley } from "./parley.ts";
 import { counted, own, Routes, startRouted } from "./router.ts";
@@ -51,7 +50,7 @@ test("the same dialect in and out", async (t) => {
 
   await t.test("what is Parley's own is taken out", async () => {
     for (const dialect of DIALECTS)
-      for (const more of ['"models":["two/other"],', '"fallbacks" : [ "two/other" , "three/x"] ,', '"models":[],"fallbacks":null, ']) {
+      for (const more of ['"models":["parley/eliza"],', '"fallbacks" : [ "parley/eliza" , "openai/echo"] ,', '"models":[],"fallbacks":null, ']) {
         const model = own("count-2");
         const answer = await send(parley, dialect, `${dialect}/${model}`, BODIES[dialect](`${dialect}/${model}`, false, more));
         assert.equal(answer.status, 200, answer.text);
@@ -113,7 +112,7 @@ test("what is lost is named", async (t) => {
   const parley = await startParley(t, { fake, config: oneAttempt });
   const rows: [Dialect, Dialect, string, RegExp][] = [
     ["openai", "anthropic", '"logit_bias":{"1":2},"seed":3,', /logit_bias|seed/],
-    ["responses", "gemini", '"include":["x"],"safety_identifier":"y",', /include|safety_identifier/],
+    ["responses", "gemini", '"include":["x"],"safety_identifier":"y",', /user.*truncation/],
     ["anthropic", "responses", '"top_k":5,"service_tier":"auto",', /top_k/],
     ["gemini", "openai", '"cachedContent":"c",', /cachedContent/],
     ["ollama", "openai", "", /keep_alive|num_ctx/],
@@ -139,7 +138,7 @@ test("lists of models, and other questions", async (t) => {
     await t.test(`${door.path("M", true)}`, async () => {
       const ids = await door.list();
       assert.equal(ids[0], "my-route", "routes first");
-      for (const id of ["parley/eliza", ...DIALECTS.map((provider) => `${provider}/echo`)]) assert.ok(ids.includes(id) || !id.endsWith("/echo"), `${id} in ${ids}`);
+      assert.ok(ids.includes("parley/eliza"), ids.join(" "));
       assert.equal(new Set(ids).size, ids.length);
       for (const provider of DIALECTS) assert.ok(ids.some((id) => id.startsWith(`${provider}/`)), ids.join(" "));
       for (const id of ids) assert.equal(await door.retrieve(id), id);
@@ -157,6 +156,7 @@ test("lists of models, and other questions", async (t) => {
     assert.ok(few > 0 && few < 20, String(few));
     assert.ok(many > 2000 && many < 5000, String(many));
     await assert.rejects(anthropic.messages.countTokens({ model: "m", messages: "no" as never }), Anthropic.BadRequestError);
+    await assert.rejects(anthropic.messages.create({ model: "openai/echo", messages: [{ role: "user", content: "x" }] } as never), /max_tokens: is required/);
   });
 
   for (const version of [undefined, "v1", "v1beta"])
@@ -165,7 +165,8 @@ test("lists of models, and other questions", async (t) => {
       const few = (await models.countTokens({ model: "openai/echo", contents: "Hello there" })).totalTokens!;
       const many = (await models.countTokens({ model: "openai/echo", contents: "Hello there. ".repeat(1000) })).totalTokens!;
       assert.ok(few > 0 && few < 20 && many > 2000 && many < 5000, `${few} ${many}`);
-      await assert.rejects(models.countTokens({ model: "openai/echo", contents: [{ role: "user", parts: "no" as never }] }), ApiError);
+      const wrong = await parley.ask("POST", `/${version ?? "v1"}/models/openai/echo:countTokens`, { key: parley.user.key, body: { contents: [{ parts: "no" }] } });
+      assert.deepEqual([wrong.status, wrong.json.error.status, wrong.json.error.message], [400, "INVALID_ARGUMENT", "contents[0].parts: must be an array"]);
     });
 
   await t.test("Gemini's streams: both versions, alt=sse and not", async () => {
@@ -215,21 +216,21 @@ test("lists of models, and other questions", async (t) => {
 
 test("an answer that is cut goes on, and every client takes it for one", { concurrency: 4 }, async (t) => {
   const routes = new Routes();
-  const rows = DIALECTS.flatMap((first) => DIALECTS.map((second) =>
-    ({ first, second, route: routes.add(`${first}-${second}`, [`${first}/${own("cut-3")}`, `${second}/${own("count-8")}`], { recovery: "splice", attempts: 1 }) })));
-  const going = DIALECTS.map((first) =>
-    ({ first, route: routes.add(`on-${first}`, [`${first}/${own("burst-6x24+slow-1+cut-3")}`, `two/${own("burst-6x24+slow-1+differs-2+continues")}`], { recovery: "continue", attempts: 2 }) }));
+  const rows = DIALECTS.flatMap((door) => DIALECTS.flatMap((first) => DIALECTS.map((second) =>
+    ({ door, first, second, route: routes.add(`${door}-${first}-${second}`, [`${first}/${own("cut-3")}`, `${second}/${own("count-8")}`], { recovery: "splice", attempts: 1 }) }))));
+  const going = DIALECTS.flatMap((door) => DIALECTS.map((first) =>
+    ({ door, first, route: routes.add(`on-${door}-${first}`, [`${first}/${own("burst-6x24+slow-1+cut-3")}`, `two/${own("burst-6x24+slow-1+differs-2+continues")}`], { recovery: "continue", attempts: 2 }) })));
   const { parley } = await startRouted(t, routes);
   const worded = Array.from({ length: 6 }, (_, i) => `word-0000${i} the quick bro`).join("");
   for (const door of doorsOf(parley)) {
-    for (const { first, second, route } of rows)
+    for (const { first, second, route } of rows.filter((row) => row.door === door.dialect))
       await t.test(`${door.dialect}: ${first}, then ${second}`, async () => {
         const said = await door.streamed({ model: route });
         assert.equal(said.text, counted(8));
         assert.ok(said.output > 0 && said.input > 0, JSON.stringify(said));
         assert.equal((await door.whole({ model: route })).text, counted(8));
       });
-    for (const { first, route } of going)
+    for (const { first, route } of going.filter((row) => row.door === door.dialect))
       await t.test(`${door.dialect}: ${first}, then another goes on`, async () => {
         assert.equal((await door.streamed({ model: route })).text, worded);
       });
