@@ -393,7 +393,7 @@ static void end_streaming(struct http_attempt *attempt)
                         ? sse_parser_finish(&attempt->parser.sse)
                         : ndjson_parser_finish(&attempt->parser.ndjson);
     if (attempt->raw && !attempt->call.ended) {
-        raw_frames_flush(&attempt->frames, false);
+        raw_frames_finish(&attempt->frames);
         if (!end_was_given(attempt))
             give_raw(attempt, STR(""));
     }

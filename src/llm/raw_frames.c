@@ -52,6 +52,16 @@ void raw_frames_flush(struct raw_frames *frames, bool with_current)
     give_to(frames, frames->whole);
 }
 
+void raw_frames_finish(struct raw_frames *frames)
+{
+    bool is_line_feed = str_eq(buf_str(&frames->half), STR("\n"));
+    raw_frames_flush(frames, false);
+    if (!is_line_feed || !frames->half.len)
+        return;
+    frames->give(frames->user, buf_str(&frames->half));
+    buf_release(&frames->half);
+}
+
 void raw_frames_skip(struct raw_frames *frames)
 {
     give_to(frames, frames->whole);

@@ -29,6 +29,9 @@ void raw_frames_understood(struct raw_frames *frames);
 void raw_frames_skip(struct raw_frames *frames);
 /* Gives what has been understood; with_current: and the frame that is being read. */
 void raw_frames_flush(struct raw_frames *frames, bool with_current);
+/* No more comes: gives what raw_frames_flush does, and the line feed of a last CR LF, which is read
+ * before it. */
+void raw_frames_finish(struct raw_frames *frames);
 /* All of the feed has been read: gives what was understood, keeps the rest. False when that is too
  * much: feed no more. */
 MUST_USE bool raw_frames_end(struct raw_frames *frames);

@@ -77,6 +77,36 @@ static void test_a_last_frame_without_its_blank_line(void **state)
     heard_done(&heard);
 }
 
+/* Gemini's streams have no other end than the body's: its bytes have told it. */
+static void test_a_stream_that_ends_with_its_body(void **state)
+{
+    static const char frames[] = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":"
+                                 "\"Hello\"}]},\"finishReason\":\"STOP\"}]}\r\n\r\n";
+    static const char cut[] = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":"
+                              "\"Hel\"}]}}]}\r\n\r\n";
+    struct call_fixture *f = *state;
+    struct heard_llm whole = {0}, half = {0};
+    call_provider(f, "gemini", (struct provider_options){0});
+    start_with(f, &whole, true, STR("{}"));
+    int fd = call_accept(f);
+    call_send(f, fd, STREAM);
+    call_send(f, fd, frames);
+    close(fd);
+    expect_whole(f, &whole, "Hello");
+    assert_true(str_eq(buf_str(&whole.raw), str_from_cstr(frames)));
+    assert_false(whole.raw_is_over);
+    start_with(f, &half, true, STR("{}"));
+    fd = call_accept(f);
+    call_send(f, fd, STREAM);
+    call_send(f, fd, cut);
+    close(fd);
+    TURN_UNTIL(f->loop, half.ends);
+    assert_int_equal(half.errors, 1);
+    assert_true(half.raw_is_over);
+    heard_done(&whole);
+    heard_done(&half);
+}
+
 static void test_a_whole_answers_bytes_come_first(void **state)
 {
     struct call_fixture *f = *state;
@@ -263,6 +293,7 @@ int main(void)
         TEST(test_an_error_inside_a_raw_stream),
         TEST(test_a_malformed_frame_is_left_out),
         TEST(test_a_last_frame_without_its_blank_line),
+        TEST(test_a_stream_that_ends_with_its_body),
         TEST(test_a_whole_answers_bytes_come_first),
         TEST(test_raw_errors_are_events),
         TEST(test_cancel_inside_raw),
