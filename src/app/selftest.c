@@ -124,7 +124,7 @@ static enum err make_provider(struct selftest *selftest, int dialect, bool is_se
                               struct registry_entry *ret_entry, struct error *error)
 {
     static const char *const paths[SELFTEST_DIALECTS] = {"/v1", "", "/v1beta", ""};
-    const struct route_timeouts *timeouts = &selftest->options.policy.timeouts;
+    const struct llm_timeouts *timeouts = &selftest->options.policy.timeouts;
     *ret_entry = (struct registry_entry){.name = provider_name(selftest->arena, dialect, is_second),
                                          .source = "selftest"};
     const struct provider_options options = {

@@ -63,7 +63,7 @@ static void cut_waits(struct selftest_order *order)
 }
 
 /* What a policy leaves to the providers is what all providers have. */
-static void complete_timeouts(const struct config *config, struct route_timeouts *timeouts)
+static void complete_timeouts(const struct config *config, struct llm_timeouts *timeouts)
 {
     const struct {
         uint64_t *member;

@@ -41,5 +41,4 @@ const struct route_policy route_policy_default = {
     .cost_max_nano = 0,
     .bench_us = 10 * MINUTE_US,
     .breaker = BREAKER_POLICY_DEFAULT,
-    .timeouts = {0, 0, 0, 0},
 };

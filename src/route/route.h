@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "llm/call.h"
 #include "llm/price.h"
-#include "llm/provider.h"
 #include "llm/traits.h"
 #include "route/cell.h"
 
@@ -44,13 +44,6 @@ enum route_mode {
 };
 const char *route_mode_name(enum route_mode mode);
 
-struct route_timeouts { /* milliseconds; 0: the provider's own */
-    uint64_t connect_ms;
-    uint64_t headers_ms;
-    uint64_t first_content_ms;
-    uint64_t content_idle_ms;
-};
-
 struct route_policy {
     int attempts_max;        /* at one target for one request [3] */
     int attempts_total_max;  /* at all of them together, recovery included [12] */
@@ -66,7 +59,7 @@ struct route_policy {
     int64_t cost_max_nano;    /* for all attempts at one request, nano-dollars; 0: no limit */
     uint64_t bench_us;        /* after a refused key or a used-up quota [10 min] */
     struct breaker_policy breaker;
-    struct route_timeouts timeouts;
+    struct llm_timeouts timeouts; /* 0: the provider's own */
 };
 extern const struct route_policy route_policy_default;
 

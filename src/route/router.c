@@ -269,7 +269,6 @@ static enum err start_call(struct route_call *call, struct flow_start *start, st
                            struct error *error)
 {
     const struct router_options *options = &call->router->options;
-    const struct route_timeouts *timeouts = &call->plan.policy->timeouts;
     struct slot *slot = &call->slots[start->slot];
     bool sends_raw = takes_raw(call, start);
     bool passes_through = sends_raw && start->mode == ROUTE_WHOLE && call->events.on_raw;
@@ -284,10 +283,7 @@ static enum err start_call(struct route_call *call, struct flow_start *start, st
         .losses = &slot->losses,
         .strict = call->request.strict,
         .body_bytes_hint = call->request.raw_body.len + call->request.raw_body.len / 8 + 256,
-        .timeouts = {.connect_ms = timeouts->connect_ms,
-                     .headers_ms = timeouts->headers_ms,
-                     .first_content_ms = timeouts->first_content_ms,
-                     .content_idle_ms = timeouts->content_idle_ms},
+        .timeouts = call->plan.policy->timeouts,
     };
     const struct llm_call_events events = {on_event, passes_through ? on_raw : NULL, on_head};
     if (!request.request)

@@ -142,7 +142,7 @@ static void step_in(struct world_attempt *attempt, enum answer_stage stage, uint
 static void schedule_first(struct world_attempt *attempt)
 {
     struct simulation *world = attempt->request->world;
-    const struct route_timeouts *timeouts = &world->day.policy.timeouts;
+    const struct llm_timeouts *timeouts = &world->day.policy.timeouts;
     uint64_t first_us = about(world, attempt->target->first_us);
     if (attempt->fault == FAULT_SLOW)
         first_us *= 8;
@@ -401,7 +401,7 @@ static bool say_head(struct world_attempt *attempt)
 static void step_on(struct world_attempt *attempt)
 {
     struct simulation *world = attempt->request->world;
-    const struct route_timeouts *timeouts = &world->day.policy.timeouts;
+    const struct llm_timeouts *timeouts = &world->day.policy.timeouts;
     uint64_t gap_us = about(world, attempt->target->gap_us);
     if (attempt->said >= attempt->fails_at) {
         bool stalls = faults[attempt->fault].when == WHEN_STALLED;
