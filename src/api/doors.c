@@ -60,31 +60,31 @@ void api_anthropic_messages(struct api_request *request)
     completion_start(request, &form);
 }
 
-/* Reads a request in a dialect and answers how many tokens it has, by our own estimate: exact
- * counts are the secret of each provider. */
+/* Reads the body's request (of the member `inside`, where there is such a one; NULL: the body is it)
+ * and answers how many tokens it has, by our own estimate: exact counts are the secret of each
+ * provider. */
 static void answer_count(struct api_request *request, const struct dialect *dialect,
-                         yyjson_val *root, const char *member)
+                         const char *inside, const char *answer_member)
 {
     struct llm_request llm = {0};
     struct error error = {0};
-    enum err code = root ? dialect->decode_request(request->arena, root, &llm, &error)
-                         : error_set(&error, ERR_INVALID, NULL, "the body must be a JSON object");
+    yyjson_val *root = NULL;
+    enum err code = json_read(request->arena, request->http->body, &root, &error);
+    yyjson_val *member = inside ? json_get(root, inside) : NULL;
+    if (code == ERR_OK)
+        code = dialect->decode_request(request->arena, member ? member : root, &llm, &error);
     if (api_failed(request, code, &error))
         return;
     struct api_reply reply;
     api_reply_begin(&reply);
-    json_key_int(&reply.w, member, llm_estimate_request(&llm));
+    json_key_int(&reply.w, answer_member, llm_estimate_request(&llm));
     http_respond_header(request->exchange, "x-parley-estimated", STR("true"));
     api_reply(request, 200, &reply);
 }
 
 void api_anthropic_count(struct api_request *request)
 {
-    struct error error = {0};
-    yyjson_val *root;
-    enum err code = json_read(request->arena, request->http->body, &root, &error);
-    if (!api_failed(request, code, &error))
-        answer_count(request, &dialect_anthropic, root, "input_tokens");
+    answer_count(request, &dialect_anthropic, NULL, "input_tokens");
 }
 
 /* ---- Gemini: the path says model and method -------------------------------------------------- */
@@ -111,17 +111,6 @@ static enum err add_gemini_path(struct api_request *request, struct llm_request 
     return ERR_OK;
 }
 
-static void count_gemini(struct api_request *request)
-{
-    struct error error = {0};
-    yyjson_val *root;
-    enum err code = json_read(request->arena, request->http->body, &root, &error);
-    if (api_failed(request, code, &error))
-        return;
-    yyjson_val *whole = json_get(root, "generateContentRequest");
-    answer_count(request, &dialect_gemini, whole ? whole : root, "totalTokens");
-}
-
 void api_gemini_model(struct api_request *request)
 {
     static const struct completion_form plain = {.dialect = &dialect_gemini,
@@ -143,7 +132,7 @@ void api_gemini_model(struct api_request *request)
     else if (is_stream)
         completion_start(request, str_eq(api_query(request, "alt"), STR("sse")) ? &plain : &array);
     else if (str_eq(method, STR("countTokens")))
-        count_gemini(request);
+        answer_count(request, &dialect_gemini, "generateContentRequest", "totalTokens");
     else
         api_fail(request, ERR_NOT_FOUND, NULL);
 }
