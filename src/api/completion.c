@@ -41,26 +41,12 @@ struct completion {
 
 /* ---- The head -------------------------------------------------------------------------------- */
 
-/* Usage is never lost: providers tell it asked or not, and where they do not it is estimated. */
-static struct llm_losses without_usage(struct arena *arena, const struct llm_losses *losses)
-{
-    struct llm_losses kept;
-    llm_losses_init(&kept, arena);
-    for (size_t i = 0; i < losses->count; i++)
-        if (losses->items[i].field != LLM_FIELD_STREAM_USAGE)
-            llm_losses_add(&kept, losses->items[i].field, losses->items[i].message,
-                           losses->items[i].part);
-    return kept;
-}
-
 static void write_losses(struct completion *completion)
 {
     struct buf names;
     buf_init(&names, 8192);
     if (!route_is_raw(completion->call)) {
-        const struct llm_losses losses =
-            without_usage(completion->request->arena, route_losses(completion->call));
-        llm_losses_write(&losses, &names, 4000);
+        llm_losses_write(route_losses(completion->call), &names, 4000);
         if (completion->unmapped.len)
             buf_printf(&names, "%s%.*s", names.len ? ", " : "", STR_ARG(completion->unmapped));
     }
@@ -358,15 +344,15 @@ static const struct llm_request *on_request(void *user, struct arena *scratch)
     return decode(user, scratch, llm, &chain, NULL) == ERR_OK ? llm : NULL;
 }
 
-static struct str join_names(struct arena *arena, const struct str *names, size_t count)
+/* The names alone are kept: the decoded request goes when the call has started. */
+static struct str names_of_unmapped(struct arena *arena, const struct llm_request *llm)
 {
     struct buf out;
     buf_init(&out, 4096);
-    for (size_t i = 0; i < count && out.len < 4000; i++)
-        buf_printf(&out, "%s%.*s", i ? ", " : "", STR_ARG(names[i]));
-    struct str joined = arena_str(arena, buf_str(&out));
+    llm_unmapped_write(llm, &out, 4000);
+    struct str names = arena_str(arena, buf_str(&out));
     buf_done(&out);
-    return joined;
+    return names;
 }
 
 static enum err start(struct completion *completion, struct arena *scratch, struct error *error)
@@ -381,7 +367,7 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
         return code;
     completion->is_streamed = llm.stream;
     completion->wants_usage = llm.stream_usage;
-    completion->unmapped = join_names(request->arena, llm.unmapped, llm.unmapped_count);
+    completion->unmapped = names_of_unmapped(request->arena, &llm);
     const struct route_request route = {
         .request = &llm,
         .chain = chain.names,

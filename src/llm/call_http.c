@@ -456,9 +456,8 @@ static enum err refuse_losses(const struct llm_call_request *request, struct err
     enum err code = ERR_OK;
     buf_init(&names, 1024);
     llm_losses_write(request->losses, &names, 200);
-    for (size_t i = 0; i < request->request->unmapped_count && names.len < 200; i++)
-        buf_printf(&names, "%s%.*s", names.len ? ", " : "", STR_ARG(request->request->unmapped[i]));
-    if (names.len)
+    llm_unmapped_write(request->request, &names, 200);
+    if (request->losses->count || request->request->unmapped_count)
         code = error_set(error, ERR_INVALID, "x-parley-strict", "%.*s cannot carry: %.*s",
                          STR_ARG(request->provider->name), STR_ARG(buf_str(&names)));
     buf_done(&names);
@@ -481,6 +480,9 @@ static enum err build_body(struct http_attempt *attempt, const struct llm_call_r
     else
         code = kind->dialect->encode_request(scratch, request->request, &target, &body,
                                              request->losses, error);
+    /* Usage is told all the same: unasked by most, and counted by route where nobody does. */
+    if (request->losses)
+        llm_losses_drop(request->losses, LLM_FIELD_STREAM_USAGE);
     if (code == ERR_OK && request->strict && !attempt->raw)
         code = refuse_losses(request, error);
     if (code == ERR_OK && !buf_ok(&body))

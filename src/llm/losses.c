@@ -134,6 +134,15 @@ void llm_losses_add(struct llm_losses *losses, enum llm_field field, int message
     *VEC_PUSH(losses->arena, losses->items, losses->count, losses->capacity) = loss;
 }
 
+void llm_losses_drop(struct llm_losses *losses, enum llm_field field)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < losses->count; i++)
+        if (losses->items[i].field != field)
+            losses->items[kept++] = losses->items[i];
+    losses->count = kept;
+}
+
 bool llm_losses_has(const struct llm_losses *losses, enum llm_field field, int message, int part)
 {
     struct llm_loss loss = {field, message, part};
@@ -180,4 +189,10 @@ void llm_losses_write(const struct llm_losses *losses, struct buf *out, size_t b
             buf_append(out, tail);
         return;
     }
+}
+
+void llm_unmapped_write(const struct llm_request *request, struct buf *out, size_t bytes_max)
+{
+    for (size_t i = 0; i < request->unmapped_count && out->len < bytes_max; i++)
+        buf_printf(out, "%s%.*s", out->len ? ", " : "", STR_ARG(request->unmapped[i]));
 }

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "llm/request.h"
 
 /* What was lost. Exactly so: whoever takes x and applies the losses that encode(x) reported, in
  * the order below, has decode(encode(x)); and none is reported that changes nothing. Each row of
@@ -108,8 +109,13 @@ void llm_losses_init(struct llm_losses *losses, struct arena *arena);
 /* Notes a loss; the same one twice is kept once, and what a MESSAGE, PART, TOOLS, FORMAT or
  * RESPONSE_USAGE covers is not kept beside it. `losses` may be NULL (nobody asks). */
 void llm_losses_add(struct llm_losses *losses, enum llm_field field, int message, int part);
+/* Forgets every loss of that field: somebody makes up for it. */
+void llm_losses_drop(struct llm_losses *losses, enum llm_field field);
 /* Whether exactly this one was noted. */
 bool llm_losses_has(const struct llm_losses *losses, enum llm_field field, int message, int part);
 /* Appends the names, comma-separated, in the order noted: "seed, messages[2].name". Bounded by
  * `bytes_max` with ", ..." at the end: it goes into a header. */
 void llm_losses_write(const struct llm_losses *losses, struct buf *out, size_t bytes_max);
+/* Appends the names of the members that the request's decoder had no place for, behind what `out`
+ * holds already, until that has `bytes_max`. */
+void llm_unmapped_write(const struct llm_request *request, struct buf *out, size_t bytes_max);

@@ -7,7 +7,7 @@ import { test, type TestContext } from "node:test";
 import Anthropic from "@anthropic-ai/sdk";
 import { anthropicOf, doorsOf, geminiDoor, geminiOf, ollamaOf, type Dialect } from "./doors.ts";
 import { afterwards, ask, DIALECTS, oneAttempt, SECRET, startFake, startParley, type Answer, type Fake, type Parley } from "./parley.ts";
-import { counted, own, Routes, startRouted } from "./router.ts";
+import { asked, counted, own, Routes, startRouted } from "./router.ts";
 
 // A request that no serializer would write; `model` goes where the name stands (Gemini's is in the path).
 const ODD = `"x_unknown" : {"deep":[1.10,2e5,"\\u00e9"]}`;
@@ -129,6 +129,26 @@ test("what is lost is named", async (t) => {
         assert.doesNotMatch(dropped, /stream_usage/, "it is told");
         assert.equal(answer.headers["x-parley-target"], model);
       });
+});
+
+test("x-parley-strict: a loss is refused before anything is sent", async (t) => {
+  const fake = await startFake(t);
+  const parley = await startParley(t, { fake, config: oneAttempt });
+  const ask = (model: string, more: object, strict: string) => parley.ask("POST", "/v1/chat/completions", {
+    key: parley.user.key, headers: { "x-parley-strict": strict },
+    body: { model, messages: [{ role: "user", content: "x" }], max_completion_tokens: 100, ...more },
+  });
+  const lost = own("count-3"), kept = own("count-3"), same = own("count-3");
+  const refused = await ask(`anthropic/${lost}`, { seed: 3, x_unknown: 1 }, "true");
+  assert.equal(refused.status, 400, refused.text);
+  assert.match(refused.json.error.message, /anthropic cannot carry: .*seed.*x_unknown/);
+  assert.equal((await asked(fake, lost)).length, 0);
+  assert.equal((await ask(`anthropic/${lost}`, { seed: 3 }, "false")).status, 200);
+  // Usage is told whoever answers, so asking for it loses nothing.
+  const streamed = await ask(`anthropic/${kept}`, { stream: true, stream_options: { include_usage: true } }, "true");
+  assert.equal(streamed.status, 200, streamed.text);
+  assert.match(streamed.text, /"usage":\{"prompt_tokens"/);
+  assert.equal((await ask(`openai/${same}`, { seed: 3, x_unknown: 1 }, "true")).status, 200, "the same form carries everything");
 });
 
 test("lists of models, and other questions", async (t) => {
