@@ -122,7 +122,10 @@ static void a_policy_in_full(void **state)
         .cost_max_nano = 250000000,
         .bench_us = 9000,
         .breaker = {10, 11, 12, 1300000, 14000, 15000, breaker_policy_default.lease_us},
-        .timeouts = {16, 17, 18, 19},
+        .timeouts = {.connect_ms = 16,
+                     .headers_ms = 17,
+                     .first_content_ms = 18,
+                     .content_idle_ms = 19},
     };
     char yaml[2000];
     snprintf(yaml, sizeof yaml,
