@@ -49,18 +49,19 @@ static bool method_fits(enum http_method asked, enum http_method offered)
  * method. A key in the path is for the doors of clients that cannot send one otherwise. */
 static void find(struct api_request *request, const struct endpoint **ret_other)
 {
+    const struct api *api = request->api;
     *ret_other = NULL;
-    for (size_t i = 0; i < endpoint_count && !request->endpoint; i++) {
+    for (size_t i = 0; i < api->endpoint_count && !request->endpoint; i++) {
+        const struct endpoint *row = api->endpoints[i];
         struct str found[2] = {{0}, {0}};
-        if (!match(endpoints[i].pattern, request->path, found) ||
-            (request->path_key.len && !endpoints[i].dialect))
+        if (!match(row->pattern, request->path, found) || (request->path_key.len && !row->dialect))
             continue;
-        *ret_other = &endpoints[i];
-        if (!method_fits(request->http->method, endpoints[i].method))
+        *ret_other = row;
+        if (!method_fits(request->http->method, row->method))
             continue;
         request->parameters[0] = found[0];
         request->parameters[1] = found[1];
-        request->endpoint = &endpoints[i];
+        request->endpoint = row;
     }
 }
 
@@ -118,13 +119,13 @@ static void add_allow(struct api_request *request)
 {
     struct buf allow;
     buf_init(&allow, 1024);
-    for (size_t i = 0; i < endpoint_count; i++) {
+    for (size_t i = 0; i < request->api->endpoint_count; i++) {
+        const struct endpoint *row = request->api->endpoints[i];
         struct str ignored[2];
-        if (!match(endpoints[i].pattern, request->path, ignored))
+        if (!match(row->pattern, request->path, ignored))
             continue;
-        buf_printf(&allow, "%s%.*s", allow.len ? ", " : "",
-                   STR_ARG(http_method_name(endpoints[i].method)));
-        if (endpoints[i].method == HTTP_GET)
+        buf_printf(&allow, "%s%.*s", allow.len ? ", " : "", STR_ARG(http_method_name(row->method)));
+        if (row->method == HTTP_GET)
             buf_append(&allow, STR(", HEAD"));
     }
     http_respond_header(request->exchange, "allow", buf_str(&allow));
@@ -267,6 +268,7 @@ struct api *api_new(const struct api_options *options)
     struct api *api = ARENA_NEW(arena, struct api);
     api->arena = arena;
     api->options = *options;
+    endpoints_list(arena, &api->endpoints, &api->endpoint_count);
     list_init(&api->sockets);
     return api;
 }

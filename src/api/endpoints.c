@@ -1,5 +1,6 @@
-/* The table of endpoints: what exists, who may call it, what its body holds. Everything that goes
- * in through HTTP goes through here; /openapi.json is made from it. */
+/* The tables of endpoints: what exists, who may call it, what its body holds. Everything that goes in
+ * through HTTP goes through here; /openapi.json is made from it. Families with files of their own have
+ * their table beside their handlers. */
 #include "api/request.h"
 
 static const struct api_field setup_fields[] = {
@@ -73,7 +74,7 @@ static const struct api_field backup_fields[] = {
 #define PARLEY NULL
 #define OPENAI &dialect_openai_chat
 
-const struct endpoint endpoints[] = {
+static const struct endpoint core_endpoints[] = {
     {HTTP_POST, "/v1/chat/completions", VERB_CHAT, OPENAI, api_openai_chat, NULL, API_BODY_LARGE,
      "OpenAI chat completions, streamed or not, for any model."},
     {HTTP_POST, "/v1/responses", VERB_CHAT, &dialect_openai_responses, api_openai_responses, NULL,
@@ -170,6 +171,25 @@ const struct endpoint endpoints[] = {
     {HTTP_GET, "/metrics", VERB_METRICS_READ, PARLEY, api_get_metrics, NONE,
      "Metrics in Prometheus' text format."},
     {HTTP_GET, "/openapi.json", VERB_PUBLIC, PARLEY, api_get_openapi, NONE, "This description."},
+    {0},
 };
 
-const size_t endpoint_count = sizeof endpoints / sizeof endpoints[0];
+/* What is called most comes first. */
+static const struct endpoint *const tables[] = {
+    core_endpoints,
+};
+
+void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endpoints,
+                    size_t *ret_count)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        for (const struct endpoint *row = tables[i]; row->pattern; row++)
+            count++;
+    const struct endpoint **list = ARENA_NEW_ARRAY(arena, count, const struct endpoint *);
+    *ret_endpoints = list;
+    *ret_count = count;
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        for (const struct endpoint *row = tables[i]; row->pattern; row++)
+            *list++ = row;
+}

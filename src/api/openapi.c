@@ -112,10 +112,10 @@ static void write_operation(struct json_writer *w, const struct endpoint *endpoi
 }
 
 /* All operations of one path stand in one object: written where the path comes first. */
-static bool is_first_of_path(size_t index)
+static bool is_first_of_path(const struct api *api, size_t index)
 {
     for (size_t i = 0; i < index; i++)
-        if (strcmp(endpoints[i].pattern, endpoints[index].pattern) == 0)
+        if (strcmp(api->endpoints[i]->pattern, api->endpoints[index]->pattern) == 0)
             return false;
     return true;
 }
@@ -130,18 +130,18 @@ static void write_path(const char *pattern, char *ret, size_t size)
         snprintf(ret, size, "%s", pattern);
 }
 
-static void write_paths(struct json_writer *w)
+static void write_paths(const struct api *api, struct json_writer *w)
 {
     json_key_object(w, "paths");
-    for (size_t i = 0; i < endpoint_count; i++) {
-        if (!is_first_of_path(i))
+    for (size_t i = 0; i < api->endpoint_count; i++) {
+        if (!is_first_of_path(api, i))
             continue;
         char path[128];
-        write_path(endpoints[i].pattern, path, sizeof path);
+        write_path(api->endpoints[i]->pattern, path, sizeof path);
         json_key_object(w, path);
-        for (size_t j = i; j < endpoint_count; j++)
-            if (strcmp(endpoints[j].pattern, endpoints[i].pattern) == 0)
-                write_operation(w, &endpoints[j]);
+        for (size_t j = i; j < api->endpoint_count; j++)
+            if (strcmp(api->endpoints[j]->pattern, api->endpoints[i]->pattern) == 0)
+                write_operation(w, api->endpoints[j]);
         json_end_object(w);
     }
     json_end_object(w);
@@ -164,7 +164,7 @@ static void write_security(struct json_writer *w)
     json_end_object(w);
 }
 
-static struct str make_document(struct arena *arena)
+static struct str make_document(const struct api *api)
 {
     struct api_reply document;
     api_reply_begin(&document);
@@ -173,10 +173,10 @@ static struct str make_document(struct arena *arena)
     json_key_str(&document.w, "title", STR("Parley"));
     json_key_str(&document.w, "version", STR(PARLEY_VERSION));
     json_end_object(&document.w);
-    write_paths(&document.w);
+    write_paths(api, &document.w);
     write_security(&document.w);
     json_end_object(&document.w);
-    struct str text = arena_str(arena, buf_str(&document.out));
+    struct str text = arena_str(api->arena, buf_str(&document.out));
     buf_done(&document.out);
     return text;
 }
@@ -185,6 +185,6 @@ void api_get_openapi(struct api_request *request)
 {
     struct api *api = request->api;
     if (!api->openapi.data)
-        api->openapi = make_document(api->arena);
+        api->openapi = make_document(api);
     http_respond_static(request->exchange, 200, "application/json", api->openapi);
 }

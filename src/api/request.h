@@ -5,8 +5,12 @@
 #include "api/api.h"
 #include "base/json.h"
 
+struct endpoint;
+
 struct api {
     struct api_options options;
+    const struct endpoint *const *endpoints; /* every row */
+    size_t endpoint_count;
     struct list sockets; /* struct socket */
     void (*on_sockets_closed)(void *user);
     void *sockets_user;
@@ -50,8 +54,9 @@ struct endpoint {
 #define API_BODY_SMALL ((uint64_t)64 * 1024)
 #define API_BODY_LARGE UINT64_MAX
 
-extern const struct endpoint endpoints[];
-extern const size_t endpoint_count;
+/* All rows of all tables, a table ends with pattern NULL; called once for each api. */
+void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endpoints,
+                    size_t *ret_count);
 
 struct api_request {
     struct api *api;

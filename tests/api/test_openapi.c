@@ -45,6 +45,9 @@ static void test_it_is_the_table(void **state)
     yyjson_val *root;
     size_t operations = 0, index, count;
     yyjson_val *key, *path;
+    const struct endpoint *const *endpoints;
+    size_t endpoint_count;
+    endpoints_list(arena, &endpoints, &endpoint_count);
     api_ask(f, "GET /openapi.json HTTP/1.1\r\n", NULL);
     expect_status(f, 200, "content-type: application/json");
     assert_int_equal(json_read(arena, answer_body(f), &root, NULL), ERR_OK);
@@ -55,7 +58,7 @@ static void test_it_is_the_table(void **state)
     }
     assert_int_equal(operations, endpoint_count); /* none twice, none left out */
     for (size_t i = 0; i < endpoint_count; i++) {
-        const struct endpoint *endpoint = &endpoints[i];
+        const struct endpoint *endpoint = endpoints[i];
         char pattern[128]; /* OpenAPI has no word for "all the rest" */
         const char *dots = strstr(endpoint->pattern, "...");
         int kept = dots ? (int)(dots - endpoint->pattern) : (int)strlen(endpoint->pattern);
