@@ -1,0 +1,71 @@
+/* Router, inside: what the parts of a router share. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "route/block.h"
+#include "route/books.h"
+#include "route/coalesce.h"
+
+struct router {
+    struct router_options options;
+    struct books *books;
+    struct coalesce_home sharing;
+    struct random random;
+};
+
+/* One attempt's call. */
+struct slot {
+    struct route_call *call;
+    struct llm_call *llm;
+    struct llm_losses losses;
+};
+
+/* What a cell wakes: it outlives the call, since a wake may be on its way when the call ends. */
+struct wake_ticket {
+    struct loop_task task;
+    struct loop *loop;
+    struct route_call *call; /* on the loop's thread only; NULL: it has ended */
+    _Atomic int references;
+    _Atomic bool is_posted;
+};
+
+struct route_call {
+    struct router *router;
+    struct arena *arena;
+    bool is_streamed;
+    const struct catalog *catalog; /* referenced: the plan's targets live in it */
+    struct route_plan plan;
+    struct llm_needs needs;
+    struct flow *flow;
+    struct flow_ops ops;
+    struct route_request request;
+    struct route_events events;
+    void *user;
+    struct charge *charge;     /* NULL: nobody asks */
+    struct follower *follower; /* not NULL: it has no flow, and nothing of what follows */
+    struct slot slots[FLOW_SLOTS];
+    struct loop_timer timer;
+    uint64_t timer_at_us;
+    struct loop_task begun_task; /* says what happened within the start */
+    struct llm_error *failed;
+    struct wake_ticket *ticket; /* NULL: it never waited for a place */
+    size_t story_told;          /* how long the story was when on_story was called */
+    bool is_paused;
+    bool is_over; /* END was heard, or it was cancelled */
+    int depth;    /* of callbacks that will come back here */
+};
+
+/* ---- Life of a call (router.c) --------------------------------------------------------------- */
+/* Around every callback into a call: its memory goes when the last one has returned. */
+void router_enter(struct route_call *call);
+void router_leave(struct route_call *call);
+
+/* ---- The flow's world (router_world.c) ------------------------------------------------------- */
+/* What the flow of a call does; its user is the call. */
+extern const struct flow_ops router_world;
+/* As the flow's own words, to the caller. */
+void router_tell_event(struct route_call *call, const struct llm_event *event);
+void router_tell_raw(struct route_call *call, struct str content_type, struct str bytes);
+/* The call has ended: what is still to wake it finds nobody. */
+void router_forget_ticket(struct route_call *call);
