@@ -19,9 +19,10 @@ struct flow_start {
     int slot;
     const struct target *target;
     enum route_mode mode;
-    struct str partial;  /* PREFILL, CONTINUE: the text that was shown; valid during the call */
-    uint64_t total_us;   /* until the request's deadline */
-    int number;          /* of this request's attempts: 1, 2, ... */
+    struct str partial; /* PREFILL, CONTINUE: the text that was shown; valid during the call */
+    uint64_t total_us;  /* until the request's deadline */
+    int number;         /* of this request's attempts: 1, 2, ... */
+    bool is_hedge;
     bool passes_through; /* set by the start: its bytes will come by flow_on_raw */
 };
 
@@ -39,6 +40,7 @@ const char *flow_outcome_name(enum flow_outcome outcome);
 /* One row of the ledger: one attempt, also one that nobody paid for. Views are valid during the
  * call. */
 struct flow_row {
+    int slot;
     const struct target *target;
     int number; /* of this request's attempts: 1, 2, ... */
     enum route_mode mode;

@@ -149,6 +149,7 @@ static bool begin_attempt(struct flow *flow, int slot, struct flow_candidate *ca
         .partial = buf_str(&flow->sent),
         .total_us = flow->deadline_us - attempt->start_us,
         .number = attempt->number,
+        .is_hedge = attempt->is_hedge,
     };
     if (flow->ops->start(flow->user, &start, &error) != ERR_OK) {
         attempt->active = false;

@@ -119,6 +119,7 @@ void flow_end_attempt(struct flow *flow, int slot, enum flow_outcome outcome, bo
     tell_cell(flow, attempt, outcome, attribution, now);
     bool has_failed = outcome == FLOW_FAILED || outcome == FLOW_CUT;
     struct flow_row row = {
+        .slot = slot,
         .target = target,
         .number = attempt->number,
         .mode = attempt->mode,

@@ -42,19 +42,19 @@ struct governor_ask {
                                    reserved, what was used is charged */
 };
 
-struct charge; /* of one request; in the arena given */
+struct charge; /* of one request */
 
 struct governor *governor_new(const struct governor_options *options);
 void governor_free(struct governor *governor);
 
-/* Reserves, and takes out of `plan` (NULL: none; its lists are copied into the arena when something
- * goes) what the scope does not allow or no budget pays. ERR_FORBIDDEN, ERR_RATE_LIMITED (also for a
- * used-up budget: type "budget") with retry_after_ms, or ERR_UNAUTHENTICATED: *ret_error is filled,
- * a row says REFUSED, and *ret_charge is set all the same, for its view: close it. */
+/* Reserves, and takes out of `plan` (NULL: none) what the scope does not allow or no budget pays: its
+ * lists are then copied into `arena`, and charge_is_narrowed. ERR_FORBIDDEN, ERR_RATE_LIMITED,
+ * ERR_QUOTA_EXHAUSTED (a budget) with retry_after_ms, or ERR_UNAUTHENTICATED: *ret_error is filled, a
+ * row says REFUSED, and *ret_charge is set all the same, for its view: close it. */
 MUST_USE enum err governor_open(struct governor *governor, const struct governor_ask *ask,
                                 struct arena *arena, struct route_plan *plan,
                                 struct charge **ret_charge, struct llm_error *ret_error);
-/* All attempts have ended: settles. NULL is allowed. Before the arena goes. */
+/* All attempts have ended: settles, and frees. NULL is allowed. Before the targets go. */
 void governor_close(struct charge *charge);
 
 /* ---- Attempts -------------------------------------------------------------------------------- */
@@ -71,11 +71,14 @@ void governor_end(struct charge *charge, int slot, const struct flow_row *row);
 /* A row for an answer without an attempt: LEDGER_CACHED, LEDGER_SHARED. */
 void governor_note(struct charge *charge, enum ledger_outcome outcome, struct str target,
                    uint64_t duration_us);
-/* Names of what the caller's form could not carry of the answer, for the row of the last attempt:
- * before it ends. Copied. */
+/* Names of what the caller's form could not carry of the answer, for the row of the last attempt.
+ * Copied. */
 void governor_lost(struct charge *charge, struct str names);
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
-const struct policy *charge_policy(const struct charge *charge); /* NULL: none */
+/* NULL: none. */
+const struct policy *charge_policy(const struct charge *charge);
+/* Whether something was taken out of the plan: who asks for the same may get another answer. */
+bool charge_is_narrowed(const struct charge *charge);
 /* What is left, for headers. */
 const struct limiter_view *charge_view(const struct charge *charge);

@@ -53,6 +53,9 @@ static void call_free(struct route_call *call)
         flow_done(call->flow);
     if (call->follower)
         follower_leave(call->follower);
+    if (call->facts)
+        facts_unref(call->facts);
+    governor_close(call->charge);
     catalog_unref(call->catalog);
     arena_free(call->arena); /* the call is in it */
 }
@@ -118,16 +121,34 @@ static struct route_call *call_new(struct router *router, const struct route_req
 static enum err make_plan(struct route_call *call, struct error *error)
 {
     const struct route_request *request = &call->request;
+    llm_needs_of(request->request, &call->needs);
     call->catalog = registry_acquire(call->router->options.registry);
     return catalog_plan(call->catalog, call->arena, request->request->model, request->chain,
                         request->chain_count, &call->plan, error);
+}
+
+/* Who asks pays: reserves, and leaves in the plan what may be asked. */
+static enum err open_charge(struct route_call *call, bool is_shared, struct llm_error *ret_error)
+{
+    struct governor *governor = call->router->options.governor;
+    const struct route_request *request = &call->request;
+    if (!governor || !request->origin)
+        return ERR_OK;
+    const struct governor_ask ask = {.origin = request->origin,
+                                     .model = request->request->model,
+                                     .chain = request->chain,
+                                     .chain_count = request->chain_count,
+                                     .input_tokens = call->needs.input_tokens,
+                                     .output_tokens = call->needs.output_tokens,
+                                     .is_streamed = request->request->stream,
+                                     .is_shared_with_others = is_shared};
+    return governor_open(governor, &ask, call->arena, &call->plan, &call->charge, ret_error);
 }
 
 static void begin(struct route_call *call)
 {
     struct router *router = call->router;
     struct llm_error failed;
-    llm_needs_of(call->request.request, &call->needs);
     call->flow = flow_new(
         &(struct flow_request){
             .plan = &call->plan,
@@ -162,6 +183,8 @@ static void on_shared_event(void *user, const struct llm_event *event)
         call->is_over = event->kind == LLM_EVENT_END;
         call->events.on_event(call->user, event);
     }
+    if (call->is_over && call->charge && follower_has_joined(call->follower))
+        governor_note(call->charge, LEDGER_SHARED, follower_facts(call->follower)->target.id, 0);
     router_leave(call);
 }
 
@@ -197,11 +220,24 @@ static struct route_call *begin_or_join(struct route_call *call)
     }
     if (share) {
         caller = call_new(router, &call->request, &call->events, call->user);
+        caller->charge = call->charge;
+        call->charge = NULL;
+        struct llm_error ignored; /* nothing is reserved */
+        (void)!open_charge(call, true, &ignored);
         begin_shared(call, share, follower);
     }
     caller->follower = follower;
     follower_listen(follower, on_shared_event, on_shared_raw, caller);
     return caller;
+}
+
+/* A refusal is told a turn later, like everything else that fails. */
+static void refuse(struct route_call *call, const struct llm_error *error)
+{
+    call->facts = facts_of_plan(&call->plan);
+    call->failed = ARENA_NEW(call->arena, struct llm_error);
+    *call->failed = *error;
+    loop_defer(call->router->options.loop, &call->begun_task, tell_begun, call);
 }
 
 enum err route_start(struct router *router, const struct route_request *request,
@@ -214,10 +250,15 @@ enum err route_start(struct router *router, const struct route_request *request,
         call_free(call);
         return code;
     }
-    if (coalesce_applies(&router->sharing, request, &call->plan, events))
+    struct llm_error refused;
+    if (open_charge(call, false, &refused) != ERR_OK)
+        refuse(call, &refused);
+    else if (!(call->charge && charge_is_narrowed(call->charge)) &&
+             coalesce_applies(&router->sharing, request, &call->plan, events))
         call = begin_or_join(call);
     else
         begin_alone(call);
+    call->request.origin = NULL;
     *ret_call = call;
     return ERR_OK;
 }
@@ -232,7 +273,7 @@ void route_cancel(struct route_call *call, struct llm_usage *ret_usage)
     call->is_over = true;
     if (call->flow)
         flow_cancel(call->flow, ret_usage);
-    else if (ret_usage)
+    else if (ret_usage && call->follower)
         *ret_usage = follower_usage(call->follower);
     router_leave(call);
 }
@@ -259,17 +300,25 @@ void route_resume(struct route_call *call)
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
+/* What stands for a flow; NULL: there is one. */
+static const struct facts *facts_of(const struct route_call *call)
+{
+    return call->follower ? follower_facts(call->follower) : call->facts;
+}
+
 struct route_target route_target(const struct route_call *call)
 {
-    if (call->follower)
-        return follower_facts(call->follower)->target;
+    const struct facts *facts = facts_of(call);
+    if (facts)
+        return facts->target;
     const struct target *target = flow_target(call->flow);
     return (struct route_target){target->id, target->provider->name};
 }
 
 bool route_is_raw(const struct route_call *call)
 {
-    return call->follower ? follower_facts(call->follower)->is_raw : flow_is_raw(call->flow);
+    const struct facts *facts = facts_of(call);
+    return facts ? facts->is_raw : flow_is_raw(call->flow);
 }
 
 bool route_is_shared(const struct route_call *call)
@@ -279,32 +328,44 @@ bool route_is_shared(const struct route_call *call)
 
 const struct llm_losses *route_losses(const struct route_call *call)
 {
-    if (call->follower)
-        return &follower_facts(call->follower)->losses;
-    return &call->slots[flow_slot(call->flow)].losses;
+    const struct facts *facts = facts_of(call);
+    return facts ? &facts->losses : &call->slots[flow_slot(call->flow)].losses;
 }
 
 int route_attempts(const struct route_call *call)
 {
-    return call->follower ? follower_facts(call->follower)->attempts : flow_attempts(call->flow);
+    const struct facts *facts = facts_of(call);
+    return facts ? facts->attempts : flow_attempts(call->flow);
 }
 
 uint64_t route_overhead_us(const struct route_call *call)
 {
-    return call->follower ? follower_facts(call->follower)->overhead_us
-                          : flow_overhead_us(call->flow);
+    const struct facts *facts = facts_of(call);
+    return facts ? facts->overhead_us : flow_overhead_us(call->flow);
 }
 
 bool route_has_story(const struct route_call *call)
 {
-    return call->follower ? follower_facts(call->follower)->story.len > 0
-                          : story_length(call->flow) > 0;
+    const struct facts *facts = facts_of(call);
+    return facts ? facts->story.len > 0 : story_length(call->flow) > 0;
 }
 
 void route_write_story(const struct route_call *call, size_t text_before, struct json_writer *w)
 {
-    if (call->follower)
-        json_put_raw(w, follower_facts(call->follower)->story);
+    const struct facts *facts = facts_of(call);
+    if (facts)
+        json_put_raw(w, facts->story);
     else
         story_write(call->flow, text_before, w);
+}
+
+const struct limiter_view *route_limits(const struct route_call *call)
+{
+    return call->charge ? charge_view(call->charge) : NULL;
+}
+
+void route_lost(struct route_call *call, struct str names)
+{
+    if (call->charge)
+        governor_lost(call->charge, names);
 }

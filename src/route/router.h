@@ -10,12 +10,15 @@
 struct router;
 struct route_call;
 struct coalescer; /* see coalesce.h */
+struct governor;  /* see governor.h */
+struct governor_origin;
 
 struct router_options {
     struct loop *loop;
     struct http_client *client;
     struct registry *registry;
     struct coalescer *coalescer; /* the program's; NULL: no answer is shared */
+    struct governor *governor;   /* the loop's; NULL: nobody is limited, and no rows are written */
     struct metric_registry *metrics;
     struct log *log;
 };
@@ -47,7 +50,11 @@ struct route_request {
      * What shares one also has a raw_body, equal to the byte, and no on_rewind; so runs do not.
      * Empty: never shared. Borrowed during the start. */
     struct str tenant;
+    /* Who asks, for limits and the ledger; borrowed during the start. NULL: nobody is to pay. */
+    const struct governor_origin *origin;
 };
+
+struct limiter_view;
 
 struct route_events {
     /* As llm_call_events.on_event; what comes before the first content is told together with it. */
@@ -95,6 +102,11 @@ const struct llm_losses *route_losses(const struct route_call *call);
 int route_attempts(const struct route_call *call);
 /* What Parley itself took of the time to the first content. */
 uint64_t route_overhead_us(const struct route_call *call);
+/* What is left of the caller's limits; NULL: nobody asked. */
+const struct limiter_view *route_limits(const struct route_call *call);
+/* What the caller's form could not carry of the answer, for the ledger: names, before END has been
+ * heard or while it is. Copied. */
+void route_lost(struct route_call *call, struct str names);
 /* Whether there is more to say than who answered: attempts that failed, or joints. */
 bool route_has_story(const struct route_call *call);
 /* Writes it as an object: {"target", "attempts", "failures": [{"target", "class"}], "joints":

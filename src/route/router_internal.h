@@ -6,6 +6,7 @@
 #include "route/block.h"
 #include "route/books.h"
 #include "route/coalesce.h"
+#include "route/governor.h"
 
 struct router {
     struct router_options options;
@@ -44,6 +45,7 @@ struct route_call {
     void *user;
     struct charge *charge;     /* NULL: nobody asks */
     struct follower *follower; /* not NULL: it has no flow, and nothing of what follows */
+    struct facts *facts;       /* not NULL: it was refused, and has no flow either */
     struct slot slots[FLOW_SLOTS];
     struct loop_timer timer;
     uint64_t timer_at_us;

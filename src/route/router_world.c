@@ -84,6 +84,8 @@ static void on_raw(void *user, struct str content_type, struct str bytes)
 static void on_head(void *user, const struct llm_call_head *head)
 {
     struct slot *slot = user;
+    if (slot->call->charge)
+        governor_reached(slot->call->charge, (int)(slot - slot->call->slots), head->status);
     flow_on_head(slot->call->flow, (int)(slot - slot->call->slots), head->connect_ms * 1000,
                  &head->limits);
 }
@@ -166,9 +168,9 @@ static enum err start_call(struct route_call *call, struct flow_start *start, st
                           error);
 }
 
-static enum err start(void *user, struct flow_start *start, struct llm_error *ret_error)
+static enum err start_allowed(struct route_call *call, struct flow_start *start,
+                              struct llm_error *ret_error)
 {
-    struct route_call *call = user;
     struct loop *loop = call->router->options.loop;
     struct error error = {0};
     struct arena *scratch = loop_scratch_borrow(loop);
@@ -182,6 +184,20 @@ static enum err start(void *user, struct flow_start *start, struct llm_error *re
     } else if (call->is_paused) {
         llm_call_pause(call->slots[start->slot].llm);
     }
+    return code;
+}
+
+/* Whether it may be made is asked anew for every attempt. */
+static enum err start(void *user, struct flow_start *start, struct llm_error *ret_error)
+{
+    struct route_call *call = user;
+    struct charge *charge = call->charge;
+    enum err code = charge ? governor_check(charge, start->target, ret_error) : ERR_OK;
+    if (code == ERR_OK)
+        code = start_allowed(call, start, ret_error);
+    if (code == ERR_OK && charge)
+        governor_begin(charge, start->slot, start->target, start->number, start->mode,
+                       start->is_hedge);
     return code;
 }
 
@@ -241,6 +257,8 @@ static void note_row(void *user, const struct flow_row *row)
 {
     struct route_call *call = user;
     books_note(call->router->books, row, call->request.request_id);
+    if (call->charge)
+        governor_end(call->charge, row->slot, row);
 }
 
 static void tell_event(void *user, const struct llm_event *event)
