@@ -14,6 +14,7 @@
 
 #include "api/chain.h"
 #include "api/completion.h"
+#include "api/origin.h"
 #include "api/request.h"
 #include "base/clock.h"
 
@@ -79,6 +80,7 @@ static void write_head(struct completion *completion)
     if (route_is_shared(completion->call))
         http_respond_header(exchange, "x-parley-coalesced", STR("true"));
     http_respond_header(exchange, "cache-control", STR("no-cache"));
+    api_write_limits(completion->request, route_limits(completion->call));
     write_losses(completion);
 }
 
@@ -316,32 +318,37 @@ static void on_raw(void *user, struct str content_type, struct str bytes)
 
 /* ---- The request ----------------------------------------------------------------------------- */
 
+/* A request as it was written, decoded. */
+struct decoded {
+    yyjson_val *root;
+    struct llm_request llm;
+    struct api_chain chain;
+};
+
 /* Everything in `scratch`. A streamed answer may last for minutes: of the request only its bytes are
  * kept, and read again should another attempt need it. */
-static enum err decode(struct completion *completion, struct arena *scratch,
-                       struct llm_request *ret_llm, struct api_chain *ret_chain,
+static enum err decode(struct completion *completion, struct arena *scratch, struct decoded *ret,
                        struct error *error)
 {
-    yyjson_val *root;
-    enum err code = json_read(scratch, completion->request->http->body, &root, error);
+    struct llm_request *llm = &ret->llm;
+    enum err code = json_read(scratch, completion->request->http->body, &ret->root, error);
     if (code == ERR_OK)
-        code = completion->form->dialect->decode_request(scratch, root, ret_llm, error);
+        code = completion->form->dialect->decode_request(scratch, ret->root, llm, error);
     if (code == ERR_OK && completion->form->add_path)
-        code = completion->form->add_path(completion->request, ret_llm, error);
+        code = completion->form->add_path(completion->request, llm, error);
     if (completion->form->has_usage)
-        ret_llm->stream_usage = ret_llm->stream;
+        llm->stream_usage = llm->stream;
     if (code == ERR_OK)
-        code = api_chain_read(scratch, root, ret_llm, ret_chain, error);
-    if (code == ERR_OK && ret_llm->message_count == 0)
+        code = api_chain_read(scratch, ret->root, llm, &ret->chain, error);
+    if (code == ERR_OK && llm->message_count == 0)
         code = error_set(error, ERR_INVALID, "messages", "must not be empty");
     return code;
 }
 
 static const struct llm_request *on_request(void *user, struct arena *scratch)
 {
-    struct llm_request *llm = ARENA_NEW(scratch, struct llm_request);
-    struct api_chain chain;
-    return decode(user, scratch, llm, &chain, NULL) == ERR_OK ? llm : NULL;
+    struct decoded *decoded = ARENA_NEW(scratch, struct decoded);
+    return decode(user, scratch, decoded, NULL) == ERR_OK ? &decoded->llm : NULL;
 }
 
 /* The names alone are kept: the decoded request goes when the call has started. */
@@ -360,18 +367,20 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
     static const struct route_events events = {
         .on_event = on_event, .on_raw = on_raw, .on_request = on_request};
     struct api_request *request = completion->request;
-    struct llm_request llm = {0};
-    struct api_chain chain = {0};
-    enum err code = decode(completion, scratch, &llm, &chain, error);
+    struct decoded decoded = {0};
+    struct api_origin origin;
+    enum err code = decode(completion, scratch, &decoded, error);
+    if (code == ERR_OK)
+        code = api_origin_open(request, decoded.root, scratch, &origin, error);
     if (code != ERR_OK)
         return code;
-    completion->is_streamed = llm.stream;
-    completion->wants_usage = llm.stream_usage;
-    completion->unmapped = names_of_unmapped(request->arena, &llm);
+    completion->is_streamed = decoded.llm.stream;
+    completion->wants_usage = decoded.llm.stream_usage;
+    completion->unmapped = names_of_unmapped(request->arena, &decoded.llm);
     const struct route_request route = {
-        .request = &llm,
-        .chain = chain.names,
-        .chain_count = chain.count,
+        .request = &decoded.llm,
+        .chain = decoded.chain.names,
+        .chain_count = decoded.chain.count,
         .raw_body = request->http->body,
         .raw_headers = &request->http->headers,
         .raw_dialect = completion->form->dialect,
@@ -379,9 +388,12 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
                                 STR("true")),
         .request_id = http_exchange_id(request->exchange),
         .tenant = id_str(&request->who.user),
+        .origin = &origin.governor,
     };
-    return route_start(request->api->options.router, &route, &events, completion, &completion->call,
+    code = route_start(request->api->options.router, &route, &events, completion, &completion->call,
                        error);
+    api_origin_close(&origin);
+    return code;
 }
 
 void completion_start(struct api_request *request, const struct completion_form *form)

@@ -259,6 +259,8 @@ static void ask(struct api_request *request, enum chat_ask_kind kind)
 {
     struct chat_ask ask = {.kind = kind,
                            .owner = request->who.user,
+                           .who = request->who,
+                           .address = str_from_cstr(request->http->peer_address),
                            .model = api_body_str(request, "model"),
                            .parent = api_body_id(request, "parent_id"),
                            .request_id = http_exchange_id(request->exchange)};

@@ -26,6 +26,7 @@ struct socket {
     struct websocket *websocket; /* NULL once closed: only asks under way keep the rest */
     struct principal who;
     struct api_credential credential;
+    char address[64]; /* of the peer */
     struct watcher *watcher;
     struct list attachments;
     int attachment_count;
@@ -275,6 +276,8 @@ static void start_ask(struct message *message, struct chat_ask *ask)
     pending->socket = socket;
     pending->has_id = str_copy(message->id, pending->id, sizeof pending->id) && message->id.data;
     ask->owner = socket->who.user;
+    ask->who = socket->who;
+    ask->address = str_from_cstr(socket->address);
     ask->model = json_get_str(message->body, "model");
     ask->arena = message->arena; /* it goes with the run: on_message must not free it */
     ask->asker = socket->watcher;
@@ -513,6 +516,7 @@ void api_socket(struct api_request *request)
     socket->api = request->api;
     socket->who = request->who;
     api_credential_of(request, &socket->credential);
+    str_copy(str_from_cstr(request->http->peer_address), socket->address, sizeof socket->address);
     list_init(&socket->attachments);
     socket->websocket =
         websocket_accept(request->exchange, named ? "parley.v1" : NULL, &options, &events, socket);

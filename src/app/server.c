@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/crypto.h"
 #include "route/coalesce.h"
+#include "route/limiter.h"
 
 enum { WORKERS_MAX = 64, REFRESH_MS = 5 * 60 * 1000, SIGNALS = 3 };
 
@@ -26,6 +27,7 @@ struct server {
     struct account *account;
     struct cells *cells;         /* of all workers, over all configurations */
     struct coalescer *coalescer; /* of all workers */
+    struct limiter *limiter;     /* likewise */
     struct registry *registry;
     struct hub *hub;
     struct host *host;
@@ -105,6 +107,7 @@ static enum err make_workers(struct server *server, int count, struct error *err
         .account = server->account,
         .registry = server->registry,
         .coalescer = server->coalescer,
+        .limiter = server->limiter,
         .hub = server->hub,
         .metrics = server->metrics,
         .host = host_api(server->host),
@@ -190,6 +193,7 @@ static enum err start(struct server *server, struct config *config, struct error
     }
     server->cells = cells_new();
     server->coalescer = coalescer_new(server->metrics);
+    server->limiter = limiter_new();
     server->registry = registry_new(server->log, server->cells);
     server->hub = hub_new();
     server->host = host_new(config, server->store, server->registry, server->log);
@@ -224,6 +228,7 @@ void server_free(struct server *server)
     for (int i = 0; i < server->worker_count; i++)
         worker_free(server->workers[i]);
     coalescer_free(server->coalescer);
+    limiter_free(server->limiter);
     registry_free(server->registry);
     if (server->cells)
         cells_free(server->cells);

@@ -27,6 +27,8 @@ struct worker {
     struct worker_options options;
     struct loop *loop;
     struct http_client *client;
+    struct ledger *ledger;
+    struct governor *governor;
     struct router *router;
     struct journal *journal;
     struct chat *chat;
@@ -74,7 +76,7 @@ static void make_client(struct worker *worker)
     arena_free(arena);
 }
 
-static enum err make_chat(struct worker *worker, struct error *error)
+static enum err open_journal(struct worker *worker, struct error *error)
 {
     const struct worker_options *options = &worker->options;
     struct arena *arena = arena_new(SIZE_MAX);
@@ -84,10 +86,36 @@ static enum err make_chat(struct worker *worker, struct error *error)
     };
     enum err code = journal_open(worker->loop, &journal, &worker->journal, error);
     arena_free(arena);
-    if (code != ERR_OK)
-        return code;
+    return code;
+}
+
+static void make_router(struct worker *worker)
+{
+    const struct worker_options *options = &worker->options;
+    worker->ledger = ledger_new(&(struct ledger_options){.loop = worker->loop,
+                                                         .store = options->store,
+                                                         .journal = worker->journal,
+                                                         .log = options->log,
+                                                         .metrics = options->metrics});
+    worker->governor = governor_new(&(struct governor_options){.account = options->account,
+                                                               .limiter = options->limiter,
+                                                               .ledger = worker->ledger,
+                                                               .log = options->log});
+    worker->router = router_new(&(struct router_options){.loop = worker->loop,
+                                                         .client = worker->client,
+                                                         .registry = options->registry,
+                                                         .coalescer = options->coalescer,
+                                                         .governor = worker->governor,
+                                                         .metrics = options->metrics,
+                                                         .log = options->log});
+}
+
+static void make_chat(struct worker *worker)
+{
+    const struct worker_options *options = &worker->options;
     worker->chat = chat_new(&(struct chat_options){
         .loop = worker->loop,
+        .account = options->account,
         .router = worker->router,
         .registry = options->registry,
         .store = options->store,
@@ -96,7 +124,6 @@ static enum err make_chat(struct worker *worker, struct error *error)
         .log = options->log,
         .metrics = options->metrics,
     });
-    return ERR_OK;
 }
 
 enum err worker_new(const struct worker_options *options, struct worker **ret_worker,
@@ -108,17 +135,13 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
     pthread_mutex_init(&worker->lock, NULL);
     worker->loop = loop_new(options->index, options->log);
     make_client(worker);
-    worker->router = router_new(&(struct router_options){.loop = worker->loop,
-                                                         .client = worker->client,
-                                                         .registry = options->registry,
-                                                         .coalescer = options->coalescer,
-                                                         .metrics = options->metrics,
-                                                         .log = options->log});
-    enum err code = make_chat(worker, error);
+    enum err code = open_journal(worker, error);
     if (code != ERR_OK) {
         worker_free(worker);
         return code;
     }
+    make_router(worker);
+    make_chat(worker);
     worker->api = api_new(&(struct api_options){
         .loop = worker->loop,
         .store = options->store,
@@ -158,15 +181,19 @@ static void let_go(struct worker *worker)
     worker->acceptor_count = 0;
     api_free(worker->api);
     chat_free(worker->chat);
+    router_free(worker->router);
+    governor_free(worker->governor);
+    ledger_free(worker->ledger);
     if (worker->journal)
         journal_close(worker->journal);
-    router_free(worker->router);
     if (worker->client)
         http_client_free(worker->client);
     worker->api = NULL;
     worker->chat = NULL;
     worker->journal = NULL;
     worker->router = NULL;
+    worker->governor = NULL;
+    worker->ledger = NULL;
     worker->client = NULL;
 }
 

@@ -17,6 +17,7 @@ struct worker_options {
     struct account *account;
     struct registry *registry;
     struct coalescer *coalescer;
+    struct limiter *limiter;
     struct hub *hub;
     struct metric_registry *metrics;
     const struct api_host *host;

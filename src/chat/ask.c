@@ -251,6 +251,8 @@ static void end_ask(struct ask *ask, enum err code)
         .base = ask->base,
         .base_count = ask->base_count,
         .request_id = ask->request.request_id,
+        .who = ask->request.who,
+        .address = ask->request.address,
     };
     struct run *run =
         run_new(chat, &options); /* it begins a turn later: `accepted` is said first */
@@ -303,6 +305,7 @@ void chat_ask(struct chat *chat, const struct chat_ask *request, chat_ask_done_f
     ask->arena = request->arena;
     ask->request.model = arena_str(ask->arena, request->model.data ? request->model : STR(""));
     ask->request.request_id = arena_str(ask->arena, request->request_id);
+    ask->request.address = arena_str(ask->arena, request->address);
     ask->done = done;
     ask->user = user;
     ask->accepted.run = id_new(clock_wall_ms());

@@ -3,6 +3,7 @@
  * the doors. */
 #pragma once
 
+#include "account/account.h"
 #include "chat/content.h"
 #include "chat/hub.h"
 #include "route/router.h"
@@ -11,6 +12,7 @@
 
 struct chat_options {
     struct loop *loop;
+    struct account *account; /* NULL: nobody is limited */
     struct router *router;
     struct registry *registry;
     struct store *store;
@@ -39,6 +41,8 @@ enum chat_ask_kind {
 struct chat_ask {
     enum chat_ask_kind kind;
     struct id owner;
+    struct principal who;   /* who asks: whose limits count */
+    struct str address;     /* of theirs; may be empty */
     struct id conversation; /* SEND: none makes a new one */
     struct id message;      /* ANSWER, CONTINUE */
     struct id parent;       /* SEND: none for the first */

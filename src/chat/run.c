@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "chat/chat_internal.h"
+#include "route/governor.h"
 
 enum {
     TEXT_BYTES_MAX = 64 * 1024, /* of one event: a longer increment is told in pieces */
@@ -440,6 +441,21 @@ static void on_story(void *user)
     end_event(run, &w, "route");
 }
 
+/* Who asks, for limits and the ledger; its policy is the caller's to give back. */
+static enum err find_origin(struct run *run, struct governor_origin *ret_origin,
+                            struct error *error)
+{
+    struct account *account = run->chat->options.account;
+    *ret_origin = (struct governor_origin){.address = run->options.address,
+                                           .door = STR("parley"),
+                                           .request_id = run->options.request_id};
+    if (!account)
+        return ERR_OK;
+    enum err code = account_policy(account, &run->options.who, &ret_origin->policy);
+    return code == ERR_OK ? ERR_OK
+                          : error_set(error, code, NULL, "the caller may not ask any more");
+}
+
 static void start(void *user)
 {
     struct run *run = user;
@@ -450,8 +466,12 @@ static void start(void *user)
                                     .priority = CELL_INTERACTIVE,
                                     .request_id = run->options.request_id,
                                     .tenant = id_str(&run->options.conversation.owner)};
-    enum err code =
-        route_start(run->chat->options.router, &request, &events, run, &run->call, &error);
+    struct governor_origin origin;
+    enum err code = find_origin(run, &origin, &error);
+    request.origin = origin.policy ? &origin : NULL;
+    if (code == ERR_OK)
+        code = route_start(run->chat->options.router, &request, &events, run, &run->call, &error);
+    policy_unref(origin.policy);
     if (code == ERR_OK) {
         note_target(run);
         return;

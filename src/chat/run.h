@@ -18,6 +18,8 @@ struct run_options {
     struct llm_part *base; /* what the answer holds already (continuing), in the arena */
     size_t base_count;
     struct str request_id; /* in the arena */
+    struct principal who;
+    struct str address; /* in the arena */
 };
 
 /* How records of a run look in the journal (journal_record.kind). */

@@ -270,9 +270,6 @@ static enum err refuse_limit(struct charge *charge, const struct limiter_refusal
 {
     *ret_error =
         (struct llm_error){.retry_after_ms = why->is_never ? -1 : (int64_t)why->retry_after_ms};
-    str_copy(why->is_budget ? STR("budget") : STR("limit"), ret_error->type,
-             sizeof ret_error->type);
-    str_copy(str_from_cstr(why->what), ret_error->code, sizeof ret_error->code);
     if (why->is_budget)
         snprintf(ret_error->message, sizeof ret_error->message,
                  "the %s of this %s is used up: %.2f USD", why->what, quota_kind_name(why->kind),
