@@ -34,10 +34,11 @@ struct completion {
     struct str model;
     bool is_streamed;
     bool wants_usage;
-    bool has_raw;            /* bytes came */
-    bool begun;              /* the response's head is out */
-    bool failed;             /* ERROR was heard: error */
-    struct llm_error *error; /* in the exchange's arena; NULL: none came */
+    bool has_raw;             /* bytes came */
+    bool begun;               /* the response's head is out */
+    bool failed;              /* ERROR was heard: error */
+    struct llm_error *error;  /* in the exchange's arena; NULL: none came */
+    struct llm_losses losses; /* of the answer: what this form cannot carry */
 };
 
 /* ---- The head -------------------------------------------------------------------------------- */
@@ -200,6 +201,18 @@ static void put_in_array(struct buf *out)
     buf_done(&inside);
 }
 
+/* The answer's end says what it lost; so does the row of its last attempt. */
+static void note_losses(struct completion *completion)
+{
+    struct buf names;
+    if (!completion->losses.count)
+        return;
+    buf_init(&names, 8192);
+    llm_losses_write(&completion->losses, &names, 1000);
+    route_lost(completion->call, buf_str(&names));
+    buf_done(&names);
+}
+
 /* One body at once: a whole answer, or an error before anything was sent. Ending the exchange frees
  * the completion, so the body is taken out of it first. */
 static void end_at_once(struct completion *completion)
@@ -214,8 +227,9 @@ static void end_at_once(struct completion *completion)
     else if (completion->has_raw)
         content_type = completion->content_type;
     else
-        completion->form->dialect->encode_response(
-            request->arena, llm_builder_response(completion->builder), clock_wall_ms(), &out, NULL);
+        completion->form->dialect->encode_response(request->arena,
+                                                   llm_builder_response(completion->builder),
+                                                   clock_wall_ms(), &out, &completion->losses);
     if (completion->form->is_array && !completion->failed)
         put_in_array(&out);
     if (buf_ok(&out))
@@ -228,20 +242,21 @@ static void end_at_once(struct completion *completion)
 static void on_end(struct completion *completion)
 {
     bool at_once = !completion->is_streamed || (completion->failed && !completion->begun);
-    if (!at_once) {
-        begin_stream(completion, completion->form->stream_type);
-        flush(completion);
-    }
-    if (at_once)
+    if (at_once) {
         end_at_once(completion);
-    else
-        end_stream(completion);
+        return;
+    }
+    begin_stream(completion, completion->form->stream_type);
+    flush(completion);
+    note_losses(completion);
+    end_stream(completion);
 }
 
 static void encode(struct completion *completion, const struct llm_event *event)
 {
     begin_stream(completion, completion->form->stream_type);
-    completion->form->dialect->encode_event(encoder_of(completion), event, &completion->out, NULL);
+    completion->form->dialect->encode_event(encoder_of(completion), event, &completion->out,
+                                            &completion->losses);
     loop_defer(completion->request->api->options.loop, &completion->flush_task, flush_later,
                completion); /* what one turn brings leaves as one piece */
 }
@@ -403,6 +418,8 @@ void completion_start(struct api_request *request, const struct completion_form 
     struct error error = {0};
     completion->request = request;
     completion->form = form;
+    llm_losses_init(&completion->losses, request->arena);
+    completion->losses.is_told = true;
     buf_init(&completion->out, ANSWER_BYTES_MAX);
     struct arena *scratch = loop_scratch_borrow(loop);
     enum err code = start(completion, scratch, &error);

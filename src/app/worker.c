@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "route/governor.h"
 
 enum { LAST_WORDS_MS = 2000, ACCEPTORS_MAX = 3 };
 

@@ -184,6 +184,7 @@ static enum err add_finish(struct llm_builder *builder, const struct llm_event *
         return ERR_TOO_BIG;
     builder->response.finish = event->finish;
     builder->response.finish_raw = arena_str(builder->arena, event->finish_raw);
+    builder->response.extension = arena_str(builder->arena, event->extension);
     return ERR_OK;
 }
 

@@ -402,6 +402,7 @@ static void write_end(struct dialect_encoder *encoder)
     write_stop_details(encoder);
     json_end_object(w);
     anthropic_usage_write(w, &encoder->ending.usage, encoder->losses);
+    llm_put_extension(w, encoder->ending.extension, encoder->losses);
     end_frame(encoder);
     begin_frame(encoder, "message_stop");
     end_frame(encoder);
@@ -513,5 +514,6 @@ void anthropic_encode_response(struct arena *arena, const struct llm_response *r
     json_key_null(w, "stop_sequence");
     write_stop_details(encoder);
     anthropic_usage_write(w, &response->usage, losses);
+    llm_put_extension(w, response->extension, losses);
     json_end_object(w);
 }

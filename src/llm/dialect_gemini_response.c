@@ -2,6 +2,7 @@
  * reasons, usage. A whole answer is read as a stream of one frame (or of several: the route that
  * streams without SSE answers with a JSON array of them), so that both are understood alike. */
 #include "llm/dialect_gemini.h"
+#include "llm/encoder.h"
 
 enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 
@@ -262,6 +263,7 @@ void gemini_encode_response(struct arena *arena, const struct llm_response *resp
     put_candidate(&answer, response);
     gemini_put_usage(w, &response->usage, losses);
     gemini_put_names(w, response->model, response->id);
+    llm_put_extension(w, response->extension, losses);
     json_end_object(w);
 }
 

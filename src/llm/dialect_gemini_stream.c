@@ -352,7 +352,8 @@ static void end_parts(struct frame *frame)
     json_end_object(&frame->w);
 }
 
-static void end_frame(struct frame *frame, struct llm_losses *usage_losses)
+static void end_frame(struct frame *frame, struct llm_losses *usage_losses,
+                      const struct llm_event *finish)
 {
     const struct dialect_encoder *encoder = frame->encoder;
     json_key_int(&frame->w, "index", 0);
@@ -360,6 +361,8 @@ static void end_frame(struct frame *frame, struct llm_losses *usage_losses)
     json_end_array(&frame->w);
     gemini_put_usage(&frame->w, &encoder->usage, usage_losses);
     gemini_put_names(&frame->w, encoder->model, encoder->id);
+    if (finish)
+        llm_put_extension(&frame->w, finish->extension, frame->losses);
     json_end_object(&frame->w);
     buf_append(frame->out, STR("\r\n\r\n"));
 }
@@ -370,7 +373,7 @@ static void put_text_frame(struct frame *frame, struct str text, enum llm_part_k
     begin_frame(frame);
     gemini_put_text(&frame->w, text, kind == LLM_PART_REASONING, signature);
     end_parts(frame);
-    end_frame(frame, NULL);
+    end_frame(frame, NULL, NULL);
 }
 
 static struct call *find_call(const struct dialect_encoder *encoder, int index)
@@ -391,7 +394,7 @@ static void write_call(struct frame *frame, const struct call *call)
     begin_frame(frame);
     gemini_put_call(scratch, &frame->w, &call->part, call->signature, &place);
     end_parts(frame);
-    end_frame(frame, NULL);
+    end_frame(frame, NULL, NULL);
     frame->encoder->run = GEMINI_RUN_NONE;
     arena_free(scratch);
 }
@@ -492,7 +495,7 @@ static void encode_finish(struct frame *frame, const struct llm_event *event, in
     gemini_put_text(&frame->w, STR_NONE, false, STR_NONE);
     end_parts(frame);
     json_key_str(&frame->w, "finishReason", word);
-    end_frame(frame, frame->losses);
+    end_frame(frame, frame->losses, event);
 }
 
 static void encode_start(struct frame *frame, const struct llm_event *event, int part)

@@ -252,6 +252,7 @@ static void write_end(struct dialect_encoder *encoder)
     json_end_object(&w);
     ollama_write_done(&w, encoder->ending.finish, encoder->ending.finish_raw,
                       encoder->call_count > 0, &encoder->ending.usage, encoder->losses);
+    llm_put_extension(&w, encoder->ending.extension, encoder->losses);
     end_line(encoder, &w);
 }
 

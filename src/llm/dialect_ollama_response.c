@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/vec.h"
 #include "llm/dialect_ollama.h"
+#include "llm/encoder.h"
 
 /* ---- The end of an answer -------------------------------------------------------------------- */
 
@@ -84,9 +85,10 @@ void ollama_encode_response(struct arena *arena, const struct llm_response *resp
     ollama_write_message(&w, arena, STR("assistant"), response->parts, response->part_count);
     ollama_write_done(&w, response->finish, response->finish_raw, has_call(response),
                       &response->usage, losses);
-    json_end_object(&w);
     if (response->id.len)
         llm_losses_add(losses, LLM_FIELD_RESPONSE_ID, -1, -1);
+    llm_put_extension(&w, response->extension, losses);
+    json_end_object(&w);
 }
 
 static void add_to_builder(void *user, const struct llm_event *event)

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "llm/dialect_openai_chat.h"
+#include "llm/encoder.h"
 
 enum { WHOLE_BYTES_BESIDE = 768 }; /* of a whole answer, as a rule: all but its text */
 
@@ -178,6 +179,7 @@ void openai_chat_encode_response(struct arena *arena, const struct llm_response 
         openai_put_usage(w, &openai_chat_usage, &response->usage);
         openai_note_usage(&response->usage, losses);
     }
+    llm_put_extension(w, response->extension, losses);
     json_end_object(w);
 }
 
@@ -324,26 +326,36 @@ static void encode_arguments(struct dialect_encoder *encoder, const struct llm_e
     call_delta_end(encoder, &w, event->text, out);
 }
 
+/* USAGE comes before FINISH: what its place at the very end cannot hold is known by then. */
+static void note_ending_usage(const struct dialect_encoder *encoder, struct llm_losses *losses)
+{
+    bool is_known = openai_usage_is_known(&encoder->usage);
+    if (is_known && encoder->include_usage)
+        openai_note_usage(&encoder->usage, losses);
+    else if (is_known)
+        llm_losses_add(losses, LLM_FIELD_RESPONSE_USAGE, -1, -1);
+}
+
 static void encode_finish(struct dialect_encoder *encoder, const struct llm_event *event,
                           struct buf *out, struct llm_losses *losses)
 {
     struct json_writer w;
+    note_ending_usage(encoder, losses);
     delta_begin(encoder, &w, out);
     buf_append(out, STR(DELTA_END));
     json_put_str(&w, choose_finish(event->finish, event->finish_raw, encoder->has_calls,
                                    encoder->has_refusal, losses));
     struct str end = encoder->include_usage ? STR(USAGE_END) : STR(CHUNK_END);
-    if (event->extension.data) { /* in front of the chunk's own brace */
-        struct str brace = STR("}\n\n");
+    if (event->extension.data || (losses && losses->is_told && losses->count)) {
+        struct str brace = STR("}\n\n"); /* in front of the chunk's own */
         buf_append(out, str_slice(end, 0, end.len - brace.len));
-        buf_append(out, STR(",\"parley\":"));
-        buf_append(out, event->extension);
+        llm_put_extension(&w, event->extension, losses);
         end = brace;
     }
     buf_append(out, end);
 }
 
-static void encode_end(struct dialect_encoder *encoder, struct buf *out, struct llm_losses *losses)
+static void encode_end(struct dialect_encoder *encoder, struct buf *out)
 {
     struct json_writer w;
     bool known = openai_usage_is_known(&encoder->usage);
@@ -354,9 +366,6 @@ static void encode_end(struct dialect_encoder *encoder, struct buf *out, struct 
         openai_put_usage(&w, &openai_chat_usage, &encoder->usage);
         json_end_object(&w);
         buf_append(out, STR("\n\n"));
-        openai_note_usage(&encoder->usage, losses);
-    } else if (known) {
-        llm_losses_add(losses, LLM_FIELD_RESPONSE_USAGE, -1, -1);
     }
     buf_append(out, STR("data: [DONE]\n\n"));
 }
@@ -433,7 +442,7 @@ void openai_chat_encode_event(struct dialect_encoder *encoder, const struct llm_
         encode_error(event->error, out);
         break;
     case LLM_EVENT_END:
-        encode_end(encoder, out, losses);
+        encode_end(encoder, out);
         break;
     }
 }

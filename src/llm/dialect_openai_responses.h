@@ -38,6 +38,7 @@ struct openai_responses_head {
     /* A message item that was begun in a provider's own bytes keeps the id it has there. */
     struct str item_id;
     int64_t item_number;
+    struct llm_losses *losses; /* told at the end; may be NULL */
 };
 enum openai_responses_status { RESPONSES_IN_PROGRESS, RESPONSES_ENDED, RESPONSES_FAILED };
 /* The response object as one value. IN_PROGRESS: without output; FAILED: with error. */

@@ -372,8 +372,9 @@ static void encode_error(struct dialect_encoder *encoder, const struct llm_error
     frame_end(&w);
 }
 
-static void encode_end(struct dialect_encoder *encoder, struct buf *out)
+static void encode_end(struct dialect_encoder *encoder, struct buf *out, struct llm_losses *losses)
 {
+    encoder->head.losses = losses;
     struct str reason;
     const struct llm_response *response = llm_builder_response(encoder->builder);
     const struct llm_error *error = llm_builder_error(encoder->builder);
@@ -446,5 +447,5 @@ void openai_responses_encode_event(struct dialect_encoder *encoder, const struct
     else if (event->kind == LLM_EVENT_ERROR)
         encode_error(encoder, event->error, out);
     else if (event->kind == LLM_EVENT_END)
-        encode_end(encoder, out);
+        encode_end(encoder, out, losses);
 }

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "llm/dialect_openai_responses.h"
+#include "llm/encoder.h"
 
 /* ---- Finish ---------------------------------------------------------------------------------- */
 
@@ -217,6 +218,8 @@ void openai_responses_put(struct json_writer *w, const struct openai_responses_h
         openai_put_usage(w, &openai_responses_usage, &response->usage);
     else
         json_put_null(w);
+    if (status == RESPONSES_ENDED)
+        llm_put_extension(w, response->extension, head->losses);
     json_end_object(w);
 }
 
@@ -276,11 +279,13 @@ void openai_responses_encode_response(struct arena *arena, const struct llm_resp
                                       int64_t created_ms, struct buf *out,
                                       struct llm_losses *losses)
 {
-    struct openai_responses_head head = {
-        .id = response->id, .model = response->model, .created_s = created_ms / 1000};
+    struct openai_responses_head head = {.id = response->id,
+                                         .model = response->model,
+                                         .created_s = created_ms / 1000,
+                                         .losses = losses};
     struct json_writer w;
     (void)arena;
     json_writer_init(&w, out);
-    openai_responses_put(&w, &head, response, RESPONSES_ENDED, NULL);
     note_response(response, losses);
+    openai_responses_put(&w, &head, response, RESPONSES_ENDED, NULL);
 }

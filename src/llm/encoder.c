@@ -21,6 +21,34 @@ void llm_lose_format_words(struct llm_losses *losses, const struct llm_request *
         llm_losses_add(losses, LLM_FIELD_FORMAT_STRICT, -1, -1);
 }
 
+enum { DROPPED_BYTES_MAX = 4000 };
+
+void llm_put_extension(struct json_writer *w, struct str extension, struct llm_losses *losses)
+{
+    bool has_members = extension.len > 2;
+    if (losses && losses->is_told) {
+        llm_losses_drop(losses, LLM_FIELD_RESPONSE_FINISH_RAW);
+        llm_losses_drop(losses, LLM_FIELD_RESPONSE_ID);
+    }
+    bool has_losses = losses && losses->is_told && losses->count;
+    if (!has_members && !has_losses)
+        return;
+    json_key(w, STR("parley"));
+    if (!has_losses) {
+        json_put_raw(w, extension);
+        return;
+    }
+    struct buf names;
+    buf_init(&names, 2 * DROPPED_BYTES_MAX);
+    llm_losses_write(losses, &names, DROPPED_BYTES_MAX);
+    json_begin_object(w);
+    if (has_members)
+        json_put_raw(w, str_slice(extension, 1, extension.len - 1)); /* its members */
+    json_key_str(w, "dropped", buf_str(&names));
+    json_end_object(w);
+    buf_done(&names);
+}
+
 void llm_encode_event(struct dialect_encoder *encoder, struct llm_ending *ending,
                       struct arena *arena, const struct llm_encoder_table *table,
                       const struct llm_event *event)
@@ -35,6 +63,7 @@ void llm_encode_event(struct dialect_encoder *encoder, struct llm_ending *ending
     case LLM_EVENT_FINISH:
         ending->finish = event->finish;
         ending->finish_raw = arena_str(arena, event->finish_raw);
+        ending->extension = arena_str(arena, event->extension);
         break;
     case LLM_EVENT_ERROR:
         table->failure(encoder, event->error);

@@ -2,6 +2,7 @@
  * the events of a stream that only say what its end will be. */
 #pragma once
 
+#include "base/json.h"
 #include "llm/losses.h"
 #include "llm/request.h"
 #include "llm/response.h"
@@ -14,12 +15,20 @@ void llm_lose_tool_choice(struct llm_losses *losses, const struct llm_request *r
 /* Name, description and strictness of an answer's format, where set: only its schema goes along. */
 void llm_lose_format_words(struct llm_losses *losses, const struct llm_request *request);
 
+/* ---- Answers: what is said at their end ------------------------------------------------------- */
+/* Puts the member "parley" into the last object of an answer: the object `extension` (STR_NONE:
+ * none), with the names of `losses` (if they are to be told) as its member "dropped"; nothing when
+ * there is neither. A provider's own word for why it ended, and its id, are not told: nobody who
+ * speaks another form could use them. */
+void llm_put_extension(struct json_writer *w, struct str extension, struct llm_losses *losses);
+
 /* ---- Streams --------------------------------------------------------------------------------- */
 /* What a stream's end tells; embedded by encoders that write it all at once. */
 struct llm_ending {
     struct llm_usage usage;
     enum llm_finish finish;
     struct str finish_raw; /* in the arena */
+    struct str extension;  /* likewise */
     bool is_ended;         /* END or ERROR was written: nothing follows */
 };
 /* What one dialect writes of a stream. `part`: the events that llm_cursor knows. */

@@ -100,6 +100,7 @@ struct llm_losses {
     struct llm_loss *items;
     size_t count;
     size_t capacity;
+    bool is_told; /* who encodes an answer says at its end what it holds: see llm_put_extension */
 };
 
 /* More are not noted: only a hostile request has so many. */

@@ -115,6 +115,7 @@ struct llm_response {
     enum llm_finish finish;
     struct str finish_raw;
     struct llm_usage usage;
+    struct str extension; /* as an event's; no part of the answer itself */
 };
 
 /* Same meaning, as llm_request_equal. */
