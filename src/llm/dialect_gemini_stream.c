@@ -297,6 +297,15 @@ struct call {
     bool is_closed;
 };
 
+/* One event on its way to the wire. */
+struct step {
+    const struct llm_event *event; /* of what waits: a copy in the arena */
+    int part;
+    bool begins; /* the part */
+    enum llm_part_kind kind;
+    size_t calls_before; /* that go first */
+};
+
 struct dialect_encoder {
     struct arena *arena;
     struct str id;
@@ -308,7 +317,11 @@ struct dialect_encoder {
     size_t call_count;
     size_t call_capacity;
     size_t calls_written; /* in order of their start */
-    int empty_part;       /* began with an empty text, and nothing of it is written yet; or -1 */
+    struct step *waiting; /* behind a call that is still open */
+    size_t waiting_count;
+    size_t waiting_capacity;
+    size_t waiting_done;
+    int empty_part; /* began with an empty text, and nothing of it is written yet; or -1 */
 };
 
 struct dialect_encoder *gemini_encoder_new(struct arena *arena, int64_t created_ms,
@@ -330,6 +343,7 @@ struct frame {
     struct dialect_encoder *encoder;
     struct buf *out;
     struct llm_losses *losses;
+    enum llm_part_kind kind; /* of the part that the event belongs to */
     struct json_writer w;
 };
 
@@ -399,7 +413,27 @@ static void write_call(struct frame *frame, const struct call *call)
     arena_free(scratch);
 }
 
-/* Writes the calls that are whole, in order of their start; at the end all. */
+static void drop_empty(struct frame *frame)
+{
+    struct dialect_encoder *encoder = frame->encoder;
+    if (encoder->empty_part >= 0)
+        llm_losses_add(frame->losses, LLM_FIELD_PART, -1, encoder->empty_part);
+    encoder->empty_part = -1;
+}
+
+static void take_step(struct frame *frame, const struct step *step);
+
+/* What stood behind the calls that are written, and in front of the next one. */
+static void flush_waiting(struct frame *frame)
+{
+    struct dialect_encoder *encoder = frame->encoder;
+    while (encoder->waiting_done < encoder->waiting_count &&
+           encoder->waiting[encoder->waiting_done].calls_before <= encoder->calls_written)
+        take_step(frame, &encoder->waiting[encoder->waiting_done++]);
+}
+
+/* Writes the calls that are whole, in order of their start, and what stood between them; at the end
+ * all. */
 static void flush_calls(struct frame *frame, bool all)
 {
     struct dialect_encoder *encoder = frame->encoder;
@@ -410,15 +444,8 @@ static void flush_calls(struct frame *frame, bool all)
         if (call->is_begun)
             write_call(frame, call);
         encoder->calls_written++;
+        flush_waiting(frame);
     }
-}
-
-static void drop_empty(struct frame *frame)
-{
-    struct dialect_encoder *encoder = frame->encoder;
-    if (encoder->empty_part >= 0)
-        llm_losses_add(frame->losses, LLM_FIELD_PART, -1, encoder->empty_part);
-    encoder->empty_part = -1;
 }
 
 /* There are no refusals on this wire: they are said in plain words. */
@@ -427,7 +454,7 @@ static void encode_text(struct frame *frame, const struct llm_event *event, int 
     struct dialect_encoder *encoder = frame->encoder;
     const struct gemini_place place = {frame->losses, -1, part};
     bool is_refusal = event->kind == LLM_EVENT_REFUSAL;
-    enum llm_part_kind kind = is_refusal ? LLM_PART_TEXT : encoder->cursor.kind;
+    enum llm_part_kind kind = is_refusal ? LLM_PART_TEXT : frame->kind;
     if (!event->text.len)
         return;
     encoder->empty_part = -1;
@@ -449,8 +476,8 @@ static void encode_opaque(struct frame *frame, const struct llm_event *event, in
         call->signature = arena_str(encoder->arena, event->opaque.data);
     } else {
         encoder->empty_part = -1;
-        gemini_run_signature(&encoder->run, &place, encoder->cursor.kind);
-        put_text_frame(frame, STR_NONE, encoder->cursor.kind, event->opaque.data);
+        gemini_run_signature(&encoder->run, &place, frame->kind);
+        put_text_frame(frame, STR_NONE, frame->kind, event->opaque.data);
     }
 }
 
@@ -534,20 +561,57 @@ static encode_fn *const encode_table[LLM_EVENT_END + 1] = {
     [LLM_EVENT_ERROR] = encode_in_stream_error,
 };
 
+static void take_step(struct frame *frame, const struct step *step)
+{
+    if (step->begins) {
+        drop_empty(frame);
+        frame->encoder->empty_part = step->part;
+    }
+    frame->kind = step->kind;
+    encode_table[step->event->kind](frame, step->event, step->part);
+}
+
+/* Whether it has to wait: a call is gathered until its end, and what comes behind it stays behind
+ * it. */
+static bool has_to_wait(const struct dialect_encoder *encoder, const struct llm_event *event)
+{
+    bool is_said = event->kind == LLM_EVENT_TEXT || event->kind == LLM_EVENT_REASONING ||
+                   event->kind == LLM_EVENT_REFUSAL || event->kind == LLM_EVENT_OPAQUE;
+    return is_said && encoder->calls_written < encoder->call_count;
+}
+
+static void put_off(struct dialect_encoder *encoder, const struct step *step)
+{
+    struct arena *arena = encoder->arena;
+    struct llm_event *event = ARENA_NEW(arena, struct llm_event);
+    const struct llm_opaque *opaque = &step->event->opaque;
+    struct step *kept =
+        VEC_PUSH(arena, encoder->waiting, encoder->waiting_count, encoder->waiting_capacity);
+    *kept = *step;
+    kept->event = event;
+    kept->calls_before = encoder->call_count;
+    event->kind = step->event->kind;
+    event->index = step->event->index;
+    event->text = arena_str(arena, step->event->text);
+    event->opaque =
+        (struct llm_opaque){arena_str(arena, opaque->dialect), arena_str(arena, opaque->model),
+                            arena_str(arena, opaque->kind), arena_str(arena, opaque->data)};
+}
+
 void gemini_encode_event(struct dialect_encoder *encoder, const struct llm_event *event,
                          struct buf *out, struct llm_losses *losses)
 {
     if ((unsigned)event->kind > LLM_EVENT_END || !encode_table[event->kind])
         return;
     struct frame frame = {.encoder = encoder, .out = out, .losses = losses};
-    bool begins = false;
-    int part = llm_cursor_add(&encoder->cursor, event, &begins);
+    struct step step = {.event = event};
+    step.part = llm_cursor_add(&encoder->cursor, event, &step.begins);
+    step.kind = encoder->cursor.kind;
     bool is_late_signature = event->kind == LLM_EVENT_OPAQUE && event->index >= 0;
     if (!is_late_signature)
         flush_calls(&frame, false);
-    if (begins) {
-        drop_empty(&frame);
-        encoder->empty_part = part;
-    }
-    encode_table[event->kind](&frame, event, part);
+    if (!is_late_signature && has_to_wait(encoder, event))
+        put_off(encoder, &step);
+    else
+        take_step(&frame, &step);
 }

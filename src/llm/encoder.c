@@ -43,7 +43,7 @@ void llm_put_extension(struct json_writer *w, struct str extension, struct llm_l
     llm_losses_write(losses, &names, DROPPED_BYTES_MAX);
     json_begin_object(w);
     if (has_members)
-        json_put_raw(w, str_slice(extension, 1, extension.len - 1)); /* its members */
+        json_put_raw(w, str_slice(extension, 1, extension.len - 2)); /* its members */
     json_key_str(w, "dropped", buf_str(&names));
     json_end_object(w);
     buf_done(&names);

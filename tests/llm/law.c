@@ -49,7 +49,7 @@ static void check_fail(struct check *check, const char *why)
     struct buf names;
     buf_init(&names, BYTES_MAX);
     llm_losses_write(&check->losses, &names, BYTES_MAX / 2);
-    print_error("%s, seed %llu: %s\n--- given\n%.*s--- on the wire\n%.*s\n--- read back\n%.*s"
+    fprintf(stderr, "%s, seed %llu: %s\n--- given\n%.*s--- on the wire\n%.*s\n--- read back\n%.*s"
                 "--- reported\n%.*s\n",
                 check->dialect->name, (unsigned long long)check->seed, why,
                 STR_ARG(buf_str(&check->x_text)), STR_ARG(buf_str(&check->wire)),
@@ -97,37 +97,78 @@ static void compare_request(struct check *check, const struct llm_request *x,
             check_fail_loss(check, i);
 }
 
+/* Writes x in the check's dialect, and reads it back. */
+static void send_request(struct check *check, const struct llm_request *x,
+                         const struct dialect_target *target, struct llm_request *ret_y)
+{
+    struct error error = {0};
+    yyjson_val *root;
+    if (check->dialect->encode_request(check->arena, x, target, &check->wire, &check->losses,
+                                       &error))
+        check_fail(check, error_message(&error));
+    if (json_read(check->arena, buf_str(&check->wire), &root, &error))
+        check_fail(check, error_message(&error));
+    *ret_y = (struct llm_request){0};
+    if (check->dialect->decode_request(check->arena, root, ret_y, &error)) {
+        print_error("field %s: %s\n", error.field, error_message(&error));
+        check_fail(check, "the request does not read back");
+    }
+    if (!ret_y->model.len)
+        ret_y->model = target->model;
+    if (!ret_y->stream)
+        ret_y->stream = x->stream;
+}
+
+static void check_request(struct check *check, const struct llm_request *x,
+                          const struct dialect_target *target)
+{
+    struct llm_request y;
+    law_request_text(x, &check->x_text);
+    send_request(check, x, target, &y);
+    law_request_text(&y, &check->y_text);
+    compare_request(check, x, &y);
+    if (y.unmapped_count)
+        check_fail(check, "the decoder does not know what the encoder wrote");
+}
+
 void law_request_roundtrip(const struct dialect *dialect, const struct dialect_target *target,
                            uint64_t seed)
 {
     struct check check;
+    struct llm_request x;
     check_begin(&check, dialect, seed);
-    struct llm_request x, y = {0};
-    struct error error = {0};
-    yyjson_val *root;
     law_make_request(check.arena, &check.random, &x);
     x.model = target->model;
-    law_request_text(&x, &check.x_text);
-    if (dialect->encode_request(check.arena, &x, target, &check.wire, &check.losses, &error))
-        check_fail(&check, error_message(&error));
-    if (json_read(check.arena, buf_str(&check.wire), &root, &error))
-        check_fail(&check, error_message(&error));
-    if (dialect->decode_request(check.arena, root, &y, &error)) {
-        print_error("field %s: %s\n", error.field, error_message(&error));
-        check_fail(&check, "the request does not read back");
-    }
-    if (!y.model.len)
-        y.model = target->model;
-    if (!y.stream)
-        y.stream = x.stream;
-    law_request_text(&y, &check.y_text);
-    compare_request(&check, &x, &y);
-    if (y.unmapped_count)
-        check_fail(&check, "the decoder does not know what the encoder wrote");
+    check_request(&check, &x, target);
     check_end(&check);
 }
 
-/* ---- Responses ------------------------------------------------------------------------------- */
+/* Forgets what was said on the way so far: the next dialect begins. */
+static void change_dialect(struct check *check, const struct dialect *dialect)
+{
+    check->dialect = dialect;
+    buf_clear(&check->wire);
+    buf_clear(&check->x_text);
+    llm_losses_init(&check->losses, check->arena);
+}
+
+void law_request_through(const struct dialect *door, const struct dialect *provider,
+                         const struct dialect_target *target, uint64_t seed)
+{
+    struct check check;
+    struct llm_request made, x;
+    check_begin(&check, door, seed);
+    law_make_request(check.arena, &check.random, &made);
+    made.model = target->model;
+    law_request_text(&made, &check.x_text);
+    send_request(&check, &made, &(struct dialect_target){.model = target->model}, &x);
+    change_dialect(&check, provider);
+    check_request(&check, &x, target);
+    check_end(&check);
+}
+
+/* ---- Responses
+ ------------------------------------------------------------------------------- */
 
 static void compare_response(struct check *check, const struct llm_response *x,
                              const struct llm_response *y)
@@ -139,19 +180,44 @@ static void compare_response(struct check *check, const struct llm_response *x,
             check_fail_loss(check, i);
 }
 
+static void send_response(struct check *check, const struct llm_response *x,
+                          struct llm_response *ret_y)
+{
+    struct llm_error error = {0};
+    const struct dialect *dialect = check->dialect;
+    dialect->encode_response(check->arena, x, created_ms, &check->wire, &check->losses);
+    if (dialect->decode_response(check->arena, buf_str(&check->wire), ret_y, &error))
+        check_fail(check, error.message);
+}
+
+static void check_response(struct check *check, const struct llm_response *x)
+{
+    struct llm_response y = {0};
+    law_response_text(x, &check->x_text);
+    send_response(check, x, &y);
+    law_response_text(&y, &check->y_text);
+    compare_response(check, x, &y);
+}
+
 void law_response_roundtrip(const struct dialect *dialect, uint64_t seed)
 {
     struct check check;
+    struct llm_response x;
     check_begin(&check, dialect, seed);
-    struct llm_response x, y = {0};
-    struct llm_error error = {0};
     law_make_response(check.arena, &check.random, &x);
-    law_response_text(&x, &check.x_text);
-    dialect->encode_response(check.arena, &x, created_ms, &check.wire, &check.losses);
-    if (dialect->decode_response(check.arena, buf_str(&check.wire), &y, &error))
-        check_fail(&check, error.message);
-    law_response_text(&y, &check.y_text);
-    compare_response(&check, &x, &y);
+    check_response(&check, &x);
+    check_end(&check);
+}
+
+void law_response_through(const struct dialect *provider, const struct dialect *door, uint64_t seed)
+{
+    struct check check;
+    struct llm_response made, x = {0};
+    check_begin(&check, provider, seed);
+    law_make_response(check.arena, &check.random, &made);
+    send_response(&check, &made, &x);
+    change_dialect(&check, door);
+    check_response(&check, &x);
     check_end(&check);
 }
 
@@ -329,6 +395,56 @@ void law_stream_roundtrip(const struct dialect *dialect, uint64_t seed)
         check_failing_stream(&check, &listener);
     else
         compare_response(&check, llm_builder_response(x), llm_builder_response(listener.builder));
+    check_end(&check);
+}
+
+/* A provider's stream on its way into another form: what its decoder says goes into the encoder of
+ * the door, as it comes. */
+struct passing {
+    struct check *check;
+    struct dialect_encoder *encoder;
+    struct llm_builder *builder; /* of what the provider said */
+};
+
+static void pass_event(void *user, const struct llm_event *event)
+{
+    struct passing *passing = user;
+    struct check *check = passing->check;
+    law_event_text(event, STR_NONE, &check->x_text);
+    assert_int_equal(llm_builder_add(passing->builder, event), ERR_OK);
+    check->dialect->encode_event(passing->encoder, event, &check->wire, &check->losses);
+}
+
+/* Encodes made events in the provider's form, into `ret_bytes`. */
+static void make_stream(struct check *check, struct buf *ret_bytes)
+{
+    size_t count;
+    struct llm_event *events = law_make_events(check->arena, &check->random, &count);
+    struct dialect_encoder *encoder = check->dialect->encoder_new(check->arena, created_ms, true);
+    for (size_t i = 0; i < count; i++)
+        check->dialect->encode_event(encoder, &events[i], ret_bytes, NULL);
+}
+
+void law_stream_through(const struct dialect *provider, const struct dialect *door, uint64_t seed)
+{
+    struct check check;
+    struct buf bytes;
+    check_begin(&check, provider, seed);
+    buf_init(&bytes, BYTES_MAX);
+    make_stream(&check, &bytes);
+    check.dialect = door;
+    struct passing passing = {.check = &check,
+                              .encoder = door->encoder_new(check.arena, created_ms, true),
+                              .builder = llm_builder_new(check.arena, BYTES_MAX)};
+    read_stream(provider, buf_str(&bytes), 0, 0, pass_event, &passing);
+    buf_done(&bytes);
+    struct listener listener = {.builder = llm_builder_new(check.arena, BYTES_MAX),
+                                .text = &check.y_text};
+    read_stream(door, buf_str(&check.wire), 0, 0, on_event, &listener);
+    if (listener.misordered || !listener.ended)
+        check_fail(&check, "the events are out of order");
+    compare_response(&check, llm_builder_response(passing.builder),
+                     llm_builder_response(listener.builder));
     check_end(&check);
 }
 

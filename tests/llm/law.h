@@ -16,6 +16,13 @@ void law_response_roundtrip(const struct dialect *dialect, uint64_t seed);
 /* Events through encode_event, the framing, decode_frame and a builder. Also that the events are
  * in order: START first, calls in order, nothing behind END. */
 void law_stream_roundtrip(const struct dialect *dialect, uint64_t seed);
+/* The same for what comes from one dialect and goes on in another, as between a door and a provider:
+ * nothing changes that the second encoder did not name. */
+void law_request_through(const struct dialect *door, const struct dialect *provider,
+                         const struct dialect_target *target, uint64_t seed);
+void law_response_through(const struct dialect *provider, const struct dialect *door,
+                          uint64_t seed);
+void law_stream_through(const struct dialect *provider, const struct dialect *door, uint64_t seed);
 /* A recorded stream cut in two at every byte, and byte by byte, gives the same events. */
 void law_every_split(const struct dialect *dialect, struct str bytes);
 /* Every file of the folder (absolute, or relative to tests/llm): sections that begin with a line
