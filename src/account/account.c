@@ -1,5 +1,5 @@
 /* Accounts as a whole: loading, who is calling, and what is listed. Changes are in user.c,
- * session.c and api_key.c. */
+ * session.c, api_key.c and group.c. */
 #include "account/account.h"
 
 #include <stdlib.h>
@@ -21,7 +21,9 @@ struct loaded {
     struct store_user *users;
     struct store_session *sessions;
     struct store_key *keys;
-    size_t user_count, session_count, key_count;
+    struct store_group *groups;
+    struct store_member *members;
+    size_t user_count, session_count, key_count, group_count, member_count;
 };
 
 static enum err run_load(struct store_tx *tx, void *user, struct error *error)
@@ -33,6 +35,10 @@ static enum err run_load(struct store_tx *tx, void *user, struct error *error)
                                   &loaded->session_count, error);
     if (code == ERR_OK)
         code = store_key_list(tx, loaded->arena, &loaded->keys, &loaded->key_count, error);
+    if (code == ERR_OK)
+        code = store_group_list(tx, loaded->arena, &loaded->groups, &loaded->group_count, error);
+    if (code == ERR_OK)
+        code = store_member_list(tx, loaded->arena, &loaded->members, &loaded->member_count, error);
     return code;
 }
 
@@ -41,11 +47,15 @@ static enum err load(struct account *account, struct error *error)
     struct loaded loaded = {.arena = arena_new(LOAD_BYTES_MAX), .now_ms = clock_wall_ms()};
     enum err code = store_write_now(account->store, run_load, &loaded, error);
     for (size_t i = 0; code == ERR_OK && i < loaded.user_count; i++)
-        directory_add_person(account->directory, &loaded.users[i]);
+        directory_put_person(account->directory, &loaded.users[i]);
     for (size_t i = 0; code == ERR_OK && i < loaded.session_count; i++)
         directory_add_session(account->directory, &loaded.sessions[i], loaded.now_ms);
     for (size_t i = 0; code == ERR_OK && i < loaded.key_count; i++)
-        directory_add_key(account->directory, &loaded.keys[i]);
+        directory_put_key(account->directory, &loaded.keys[i]);
+    for (size_t i = 0; code == ERR_OK && i < loaded.group_count; i++)
+        directory_put_group(account->directory, &loaded.groups[i]);
+    for (size_t i = 0; code == ERR_OK && i < loaded.member_count; i++)
+        directory_add_member(account->directory, &loaded.members[i]);
     arena_free(loaded.arena);
     return code;
 }
@@ -201,19 +211,6 @@ enum err account_list_users(struct account *account, struct arena *arena,
     if (arena_exceeded(arena))
         return ERR_TOO_BIG;
     *ret_users = users;
-    *ret_count = count;
-    return ERR_OK;
-}
-
-enum err account_list_keys(struct account *account, struct arena *arena, const struct id *owner,
-                           struct store_key **ret_keys, size_t *ret_count)
-{
-    struct store_key *keys;
-    size_t count;
-    directory_list_keys(account->directory, arena, owner, &keys, &count);
-    if (arena_exceeded(arena))
-        return ERR_TOO_BIG;
-    *ret_keys = keys;
     *ret_count = count;
     return ERR_OK;
 }

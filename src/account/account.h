@@ -1,6 +1,6 @@
 /* Accounts: people, their sessions and API keys, kept in memory for the hot path and written
  * through to the store. Every loop may ask; the directory is guarded by one read-write lock, and
- * nobody waits for the disk to learn who a caller is. */
+ * nobody waits for the disk to learn who a caller is. Keys are in api_key.h, groups in group.h. */
 #pragma once
 
 #include "base/arena.h"
@@ -89,17 +89,23 @@ typedef void account_done_fn(void *user, enum err code, const struct error *erro
 /* At once in memory, then on disk. An unknown token is ERR_OK: it is signed out. */
 void account_sign_out(struct account *account, struct loop *loop, struct str token,
                       account_done_fn *done, void *user);
-typedef void account_key_done_fn(void *user, enum err code, const struct error *error,
-                                 const struct store_key *key, struct str secret);
-/* A new API key for `owner`: "sk-parley-" + 43 URL-safe characters + 6 of checksum. The secret is
- * shown this once, and stored as an HMAC under a versioned pepper derived from store_secret. */
-void account_create_key(struct account *account, struct loop *loop, const struct id *owner,
-                        struct str name, account_key_done_fn *done, void *user);
-/* Works at once on every loop, also when the disk then refuses (ERR_STORAGE: it would be back after
- * a restart; call again). `owner` none: any owner's (administrators). */
-void account_revoke_key(struct account *account, struct loop *loop, const struct id *owner,
-                        const struct id *key, account_done_fn *done, void *user);
-/* The keys of `owner` (none: everybody's), copied into the arena. Memory only. */
-MUST_USE enum err account_list_keys(struct account *account, struct arena *arena,
-                                    const struct id *owner, struct store_key **ret_keys,
-                                    size_t *ret_count);
+/* What is to change of a person: only the members named count. */
+enum {
+    ACCOUNT_USER_NAME = 1 << 0,
+    ACCOUNT_USER_ROLE = 1 << 1,
+    ACCOUNT_USER_DISABLED = 1 << 2,
+    ACCOUNT_USER_PASSWORD = 1 << 3
+};
+struct account_user_change {
+    unsigned members;
+    struct str name;
+    enum role role;
+    bool disabled;
+    struct str password; /* empty: cannot sign in with one */
+};
+/* Works on every loop when it is answered. Who is disabled or gets another password is signed out
+ * everywhere; the keys of somebody disabled are refused. ERR_CONFLICT: nobody would be left who
+ * administers. */
+void account_edit_user(struct account *account, struct loop *loop, const struct id *id,
+                       const struct account_user_change *change, account_user_done_fn *done,
+                       void *user);

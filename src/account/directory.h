@@ -1,19 +1,30 @@
-/* Directory: people, sessions and keys in memory, behind one read-write lock. Records go in after
- * they are committed, and are copied out; a person, once in, stays. Every function: any thread. */
+/* Directory: people, groups, sessions and keys in memory, behind one read-write lock, and the policy
+ * that follows from them. Records go in after they are committed, in the order of the commits, and are
+ * copied out; a person and a key, once in, stay. What changes something retires the policies that
+ * rested on it. Every function: any thread. */
 #pragma once
 
-#include "account/account.h"
+#include "account/policy.h"
 
 struct directory;
 
 struct directory *directory_new(void);
 void directory_free(struct directory *directory);
 
-/* A copy of the record goes in. A session or key of a person who is not in is ignored. */
-void directory_add_person(struct directory *directory, const struct store_user *record);
+/* A copy of the record goes in, in place of the one that was there. A session or key of a person who
+ * is not in is ignored. */
+void directory_put_person(struct directory *directory, const struct store_user *record);
 void directory_add_session(struct directory *directory, const struct store_session *record,
                            int64_t now_ms);
-void directory_add_key(struct directory *directory, const struct store_key *record);
+/* A key that was refused stays so. */
+void directory_put_key(struct directory *directory, const struct store_key *record);
+void directory_put_group(struct directory *directory, const struct store_group *record);
+void directory_remove_group(struct directory *directory, const struct id *id);
+/* Ignored when there is no such person or group, or no room (POLICY_GROUPS_MAX). */
+void directory_add_member(struct directory *directory, const struct store_member *member);
+void directory_remove_member(struct directory *directory, const struct store_member *member);
+/* Of one person, all of them. */
+void directory_end_sessions(struct directory *directory, const struct id *user);
 /* Whether it was there. */
 bool directory_remove_session(struct directory *directory, struct str token_hash);
 /* Refuses the key from now on, and copies its record; false when there is no such key of `owner`
@@ -29,6 +40,10 @@ bool directory_find_session(struct directory *directory, struct str token_hash, 
 bool directory_find_key(struct directory *directory, struct str key_hash, int pepper_version,
                         int64_t now_ms, struct principal *ret_principal, bool *ret_write);
 
+/* The policy in force, referenced; NULL: not valid any more. */
+struct policy *directory_policy(struct directory *directory, const struct principal *who,
+                                int64_t now_ms);
+
 size_t directory_person_count(struct directory *directory);
 bool directory_copy_person(struct directory *directory, struct arena *arena, const struct id *id,
                            struct store_user *ret_record);
@@ -37,5 +52,19 @@ bool directory_copy_person_by_email(struct directory *directory, struct arena *a
 /* In the order they were made. */
 void directory_list_people(struct directory *directory, struct arena *arena,
                            struct store_user **ret_users, size_t *ret_count);
+bool directory_copy_key(struct directory *directory, struct arena *arena, const struct id *id,
+                        struct store_key *ret_record);
 void directory_list_keys(struct directory *directory, struct arena *arena, const struct id *owner,
                          struct store_key **ret_keys, size_t *ret_count);
+bool directory_copy_group(struct directory *directory, struct arena *arena, const struct id *id,
+                          struct store_group *ret_record);
+/* By name. */
+void directory_list_groups(struct directory *directory, struct arena *arena,
+                           struct store_group **ret_groups, size_t *ret_count);
+/* People in a group, in the order they were made. */
+void directory_list_members(struct directory *directory, struct arena *arena,
+                            const struct id *group, struct store_user **ret_users,
+                            size_t *ret_count);
+/* Of a person, at most POLICY_GROUPS_MAX; how many. */
+size_t directory_groups_of(struct directory *directory, const struct id *user,
+                           struct id ret_groups[POLICY_GROUPS_MAX]);

@@ -12,7 +12,7 @@
 #include "base/assert.h"
 #include "base/utf8.h"
 
-enum { ARENA_BYTES_MAX = 64 * 1024 };
+enum { ARENA_BYTES_MAX = 256 * 1024 };
 
 struct operation *operation_new(struct account *account, struct loop *loop,
                                 void (*answer)(struct operation *operation), void *user)
@@ -61,6 +61,7 @@ void operation_answer_later(struct operation *operation)
     loop_defer(operation->loop, &operation->task, on_answer, operation);
 }
 
+/* On the writer's thread. */
 static void on_written(void *user, enum err code, const struct error *error)
 {
     struct operation *operation = user;
@@ -68,7 +69,8 @@ static void on_written(void *user, enum err code, const struct error *error)
     operation->error = *error;
     if (code == ERR_OK && operation->committed)
         operation->committed(operation);
-    operation_answer(operation);
+    if (!loop_post(operation->loop, &operation->task, on_answer, operation))
+        operation_free(operation); /* a closed loop has nobody to tell */
 }
 
 void operation_write(struct operation *operation,
@@ -79,7 +81,7 @@ void operation_write(struct operation *operation,
     operation->job.run = run;
     operation->job.done = on_written;
     operation->job.user = operation;
-    store_write(operation->account->store, operation->loop, &operation->job);
+    store_write(operation->account->store, NULL, &operation->job);
 }
 
 static void abandon(void *user)

@@ -3,7 +3,9 @@
 
 #include <sodium.h>
 
+#include "account/api_key.h"
 #include "account/directory.h"
+#include "account/group.h"
 #include "account/hasher.h"
 #include "account/key.h"
 #include "account/key_memo.h"
@@ -37,6 +39,7 @@ struct operation {
         account_session_done_fn *session;
         account_done_fn *plain;
         account_key_done_fn *key;
+        account_group_done_fn *group;
     } done;
     void *user;
     enum err code;
@@ -44,12 +47,21 @@ struct operation {
     struct loop_task task;
     struct hash_job hash;
     struct store_job job;
-    /* Makes what was committed visible; not called after an error. May be NULL. */
+    /* Makes what was committed visible, on the writer's thread, so that changes become visible in
+     * the order in which they were written; not called after an error. May be NULL. */
     void (*committed)(struct operation *operation);
 
+    void (*write)(struct operation *operation); /* what follows the hashing of a password */
     struct store_user person;
     struct store_session session;
     struct store_key key;
+    struct store_key replaced;              /* the key as it is: to be changed, or rotated */
+    struct account_key_change key_change;   /* texts in the arena */
+    struct account_user_change user_change; /* but for the password */
+    int64_t now_ms;
+    int64_t overlap_ms;
+    struct store_group group;
+    struct store_member member;
     struct str email;   /* lower case */
     struct str address; /* of the peer */
     char *password;     /* wiped and freed with the operation */

@@ -7,7 +7,7 @@
 
 #include "account/account.h"
 
-enum { POLICY_GROUPS_MAX = 16, POLICY_PATTERNS_MAX = 64 };
+enum { POLICY_GROUPS_MAX = 16, POLICY_PATTERNS_MAX = 64, POLICY_PATTERN_BYTES_MAX = 300 };
 
 /* A list of patterns; none: everything is allowed. A pattern is a text in which '*' stands for any
  * number of characters. */
@@ -25,6 +25,7 @@ struct policy {
     struct policy_patterns addresses; /* of callers: "192.0.2.7", "10.0.0.0/8", "2001:db8::/32" */
     bool keeps_bodies;                /* the request log keeps what is asked and answered */
     uint32_t keep_bodies_hours;
+    int64_t expires_ms; /* of the key; 0: never */
     /* Something was changed or revoked: who goes on for long asks account_policy again. */
     _Atomic bool is_retired;
 };
@@ -34,6 +35,8 @@ struct policy {
  * end. */
 extern const char *const policy_doors[];
 
+/* A copy of all that `like` shows, with one reference. Addresses that are none allow nobody. */
+struct policy *policy_new(const struct policy *like);
 struct policy *policy_ref(struct policy *policy);
 /* NULL is allowed. */
 void policy_unref(struct policy *policy);
@@ -44,9 +47,26 @@ void policy_unref(struct policy *policy);
 MUST_USE enum err account_policy(struct account *account, const struct principal *who,
                                  struct policy **ret_policy);
 
+/* Neither retired nor expired; else ask account_policy again. */
+bool policy_is_current(const struct policy *policy, int64_t now_ms);
+
 /* Whether the caller may use a target that was asked for by the name `asked` (a route, a model, as
- * the caller wrote it; empty: the default): one of the two must fit the scope. */
+ * the caller wrote it; empty: the default): one of the two must fit the scope. A pattern without '/' is
+ * a bare name: it also fits the model of that name at any provider. */
 bool policy_allows_model(const struct policy *policy, struct str asked, struct str target_id);
 bool policy_allows_door(const struct policy *policy, struct str door);
 /* `address`: as http_request.peer_address has it. */
 bool policy_allows_address(const struct policy *policy, struct str address);
+
+/* ---- Scopes as they are stored --------------------------------------------------------------- */
+/* A JSON list of texts; empty: none. Read into the arena; ERR_CORRUPT. */
+MUST_USE enum err policy_patterns_read(struct arena *arena, struct str json,
+                                       struct policy_patterns *ret);
+struct str policy_patterns_write(struct arena *arena, const struct policy_patterns *patterns);
+/* How many, how long, and that each is one: ERR_INVALID. The error's field is set to `field`. */
+MUST_USE enum err policy_check_models(const struct policy_patterns *patterns, const char *field,
+                                      struct error *error);
+MUST_USE enum err policy_check_doors(const struct policy_patterns *patterns, const char *field,
+                                     struct error *error);
+MUST_USE enum err policy_check_addresses(const struct policy_patterns *patterns, const char *field,
+                                         struct error *error);

@@ -1,4 +1,4 @@
-/* Making people: checked, hashed in the pool, written, then in the directory. */
+/* Making and changing people: checked, hashed in the pool, written, then in the directory. */
 #include <string.h>
 
 #include "account/operation.h"
@@ -90,9 +90,9 @@ static enum err run_insert(struct store_tx *tx, void *user, struct error *error)
     return code;
 }
 
-static void on_inserted(struct operation *operation)
+static void on_person_written(struct operation *operation)
 {
-    directory_add_person(operation->account->directory, &operation->person);
+    directory_put_person(operation->account->directory, &operation->person);
 }
 
 static void run_hash(void *user)
@@ -107,13 +107,31 @@ static void run_hash(void *user)
 static void on_hashed(void *user)
 {
     struct operation *operation = user;
-    if (!operation->person.password_hash.len) {
+    if (!operation->password_hash[0]) {
         operation->code = error_set(&operation->error, ERR_UNAVAILABLE, NULL,
                                     "not enough memory to hash the password");
         operation_answer(operation);
         return;
     }
-    operation_write(operation, run_insert, on_inserted);
+    operation->write(operation);
+}
+
+/* Hashes the password, when there is one, and then writes. */
+static void hash_and_write(struct operation *operation, struct str password,
+                           void (*write)(struct operation *operation))
+{
+    if (password.len == 0) {
+        write(operation);
+        return;
+    }
+    operation->write = write;
+    operation_keep_password(operation, password);
+    operation_hash(operation, run_hash, on_hashed);
+}
+
+static void write_new(struct operation *operation)
+{
+    operation_write(operation, run_insert, on_person_written);
 }
 
 /* The local part of the email, where no name was given. */
@@ -145,10 +163,104 @@ void account_create_user(struct account *account, struct loop *loop, struct str 
         operation_answer_later(operation);
         return;
     }
-    if (password.len == 0) {
-        operation_write(operation, run_insert, on_inserted);
-        return;
+    hash_and_write(operation, password, write_new);
+}
+
+/* ---- Changing ----------------------------------------------------------------------------------
+ */
+static bool is_admin(const struct store_user *person)
+{
+    return str_eq(person->role, STR("admin")) && !person->disabled;
+}
+
+static void apply_change(const struct operation *operation, struct store_user *person)
+{
+    const struct account_user_change *change = &operation->user_change;
+    if (change->members & ACCOUNT_USER_NAME)
+        person->name = change->name;
+    if (change->members & ACCOUNT_USER_ROLE)
+        person->role = change->role == ROLE_ADMIN ? STR("admin") : STR("user");
+    if (change->members & ACCOUNT_USER_DISABLED)
+        person->disabled = change->disabled;
+    if (change->members & ACCOUNT_USER_PASSWORD)
+        person->password_hash = str_from_cstr(operation->password_hash);
+}
+
+static bool ends_sessions(const struct operation *operation)
+{
+    return operation->person.disabled || operation->user_change.members & ACCOUNT_USER_PASSWORD;
+}
+
+/* Somebody has to be left who may repair what went wrong. */
+static enum err check_last(struct store_tx *tx, struct error *error)
+{
+    int64_t count = 0;
+    enum err code = store_user_count_admins(tx, &count, error);
+    if (code == ERR_OK && count <= 1) {
+        code = error_set(error, ERR_CONFLICT, NULL,
+                         "this is the last administrator, who cannot be disabled or demoted");
+        error_remedy(error, "Make somebody else an administrator first.");
     }
-    operation_keep_password(operation, password);
-    operation_hash(operation, run_hash, on_hashed);
+    return code;
+}
+
+static enum err run_edit(struct store_tx *tx, void *user, struct error *error)
+{
+    struct operation *operation = user;
+    struct id id = operation->person.id;
+    struct store_user person = {0};
+    enum err code = store_user_get(tx, operation->arena, &id, &person, error);
+    if (code != ERR_OK)
+        return code;
+    bool was_admin = is_admin(&person);
+    apply_change(operation, &person);
+    if (was_admin && !is_admin(&person) && (code = check_last(tx, error)) != ERR_OK)
+        return code;
+    operation->person = person;
+    if ((code = store_user_update(tx, &person, error)) != ERR_OK)
+        return code;
+    return ends_sessions(operation) ? store_session_delete_of(tx, &id, error) : ERR_OK;
+}
+
+static void on_edited(struct operation *operation)
+{
+    on_person_written(operation);
+    if (ends_sessions(operation))
+        directory_end_sessions(operation->account->directory, &operation->person.id);
+}
+
+static void write_edit(struct operation *operation)
+{
+    operation_write(operation, run_edit, on_edited);
+}
+
+static enum err check_edit(struct operation *operation, const struct id *id, struct str password)
+{
+    struct error *error = &operation->error;
+    struct str name = operation->user_change.name;
+    if (!directory_copy_person(operation->account->directory, operation->arena, id,
+                               &operation->person))
+        return error_set(error, ERR_NOT_FOUND, NULL, "no such person");
+    if (operation->user_change.members & ACCOUNT_USER_NAME && name.len == 0)
+        return error_set(error, ERR_INVALID, "name", "must not be empty");
+    enum err code = account_check_text(name, NAME_BYTES_MAX, "name", error);
+    return code == ERR_OK ? check_password(password, error) : code;
+}
+
+void account_edit_user(struct account *account, struct loop *loop, const struct id *id,
+                       const struct account_user_change *change, account_user_done_fn *done,
+                       void *user)
+{
+    struct operation *operation = operation_new(account, loop, answer_user, user);
+    bool has_password = change->members & ACCOUNT_USER_PASSWORD;
+    struct str password = has_password ? change->password : STR_NONE;
+    operation->done.person = done;
+    operation->user_change = *change;
+    operation->user_change.password = STR_NONE;
+    operation->user_change.name = arena_str(operation->arena, str_trim(change->name));
+    operation->code = check_edit(operation, id, password);
+    if (operation->code == ERR_OK)
+        hash_and_write(operation, password, write_edit);
+    else
+        operation_answer_later(operation);
 }

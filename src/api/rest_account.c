@@ -1,6 +1,7 @@
 /* REST: signing in, people, API keys. */
 #include <stdlib.h>
 
+#include "account/api_key.h"
 #include "api/request.h"
 
 static void write_user(struct json_writer *w, const struct store_user *user)
@@ -214,8 +215,10 @@ void api_post_keys(struct api_request *request)
     struct error error = {0};
     enum err code = find_owner(request, &owner, &error);
     if (!api_failed(request, code, &error))
-        account_create_key(account_of(request), request->api->options.loop, &owner,
-                           api_body_str(request, "name"), on_key, request);
+        account_create_key(
+            account_of(request), request->api->options.loop, &owner,
+            &(struct account_key_change){ACCOUNT_KEY_NAME, .name = api_body_str(request, "name")},
+            on_key, request);
 }
 
 void api_delete_key(struct api_request *request)

@@ -1,10 +1,10 @@
 /* Proxy rules. Stands beside http_client.c, which asks once per origin. */
 #include "net/http_proxy.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/crypto.h"
 #include "wire/url.h"
@@ -77,45 +77,6 @@ enum err http_proxy_parse(struct str text, struct arena *arena, struct http_prox
 
 /* ---- NO_PROXY -------------------------------------------------------------------------------- */
 
-/* An IP address as bytes; bits is 0 when the text is no address. */
-struct address {
-    unsigned char bytes[16];
-    unsigned bits;
-};
-
-static struct address parse_address(struct str text)
-{
-    struct address address = {0};
-    char copy[INET6_ADDRSTRLEN + 1];
-    if (text.len > 1 && text.data[0] == '[' && text.data[text.len - 1] == ']')
-        text = str_slice(text, 1, text.len - 2);
-    if (text.len == 0 || !str_copy(text, copy, sizeof copy))
-        return address;
-    if (inet_pton(AF_INET, copy, address.bytes) == 1)
-        address.bits = 32;
-    else if (inet_pton(AF_INET6, copy, address.bytes) == 1)
-        address.bits = 128;
-    return address;
-}
-
-static bool same_prefix(const struct address *a, const struct address *b, unsigned bits)
-{
-    unsigned whole = bits / 8;
-    if (memcmp(a->bytes, b->bytes, whole) != 0)
-        return false;
-    unsigned char mask = (unsigned char)(0xFF00u >> bits % 8);
-    return bits % 8 == 0 || ((a->bytes[whole] ^ b->bytes[whole]) & mask) == 0;
-}
-
-static bool network_matches(struct str entry, size_t slash, const struct address *host)
-{
-    struct address network = parse_address(str_slice(entry, 0, slash));
-    uint64_t bits;
-    return network.bits && network.bits == host->bits &&
-           str_to_u64(str_skip(entry, slash + 1), &bits) && bits <= network.bits &&
-           same_prefix(&network, host, (unsigned)bits);
-}
-
 static bool name_matches(struct str entry, struct str host)
 {
     if (str_starts_with(entry, STR("*.")))
@@ -145,44 +106,44 @@ static bool cut_port(struct str *entry, uint16_t port)
     return true;
 }
 
+/* `host_address` is NULL when the host is a name. */
 static bool entry_matches(struct str entry, struct str host, const struct address *host_address,
                           uint16_t port)
 {
+    struct address_range range;
     if (str_eq(entry, STR("*")))
         return true;
-    size_t slash = str_find_char(entry, '/');
-    if (slash != SIZE_MAX)
-        return network_matches(entry, slash, host_address);
-    if (!cut_port(&entry, port))
+    if (str_find_char(entry, '/') == SIZE_MAX && !cut_port(&entry, port))
         return false;
-    if (!host_address->bits)
+    if (!host_address)
         return name_matches(entry, host);
-    struct address address = parse_address(entry);
-    return address.bits == host_address->bits && same_prefix(&address, host_address, address.bits);
+    return address_range_parse(entry, &range) && address_range_has(&range, host_address);
 }
 
 static bool is_loopback(struct str host, const struct address *address)
 {
-    static const struct address six = {.bytes = {[15] = 1}, .bits = 128};
-    if (address->bits == 32)
-        return address->bytes[0] == 127;
-    if (address->bits == 128)
-        return same_prefix(address, &six, 128);
-    return name_matches(STR("localhost"), host);
+    static const struct address_range ranges[] = {
+        {.network = {.bytes = {127}, .bits = 32}, .bits = 8},
+        {.network = {.bytes = {[15] = 1}, .bits = 128}, .bits = 128},
+    };
+    if (!address)
+        return name_matches(STR("localhost"), host);
+    return address_range_has(&ranges[0], address) || address_range_has(&ranges[1], address);
 }
 
 bool http_proxy_is_exempt(struct str no_proxy, struct str host, uint16_t port)
 {
     if (host.len && host.data[host.len - 1] == '.')
         host.len--;
-    struct address address = parse_address(host);
-    if (is_loopback(host, &address))
+    struct address parsed;
+    const struct address *address = address_parse(host, &parsed) ? &parsed : NULL;
+    if (is_loopback(host, address))
         return true;
     while (no_proxy.data) {
         struct str part = str_next(&no_proxy, ',');
         while (part.data) {
             struct str entry = str_trim(str_next(&part, ' '));
-            if (entry.len && entry_matches(entry, host, &address, port))
+            if (entry.len && entry_matches(entry, host, address, port))
                 return true;
         }
     }

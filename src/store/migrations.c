@@ -78,6 +78,25 @@ static const char *const steps[] = {
 
     /* 2: who answered, and why it was not the one that was asked first */
     "ALTER TABLE messages ADD COLUMN route TEXT NOT NULL DEFAULT '';",
+
+    /* 3: what keys may do, and groups of people */
+    "ALTER TABLE keys ADD COLUMN expires_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE keys ADD COLUMN doors TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE keys ADD COLUMN addresses TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE keys ADD COLUMN keep_bodies_hours INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN replaces TEXT;"
+    "CREATE TABLE groups ("
+    "  id TEXT NOT NULL PRIMARY KEY,"
+    "  name TEXT NOT NULL UNIQUE,"
+    "  created_ms INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE group_members ("
+    "  user TEXT NOT NULL REFERENCES users (id),"
+    "  group_id TEXT NOT NULL REFERENCES groups (id) ON DELETE CASCADE,"
+    "  PRIMARY KEY (user, group_id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX group_members_by_group ON group_members (group_id);",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

@@ -22,6 +22,13 @@ enum err store_session_delete(struct store_tx *tx, struct str token_hash, struct
     return query_run_one(&query, "session", error);
 }
 
+enum err store_session_delete_of(struct store_tx *tx, const struct id *user, struct error *error)
+{
+    struct query query = query_begin(tx->sqlite, "DELETE FROM sessions WHERE user = ?");
+    query_bind_id(&query, user);
+    return query_run(&query, error);
+}
+
 static enum err delete_expired(struct store_tx *tx, int64_t now_ms, struct error *error)
 {
     struct query query = query_begin(tx->sqlite, "DELETE FROM sessions WHERE expires_ms <= ?");

@@ -44,6 +44,27 @@ static struct store_user read_user(struct query *query, struct arena *arena)
     return user;
 }
 
+enum err store_user_get(struct store_tx *tx, struct arena *arena, const struct id *id,
+                        struct store_user *ret_user, struct error *error)
+{
+    struct query query =
+        query_begin(tx->sqlite, "SELECT id, email, name, role, password_hash, created_ms, disabled"
+                                " FROM users WHERE id = ?");
+    query_bind_id(&query, id);
+    bool found = query_next(&query);
+    if (found)
+        *ret_user = read_user(&query, arena);
+    enum err code = query_end(&query, error);
+    return code == ERR_OK && !found ? error_set(error, ERR_NOT_FOUND, NULL, "no such user") : code;
+}
+
+enum err store_user_count_admins(struct store_tx *tx, int64_t *ret_count, struct error *error)
+{
+    return sqlite_number(tx->sqlite,
+                         "SELECT count(*) FROM users WHERE role = 'admin' AND disabled = 0",
+                         ret_count, error);
+}
+
 enum err store_user_list(struct store_tx *tx, struct arena *arena, struct store_user **ret_users,
                          size_t *ret_count, struct error *error)
 {

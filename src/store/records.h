@@ -29,6 +29,43 @@ MUST_USE enum err store_user_list(struct store_tx *tx, struct arena *arena,
                                   struct error *error);
 MUST_USE enum err store_user_update(struct store_tx *tx, const struct store_user *user,
                                     struct error *error);
+MUST_USE enum err store_user_get(struct store_tx *tx, struct arena *arena, const struct id *id,
+                                 struct store_user *ret_user, struct error *error);
+/* Administrators who are not disabled. */
+MUST_USE enum err store_user_count_admins(struct store_tx *tx, int64_t *ret_count,
+                                          struct error *error);
+
+/* ---- Groups of people ------------------------------------------------------------------------ */
+struct store_group {
+    struct id id;
+    struct str name; /* unique */
+    int64_t created_ms;
+};
+struct store_member {
+    struct id group;
+    struct id user;
+};
+MUST_USE enum err store_group_insert(struct store_tx *tx, const struct store_group *group,
+                                     struct error *error);
+/* Its name. */
+MUST_USE enum err store_group_update(struct store_tx *tx, const struct store_group *group,
+                                     struct error *error);
+/* With its memberships. */
+MUST_USE enum err store_group_delete(struct store_tx *tx, const struct id *id, struct error *error);
+MUST_USE enum err store_group_list(struct store_tx *tx, struct arena *arena,
+                                   struct store_group **ret_groups, size_t *ret_count,
+                                   struct error *error);
+/* ERR_CONFLICT: is one already; ERR_NOT_FOUND: there is no such group or person. */
+MUST_USE enum err store_member_insert(struct store_tx *tx, const struct store_member *member,
+                                      struct error *error);
+MUST_USE enum err store_member_delete(struct store_tx *tx, const struct store_member *member,
+                                      struct error *error);
+/* In how many groups somebody is. */
+MUST_USE enum err store_member_count(struct store_tx *tx, const struct id *user, int64_t *ret_count,
+                                     struct error *error);
+MUST_USE enum err store_member_list(struct store_tx *tx, struct arena *arena,
+                                    struct store_member **ret_members, size_t *ret_count,
+                                    struct error *error);
 
 /* ---- Sessions and API keys: secrets are stored as hashes only -------------------------------- */
 struct store_session {
@@ -41,6 +78,9 @@ MUST_USE enum err store_session_insert(struct store_tx *tx, const struct store_s
                                        struct error *error);
 MUST_USE enum err store_session_delete(struct store_tx *tx, struct str token_hash,
                                        struct error *error);
+/* All of one person; none is ERR_OK. */
+MUST_USE enum err store_session_delete_of(struct store_tx *tx, const struct id *user,
+                                          struct error *error);
 /* Deletes what had expired by `now_ms`, then lists the rest. */
 MUST_USE enum err store_session_list(struct store_tx *tx, int64_t now_ms, struct arena *arena,
                                      struct store_session **ret_sessions, size_t *ret_count,
@@ -55,11 +95,20 @@ struct store_key {
     int64_t created_ms;
     int64_t last_used_ms; /* 0: never */
     bool revoked;
+    int64_t expires_ms;         /* 0: never */
+    struct str models;          /* what it may be used for, each a JSON list of texts; empty: all */
+    struct str doors;           /* the same */
+    struct str addresses;       /* from where; the same */
+    uint32_t keep_bodies_hours; /* how long the request log keeps bodies; 0: it keeps none */
+    struct id replaces;         /* the key that it was rotated from; or none */
 };
 MUST_USE enum err store_key_insert(struct store_tx *tx, const struct store_key *key,
                                    struct error *error);
 MUST_USE enum err store_key_update(struct store_tx *tx, const struct store_key *key,
                                    struct error *error);
+MUST_USE enum err store_key_get(struct store_tx *tx, struct arena *arena, const struct id *owner,
+                                const struct id *id, struct store_key *ret_key,
+                                struct error *error);
 /* Sets last_used_ms alone, when it is later than what is stored; a key that is gone is ERR_OK. */
 MUST_USE enum err store_key_touch(struct store_tx *tx, const struct id *owner, const struct id *id,
                                   int64_t last_used_ms, struct error *error);

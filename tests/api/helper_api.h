@@ -4,6 +4,7 @@
 
 #include "../chat/helper_chat.h"
 
+#include "account/api_key.h"
 #include "api/request.h"
 #include "net/listener.h"
 
@@ -63,7 +64,8 @@ static inline void api_people(struct api_fixture *f)
                         STR_NONE, api_on_user, f);
     TURN_UNTIL(loop, f->chat->drained);
     account_begin_session(f->account, loop, &f->chat->owner, api_on_session, f);
-    account_create_key(f->account, loop, &f->chat->owner, STR("k"), api_on_key, f);
+    account_create_key(f->account, loop, &f->chat->owner,
+                       &(struct account_key_change){.name = STR("k")}, api_on_key, f);
     TURN_UNTIL(loop, f->token[0] && f->key[0]);
 }
 

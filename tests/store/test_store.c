@@ -228,7 +228,12 @@ static void test_older_database(void **state)
     char *insert = NULL;
     struct error error = {0};
     assert_int_equal(try_open(directory, &error), ERR_OK);
-    exec_in(path, "ALTER TABLE messages DROP COLUMN route; PRAGMA user_version = 1");
+    exec_in(path, "ALTER TABLE messages DROP COLUMN route;"
+                  "DROP TABLE group_members; DROP TABLE \"groups\";"
+                  "ALTER TABLE keys DROP COLUMN expires_ms; ALTER TABLE keys DROP COLUMN models;"
+                  "ALTER TABLE keys DROP COLUMN doors; ALTER TABLE keys DROP COLUMN addresses;"
+                  "ALTER TABLE keys DROP COLUMN keep_bodies_hours;"
+                  "ALTER TABLE keys DROP COLUMN replaces; PRAGMA user_version = 1");
     assert_true(asprintf(&insert,
                          "INSERT INTO conversations VALUES ('%s', '%s', 't', 'm', NULL, 1, 1);"
                          "INSERT INTO messages VALUES ('%s', '%s', '%s', NULL, 'assistant', 0,"
