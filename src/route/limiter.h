@@ -24,7 +24,8 @@ struct limiter *limiter_new(void);
 void limiter_free(struct limiter *limiter);
 
 /* ---- Rules ----------------------------------------------------------------------------------- */
-/* Sets, replaces or (NULL) removes a subject's quota. What it used already stays counted. */
+/* Sets, replaces or (NULL) removes a subject's quota. What it used already stays counted. The new
+ * rates hold from the last use of the limiter on. */
 void limiter_set(struct limiter *limiter, struct limiter_subject subject,
                  const struct quota *quota);
 /* False when it has none of its own. */
@@ -34,7 +35,8 @@ void limiter_each(struct limiter *limiter,
                   void (*each)(void *user, struct limiter_subject subject,
                                const struct quota *quota),
                   void *user);
-/* Adds what was used in the current periods before the start (from the ledger). */
+/* Adds what was used in the current periods before the start (from the ledger). After its quota has
+ * been set: what has none is not counted. */
 void limiter_restore(struct limiter *limiter, struct limiter_subject subject,
                      enum quota_period period, int64_t requests, int64_t tokens, int64_t cost_nano,
                      int64_t wall_ms);
@@ -51,6 +53,7 @@ struct limiter_ask {
 /* What is held; a value, zeroed is empty. Given back by limiter_settle, exactly once. */
 struct limiter_lease {
     struct limiter_node *nodes[LIMITER_SUBJECTS_MAX]; /* the limiter's own */
+    uint64_t marks[LIMITER_SUBJECTS_MAX];             /* likewise: see bucket_take */
     size_t count;
     int64_t tokens;
     int64_t cost_nano;
@@ -62,13 +65,15 @@ struct limiter_refusal {
     char id[128];     /* of the subject, cut */
     const char *what; /* "requests per minute", "budget per month", ...: lives for ever */
     bool is_budget;   /* money: waiting is of no use before the period ends */
-    bool is_never;    /* the request alone is larger than the limit */
+    bool is_never;    /* the request alone is larger than the limit: no wait helps */
     int64_t limit;    /* in its unit: requests, tokens, streams, nano-dollars */
-    uint64_t
-        retry_after_ms; /* when it could be admitted at the earliest; streams: a guess of 1 s */
+    /* When it could be admitted at the earliest. A guess of 1 s where requests under way are in the
+     * way: streams, and what is held against a calendar limit. 0: is_never. */
+    uint64_t retry_after_ms;
 };
 
-/* How much is left, for headers: of the subject where it is least. -1: no such limit. */
+/* How much is left, for headers: of the subject where it is least. -1: no such limit. A limit per
+ * minute is told as the size of its bucket; it goes before one per day. */
 struct limiter_view {
     int64_t requests_limit;
     int64_t requests_remaining;
@@ -97,9 +102,14 @@ struct limiter_used {
 bool limiter_used(struct limiter *limiter, struct limiter_subject subject, enum quota_period period,
                   int64_t wall_ms, struct limiter_used *ret_used);
 
+/* What a subject may still use now, and its requests under way. False when nothing is counted for
+ * it. */
+bool limiter_look(struct limiter *limiter, struct limiter_subject subject, struct limiter_time now,
+                  int64_t *ret_streams, struct limiter_view *ret_view);
+
 /* ---- How long answers are --------------------------------------------------------------------- */
 /* The output of a request is estimated as the lesser of what it asks for at most and the 95th
  * percentile of what that model gave lately. A fixed number of models is remembered. */
 void limiter_note_output(struct limiter *limiter, struct str model, int64_t tokens);
-/* 0: nothing is known of it. */
+/* 0: nothing is known of it, or of fewer than 20 answers. */
 int64_t limiter_output_p95(struct limiter *limiter, struct str model);

@@ -23,15 +23,17 @@ enum quota_kind {
 const char *quota_kind_name(enum quota_kind kind);
 bool quota_kind_find(struct str name, enum quota_kind *ret);
 
-enum quota_period {
-    QUOTA_DAY,
-    QUOTA_WEEK,
-    QUOTA_MONTH,
-    QUOTA_PERIODS
-}; /* of the UTC calendar;
-                                                                           weeks begin on Monday */
+/* Of the UTC calendar; weeks begin on Monday. */
+enum quota_period { QUOTA_DAY, QUOTA_WEEK, QUOTA_MONTH, QUOTA_PERIODS };
+const char *quota_period_name(enum quota_period period); /* "day", ... */
 
-/* 0: no limit. */
+/* The most that each may be: so that sums stay far from overflowing. */
+enum { QUOTA_PER_MINUTE_MAX = 1000 * 1000 * 1000, QUOTA_STREAMS_MAX = 1000 * 1000 };
+#define QUOTA_PER_PERIOD_MAX ((int64_t)1000 * 1000 * 1000 * 1000 * 1000)
+#define QUOTA_USD_MAX        ((int64_t)1000 * 1000 * 1000)
+#define QUOTA_NANO_PER_USD   ((int64_t)1000 * 1000 * 1000)
+
+/* 0: no limit. All 0 is a quota too: as a subject's own, it lifts the one of "*". */
 struct quota {
     int64_t requests_per_minute; /* token buckets: at most burst + rate x time in any time */
     int64_t tokens_per_minute;
@@ -46,8 +48,13 @@ struct quota {
 
 /* From {"requests_per_minute": 60, "requests_per_day": ..., "tokens_per_month": ..., "streams": 10,
  * "budget_per_day": 5.0 (USD), "soft_budget_per_month": ...}. Strict: ERR_INVALID names the member.
- */
+ * A burst needs its limit per minute. */
 MUST_USE enum err quota_read(yyjson_val *object, struct quota *ret, struct error *error);
 /* The same object back; what is 0 is left out. */
 void quota_write(struct json_writer *w, const struct quota *quota);
 bool quota_is_empty(const struct quota *quota);
+/* Whether `kind` may have it: tags are what callers write, and have budgets alone. ERR_INVALID names
+ * the member. */
+MUST_USE enum err quota_check(const struct quota *quota, enum quota_kind kind, struct error *error);
+/* A member by its name, for the command line: whether there is one, and whether it is money. */
+bool quota_member_find(struct str name, bool *ret_is_money);

@@ -1,0 +1,475 @@
+/* Limiter: who is asked, of all loops, before anything is sent. This file is the lock, the nodes by
+ * their subjects, and what is all or nothing over several; a node's own thinking is in
+ * limiter_node.c.
+ *
+ * A subject without a quota of its own gets a node when it first asks, should "*" have one for its
+ * kind. When there are many such nodes, whoever makes one looks at a few of the old ones, round and
+ * round, and frees those that are idle; when there are LIMITER_NODES_MAX, those that come new share
+ * one for their kind. */
+#include "route/limiter.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "route/limiter_calendar.h"
+#include "route/limiter_node.h"
+#include "route/limiter_output.h"
+
+enum {
+    SWEEP_FROM_NODES = LIMITER_NODES_MAX / 8,
+    SWEEP_STEPS = 8, /* for each new node */
+    ID_BYTES_MAX = 256,
+    PREFIX_BYTES = 8 /* of an IPv6 address, that are its network */
+};
+/* What one request may hold: so that sums cannot overflow. */
+static const int64_t ask_tokens_max = (int64_t)1000 * 1000 * 1000 * 1000;
+static const int64_t ask_nano_max = (int64_t)1000 * 1000 * 1000 * 1000 * 1000;
+
+struct limiter {
+    pthread_mutex_t lock; /* guards all below but `outputs` */
+    struct map *nodes[QUOTA_KIND_COUNT];
+    struct limiter_node *shared[QUOTA_KIND_COUNT]; /* of those that came when there were too many */
+    bool has_star[QUOTA_KIND_COUNT];
+    struct quota stars[QUOTA_KIND_COUNT];
+    struct list all;    /* nodes in `nodes`, the one to be swept next first */
+    size_t count;       /* of them */
+    bool sweep_is_due;
+    uint64_t latest_us; /* of all uses */
+    struct outputs *outputs;
+};
+
+struct limiter *limiter_new(void)
+{
+    struct limiter *limiter = calloc(1, sizeof *limiter);
+    ASSERT(limiter);
+    pthread_mutex_init(&limiter->lock, NULL);
+    list_init(&limiter->all);
+    for (int kind = 0; kind < QUOTA_KIND_COUNT; kind++)
+        limiter->nodes[kind] = map_new();
+    limiter->outputs = outputs_new();
+    return limiter;
+}
+
+void limiter_free(struct limiter *limiter)
+{
+    if (!limiter)
+        return;
+    LIST_EACH (&limiter->all, link)
+        limiter_node_free(LIST_ENTRY(link, struct limiter_node, link));
+    for (int kind = 0; kind < QUOTA_KIND_COUNT; kind++) {
+        map_free(limiter->nodes[kind]);
+        if (limiter->shared[kind])
+            limiter_node_free(limiter->shared[kind]);
+    }
+    outputs_free(limiter->outputs);
+    pthread_mutex_destroy(&limiter->lock);
+    free(limiter);
+}
+
+/* ---- Subjects and their nodes ---------------------------------------------------------------- */
+
+/* As the subject is known here: an IPv6 address by its /64, unless it is an IPv4 one in disguise. */
+static struct limiter_subject canonical(struct limiter_subject subject, char buffer[64])
+{
+    struct in6_addr address;
+    subject.id = str_slice(subject.id, 0, ID_BYTES_MAX);
+    if (subject.kind != QUOTA_ADDRESS || str_find_char(subject.id, ':') == SIZE_MAX)
+        return subject;
+    struct str text = str_slice(subject.id, 0, str_find_char(subject.id, '/'));
+    if (!str_copy(text, buffer, 64) || inet_pton(AF_INET6, buffer, &address) != 1)
+        return subject;
+    if (IN6_IS_ADDR_V4MAPPED(&address)) {
+        inet_ntop(AF_INET, &address.s6_addr[12], buffer, 64);
+    } else {
+        memset(address.s6_addr + PREFIX_BYTES, 0, sizeof address - PREFIX_BYTES);
+        inet_ntop(AF_INET6, &address, buffer, 60);
+        memcpy(buffer + strlen(buffer), "/64", 4);
+    }
+    subject.id = str_from_cstr(buffer);
+    return subject;
+}
+
+static bool is_star(struct limiter_subject subject)
+{
+    return str_eq(subject.id, STR("*"));
+}
+
+/* NULL: none, and it is not limited. */
+static const struct quota *quota_of(const struct limiter *limiter, const struct limiter_node *node)
+{
+    if (node->own)
+        return node->own;
+    return limiter->has_star[node->kind] ? &limiter->stars[node->kind] : NULL;
+}
+
+static void refill(const struct limiter *limiter, struct limiter_node *node, uint64_t now_us)
+{
+    const struct quota *quota = quota_of(limiter, node);
+    if (quota)
+        limiter_node_refill(node, quota, now_us);
+}
+
+static void remove_node(struct limiter *limiter, struct limiter_node *node)
+{
+    map_remove(limiter->nodes[node->kind], limiter_node_id(node));
+    list_remove(&node->link);
+    limiter->count--;
+    limiter_node_free(node);
+}
+
+/* Not while an ask has gathered nodes that it does not hold yet. */
+static void sweep_some(struct limiter *limiter, struct limiter_time now)
+{
+    limiter->sweep_is_due = false;
+    for (int i = 0; i < SWEEP_STEPS && !list_is_empty(&limiter->all); i++) {
+        struct limiter_node *node = LIST_ENTRY(limiter->all.next, struct limiter_node, link);
+        list_remove(&node->link);
+        list_append(&limiter->all, &node->link);
+        refill(limiter, node, now.monotonic_us);
+        limiter_node_turn(node, now.wall_ms);
+        if (limiter_node_is_idle(node, quota_of(limiter, node)))
+            remove_node(limiter, node);
+    }
+}
+
+static struct limiter_node *find_node(const struct limiter *limiter, struct limiter_subject subject)
+{
+    return map_get(limiter->nodes[subject.kind], subject.id);
+}
+
+static struct limiter_node *make_node(struct limiter *limiter, struct limiter_subject subject)
+{
+    struct limiter_node *node = limiter_node_new(subject);
+    map_set(limiter->nodes[subject.kind], subject.id, node);
+    list_append(&limiter->all, &node->link);
+    limiter->count++;
+    return node;
+}
+
+static struct limiter_node *shared_node(struct limiter *limiter, enum quota_kind kind)
+{
+    if (!limiter->shared[kind])
+        limiter->shared[kind] = limiter_node_new((struct limiter_subject){kind, STR("(others)")});
+    return limiter->shared[kind];
+}
+
+/* The node that this subject is counted in; NULL when nothing limits it. */
+static struct limiter_node *node_for(struct limiter *limiter, struct limiter_subject subject)
+{
+    struct limiter_node *node = find_node(limiter, subject);
+    if (node)
+        return quota_of(limiter, node) ? node : NULL;
+    if (!limiter->has_star[subject.kind])
+        return NULL;
+    limiter->sweep_is_due = limiter->count >= SWEEP_FROM_NODES;
+    if (limiter->count >= LIMITER_NODES_MAX)
+        return shared_node(limiter, subject.kind);
+    return make_node(limiter, subject);
+}
+
+/* ---- Rules ----------------------------------------------------------------------------------- */
+
+/* The rate of "*" changes: whoever lives by it is brought up to now by the old one. */
+static void refill_kind(struct limiter *limiter, enum quota_kind kind)
+{
+    LIST_EACH (&limiter->all, link) {
+        struct limiter_node *node = LIST_ENTRY(link, struct limiter_node, link);
+        if (node->kind == kind && !node->own)
+            refill(limiter, node, limiter->latest_us);
+    }
+    if (limiter->shared[kind])
+        refill(limiter, limiter->shared[kind], limiter->latest_us);
+}
+
+static void set_star(struct limiter *limiter, enum quota_kind kind, const struct quota *quota)
+{
+    refill_kind(limiter, kind);
+    limiter->has_star[kind] = quota;
+    limiter->stars[kind] = quota ? *quota : (struct quota){0};
+}
+
+static void set_own(struct limiter *limiter, struct limiter_subject subject,
+                    const struct quota *quota)
+{
+    struct limiter_node *node = find_node(limiter, subject);
+    if (!node && !quota)
+        return;
+    if (!node)
+        node = make_node(limiter, subject);
+    refill(limiter, node, limiter->latest_us);
+    if (!quota) {
+        free(node->own);
+        node->own = NULL;
+        return;
+    }
+    if (!node->own)
+        node->own = malloc(sizeof *node->own);
+    ASSERT(node->own);
+    *node->own = *quota;
+}
+
+void limiter_set(struct limiter *limiter, struct limiter_subject subject, const struct quota *quota)
+{
+    char buffer[64];
+    subject = canonical(subject, buffer);
+    pthread_mutex_lock(&limiter->lock);
+    if (is_star(subject))
+        set_star(limiter, subject.kind, quota);
+    else
+        set_own(limiter, subject, quota);
+    pthread_mutex_unlock(&limiter->lock);
+}
+
+bool limiter_get(struct limiter *limiter, struct limiter_subject subject, struct quota *ret_quota)
+{
+    char buffer[64];
+    subject = canonical(subject, buffer);
+    pthread_mutex_lock(&limiter->lock);
+    const struct limiter_node *node = find_node(limiter, subject);
+    const struct quota *quota = node ? node->own : NULL;
+    if (is_star(subject) && limiter->has_star[subject.kind])
+        quota = &limiter->stars[subject.kind];
+    if (quota)
+        *ret_quota = *quota;
+    pthread_mutex_unlock(&limiter->lock);
+    return quota;
+}
+
+struct rule {
+    struct limiter_subject subject;
+    const struct quota *quota;
+};
+
+static int compare_rules(const void *a, const void *b)
+{
+    const struct limiter_subject *left = &((const struct rule *)a)->subject;
+    const struct limiter_subject *right = &((const struct rule *)b)->subject;
+    return left->kind != right->kind ? (int)left->kind - (int)right->kind
+                                     : str_compare(left->id, right->id);
+}
+
+static struct rule *collect_rules(const struct limiter *limiter, size_t *ret_count)
+{
+    struct rule *rules = malloc((limiter->count + QUOTA_KIND_COUNT) * sizeof *rules);
+    size_t count = 0;
+    ASSERT(rules);
+    for (int kind = 0; kind < QUOTA_KIND_COUNT; kind++)
+        if (limiter->has_star[kind])
+            rules[count++] =
+                (struct rule){{(enum quota_kind)kind, STR("*")}, &limiter->stars[kind]};
+    LIST_EACH (&limiter->all, link) {
+        const struct limiter_node *node = LIST_ENTRY(link, struct limiter_node, link);
+        if (node->own)
+            rules[count++] = (struct rule){{node->kind, limiter_node_id(node)}, node->own};
+    }
+    *ret_count = count;
+    return rules;
+}
+
+void limiter_each(struct limiter *limiter,
+                  void (*each)(void *user, struct limiter_subject subject,
+                               const struct quota *quota),
+                  void *user)
+{
+    size_t count;
+    pthread_mutex_lock(&limiter->lock);
+    struct rule *rules = collect_rules(limiter, &count);
+    qsort(rules, count, sizeof *rules, compare_rules);
+    for (size_t i = 0; i < count; i++)
+        each(user, rules[i].subject, rules[i].quota);
+    pthread_mutex_unlock(&limiter->lock);
+    free(rules);
+}
+
+void limiter_restore(struct limiter *limiter, struct limiter_subject subject,
+                     enum quota_period period, int64_t requests, int64_t tokens, int64_t cost_nano,
+                     int64_t wall_ms)
+{
+    char buffer[64];
+    subject = canonical(subject, buffer);
+    pthread_mutex_lock(&limiter->lock);
+    struct limiter_node *node = node_for(limiter, subject);
+    if (node) {
+        limiter_node_turn(node, wall_ms);
+        limiter_node_charge(node, period, requests, tokens, cost_nano);
+    }
+    pthread_mutex_unlock(&limiter->lock);
+}
+
+/* ---- Use ------------------------------------------------------------------------------------- */
+
+static bool is_among(const struct limiter_lease *lease, const struct limiter_node *node)
+{
+    for (size_t i = 0; i < lease->count; i++)
+        if (lease->nodes[i] == node)
+            return true;
+    return false;
+}
+
+/* All nodes of the ask, each once, brought to its time. */
+static void gather(struct limiter *limiter, const struct limiter_ask *ask,
+                   struct limiter_lease *lease)
+{
+    char buffer[64];
+    ASSERT(ask->count <= LIMITER_SUBJECTS_MAX);
+    for (size_t i = 0; i < ask->count; i++) {
+        struct limiter_subject subject = canonical(ask->subjects[i], buffer);
+        struct limiter_node *node = node_for(limiter, subject);
+        if (!node || is_among(lease, node))
+            continue;
+        limiter_node_refill(node, quota_of(limiter, node), ask->now.monotonic_us);
+        limiter_node_turn(node, ask->now.wall_ms);
+        lease->nodes[lease->count++] = node;
+    }
+}
+
+static void take_all(const struct limiter *limiter, const struct limiter_ask *ask,
+                     struct limiter_lease *lease, char *ret_soft)
+{
+    bool has_told = !ret_soft;
+    for (size_t i = 0; i < lease->count; i++) {
+        struct limiter_node *node = lease->nodes[i];
+        const struct quota *quota = quota_of(limiter, node);
+        lease->marks[i] = limiter_node_take(node, quota, ask);
+        has_told = has_told || limiter_node_tells(node, quota, ret_soft);
+    }
+}
+
+static void fill_view(const struct limiter_scarce *scarce, struct limiter_view *view)
+{
+    const struct limiter_left *requests = &scarce->requests, *tokens = &scarce->tokens;
+    *view = (struct limiter_view){
+        .requests_limit = requests->is_limited ? requests->limit : -1,
+        .requests_remaining = requests->is_limited ? requests->remaining : -1,
+        .requests_reset_ms = requests->reset_ms,
+        .tokens_limit = tokens->is_limited ? tokens->limit : -1,
+        .tokens_remaining = tokens->is_limited ? tokens->remaining : -1,
+        .tokens_reset_ms = tokens->reset_ms,
+    };
+}
+
+static void view_all(const struct limiter *limiter, const struct limiter_lease *lease,
+                     int64_t wall_ms, struct limiter_view *view)
+{
+    struct limiter_scarce scarce = {0};
+    for (size_t i = 0; i < lease->count; i++)
+        limiter_node_view(lease->nodes[i], quota_of(limiter, lease->nodes[i]), wall_ms, &scarce);
+    fill_view(&scarce, view);
+}
+
+static void note_time(struct limiter *limiter, struct limiter_time now)
+{
+    if (now.monotonic_us > limiter->latest_us)
+        limiter->latest_us = now.monotonic_us;
+}
+
+static int64_t clamp(int64_t value, int64_t max)
+{
+    return value < 0 ? 0 : value < max ? value : max;
+}
+
+bool limiter_reserve(struct limiter *limiter, const struct limiter_ask *asked,
+                     struct limiter_lease *ret_lease, struct limiter_refusal *ret_refusal,
+                     struct limiter_view *ret_view, char ret_soft[256])
+{
+    struct limiter_ask ask = *asked;
+    struct limiter_refusal worst = {0};
+    ask.tokens = clamp(ask.tokens, ask_tokens_max);
+    ask.cost_nano = clamp(ask.cost_nano, ask_nano_max);
+    ret_lease->count = 0;
+    ret_lease->tokens = ask.tokens;
+    ret_lease->cost_nano = ask.cost_nano;
+    if (ret_soft)
+        ret_soft[0] = '\0';
+    pthread_mutex_lock(&limiter->lock);
+    note_time(limiter, ask.now);
+    bool fits = true;
+    gather(limiter, &ask, ret_lease);
+    for (size_t i = 0; i < ret_lease->count; i++)
+        fits &= limiter_node_fits(ret_lease->nodes[i], quota_of(limiter, ret_lease->nodes[i]), &ask,
+                                  &worst);
+    if (fits)
+        take_all(limiter, &ask, ret_lease, ret_soft);
+    if (ret_view)
+        view_all(limiter, ret_lease, ask.now.wall_ms, ret_view);
+    if (limiter->sweep_is_due)
+        sweep_some(limiter, ask.now);
+    pthread_mutex_unlock(&limiter->lock);
+    if (fits)
+        return true;
+    ret_lease->count = 0;
+    *ret_refusal = worst;
+    return false;
+}
+
+void limiter_settle(struct limiter *limiter, struct limiter_lease *lease, int64_t tokens,
+                    int64_t cost_nano, struct limiter_time now)
+{
+    static const struct quota none = {0};
+    tokens = clamp(tokens, ask_tokens_max);
+    cost_nano = clamp(cost_nano, ask_nano_max);
+    pthread_mutex_lock(&limiter->lock);
+    note_time(limiter, now);
+    for (size_t i = 0; i < lease->count; i++) {
+        struct limiter_node *node = lease->nodes[i];
+        const struct quota *quota = quota_of(limiter, node);
+        if (!quota) /* removed meanwhile */
+            quota = &none;
+        limiter_node_refill(node, quota, now.monotonic_us);
+        limiter_node_turn(node, now.wall_ms);
+        limiter_node_settle(node, quota, lease->marks[i], lease, tokens, cost_nano);
+    }
+    pthread_mutex_unlock(&limiter->lock);
+    lease->count = 0;
+}
+
+bool limiter_used(struct limiter *limiter, struct limiter_subject subject, enum quota_period period,
+                  int64_t wall_ms, struct limiter_used *ret_used)
+{
+    char buffer[64];
+    subject = canonical(subject, buffer);
+    pthread_mutex_lock(&limiter->lock);
+    struct limiter_node *node = find_node(limiter, subject);
+    if (node) {
+        limiter_node_turn(node, wall_ms);
+        const struct limiter_counter *counter = &node->counters[period];
+        *ret_used = (struct limiter_used){counter->requests, counter->tokens, counter->cost_nano};
+    }
+    pthread_mutex_unlock(&limiter->lock);
+    return node;
+}
+
+bool limiter_look(struct limiter *limiter, struct limiter_subject subject, struct limiter_time now,
+                  int64_t *ret_streams, struct limiter_view *ret_view)
+{
+    char buffer[64];
+    subject = canonical(subject, buffer);
+    pthread_mutex_lock(&limiter->lock);
+    struct limiter_node *node = find_node(limiter, subject);
+    const struct quota *quota = node ? quota_of(limiter, node) : NULL;
+    if (quota) {
+        struct limiter_scarce scarce = {0};
+        limiter_node_refill(node, quota, now.monotonic_us);
+        limiter_node_turn(node, now.wall_ms);
+        limiter_node_view(node, quota, now.wall_ms, &scarce);
+        fill_view(&scarce, ret_view);
+        *ret_streams = node->streams;
+    }
+    pthread_mutex_unlock(&limiter->lock);
+    return quota;
+}
+
+/* ---- How long answers are -------------------------------------------------------------------- */
+
+void limiter_note_output(struct limiter *limiter, struct str model, int64_t tokens)
+{
+    outputs_note(limiter->outputs, model, tokens);
+}
+
+int64_t limiter_output_p95(struct limiter *limiter, struct str model)
+{
+    return outputs_p95(limiter->outputs, model);
+}
