@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/request.h"
+#include "api/request_log.h"
 #include "api/socket.h"
 #include "base/assert.h"
 #include "wire/url.h"
@@ -197,8 +198,10 @@ static void on_request(void *user, struct http_exchange *exchange)
         code = check_caller(request, &error);
     if (code == ERR_OK)
         code = read_body(request, &error);
-    if (!api_failed(request, code, &error))
-        request->endpoint->handle(request);
+    if (api_failed(request, code, &error))
+        return;
+    request_log_begin(request);
+    request->endpoint->handle(request);
 }
 
 static uint64_t body_limit(void *user, struct http_exchange *exchange)

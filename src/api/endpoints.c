@@ -177,6 +177,7 @@ static const struct endpoint core_endpoints[] = {
 /* What is called most comes first. */
 static const struct endpoint *const tables[] = {
     core_endpoints,
+    request_log_endpoints,
 };
 
 void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endpoints,

@@ -58,6 +58,9 @@ struct endpoint {
 void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endpoints,
                     size_t *ret_count);
 
+/* ---- Tables of families -------------------------------------------------------------------------- */
+extern const struct endpoint request_log_endpoints[];
+
 struct api_request {
     struct api *api;
     struct http_exchange *exchange;

@@ -117,6 +117,8 @@ static void keep_or_free(struct http_exchange *exchange, struct http_server *ser
 void http_exchange_release(struct http_exchange *exchange)
 {
     struct http_connection *connection = exchange->connection;
+    if (exchange->witness)
+        exchange->witness->on_end(exchange->witness_user);
     http_exchange_drop_body(exchange);
     if (connection) {
         list_remove(&exchange->link);
@@ -203,6 +205,14 @@ void http_exchange_set_user(struct http_exchange *exchange, void *user)
 void *http_exchange_user(const struct http_exchange *exchange)
 {
     return exchange->user;
+}
+
+void http_exchange_set_witness(struct http_exchange *exchange, const struct http_witness *witness,
+                               void *user)
+{
+    ASSERT(!exchange->witness);
+    exchange->witness = witness;
+    exchange->witness_user = user;
 }
 
 void http_exchange_on_abort(struct http_exchange *exchange, void (*on_abort)(void *user),

@@ -138,12 +138,20 @@ static void begin_head(struct http_exchange *exchange, int status, const char *c
         exchange->framing = exchange->is_bodyless ? HTTP_FRAMING_NONE : HTTP_FRAMING_CLOSE;
     exchange->closes = !exchange->keep_alive || exchange->framing == HTTP_FRAMING_CLOSE ||
                        (exchange->connection && exchange->connection->server->draining);
+    if (exchange->witness)
+        exchange->witness->on_status(exchange->witness_user, status);
     if (exchange->connection)
         write_head(exchange, status, str_from_cstr(content_type), length);
 }
 
 /* ---- At once -----------------------------------------------------------------------------------
  */
+
+static void show(const struct http_exchange *exchange, struct str bytes)
+{
+    if (exchange->witness && !exchange->is_bodyless && bytes.len)
+        exchange->witness->on_bytes(exchange->witness_user, bytes);
+}
 
 void http_respond(struct http_exchange *exchange, int status, const char *content_type,
                   struct str body)
@@ -152,6 +160,7 @@ void http_respond(struct http_exchange *exchange, int status, const char *conten
         buf_expect(stream_output(exchange->connection->stream),
                    HEAD_BYTES_EXPECTED + exchange->head.len + body.len);
     begin_head(exchange, status, content_type, HTTP_FRAMING_LENGTH, body.len);
+    show(exchange, body);
     if (exchange->connection)
         write_body(exchange, body);
     http_exchange_complete(exchange);
@@ -166,6 +175,7 @@ void http_respond_static(struct http_exchange *exchange, int status, const char 
     }
     struct http_connection *connection = exchange->connection;
     begin_head(exchange, status, content_type, HTTP_FRAMING_LENGTH, body.len);
+    show(exchange, body);
     http_exchange_set_state(exchange, EXCHANGE_SENDING);
     connection->static_rest = exchange->is_bodyless ? STR_NONE : body;
     if (http_connection_send_static(connection))
@@ -198,6 +208,7 @@ static void write_chunk(struct http_connection *connection, struct str data)
 void http_respond_write(struct http_exchange *exchange, struct str data)
 {
     ASSERT(exchange->state == EXCHANGE_BEGUN);
+    show(exchange, data);
     if (!exchange->connection || exchange->is_bodyless || !data.len)
         return;
     if (exchange->framing == HTTP_FRAMING_CHUNKED)

@@ -91,6 +91,17 @@ void http_exchange_on_abort(struct http_exchange *exchange, void (*on_abort)(voi
                             void *user);
 bool http_exchange_is_aborted(const struct http_exchange *exchange);
 
+/* Somebody who looks on: hears of the response's status and body as they leave, then of the end, once,
+ * however it comes about; the arena and the request's head live during that. */
+struct http_witness {
+    void (*on_status)(void *user, int status);
+    void (*on_bytes)(void *user, struct str bytes);
+    void (*on_end)(void *user);
+};
+/* `witness` lives for ever; one at most. From within on_request on, before the response begins. */
+void http_exchange_set_witness(struct http_exchange *exchange, const struct http_witness *witness,
+                               void *user);
+
 /* ---- The response ---------------------------------------------------------------------------- */
 /* Adds a header field to the response (copied); before http_respond or http_respond_begin. Invalid
  * names and values are a mistake of ours (ASSERT): check what comes from outside. */

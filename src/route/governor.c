@@ -289,7 +289,7 @@ static enum err renew_policy(struct charge *charge, struct llm_error *ret_error)
 {
     struct account *account = charge->governor->options.account;
     struct policy *renewed = NULL;
-    if (!charge->policy || !account || !atomic_load(&charge->policy->is_retired))
+    if (!charge->policy || !account || policy_is_current(charge->policy, clock_wall_ms()))
         return ERR_OK;
     if (account_policy(account, &charge->policy->who, &renewed) != ERR_OK) {
         *ret_error = (struct llm_error){.class = ERR_UNAUTHENTICATED, .retry_after_ms = -1};

@@ -97,6 +97,25 @@ static const char *const steps[] = {
     "  PRIMARY KEY (user, group_id)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX group_members_by_group ON group_members (group_id);",
+
+    /* what keys that keep their bodies have asked and heard */
+    "CREATE TABLE request_log ("
+    "  key TEXT NOT NULL,"
+    "  id TEXT NOT NULL,"
+    "  owner TEXT NOT NULL,"
+    "  request_id TEXT NOT NULL,"
+    "  expires_ms INTEGER NOT NULL,"
+    "  method TEXT NOT NULL,"
+    "  path TEXT NOT NULL,"
+    "  status INTEGER NOT NULL,"
+    "  duration_ms INTEGER NOT NULL,"
+    "  request BLOB NOT NULL,"
+    "  answer BLOB NOT NULL,"
+    "  request_bytes INTEGER NOT NULL,"
+    "  answer_bytes INTEGER NOT NULL,"
+    "  PRIMARY KEY (key, id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX request_log_by_expiry ON request_log (expires_ms);",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

@@ -209,3 +209,33 @@ MUST_USE enum err store_message_path(struct store_tx *tx, struct arena *arena,
 MUST_USE enum err store_message_list_streaming(struct store_tx *tx, struct arena *arena,
                                                struct store_message **ret, size_t *ret_count,
                                                struct error *error);
+
+/* ---- The request log: what keys that keep their bodies have asked and heard ------------------- */
+struct store_request {
+    struct id key;
+    struct id id; /* carries its time */
+    struct id owner;
+    struct str request_id;
+    int64_t expires_ms;
+    struct str method;
+    struct str path;
+    int status;
+    int64_t duration_ms;
+    struct str request; /* the bodies, cut; not read by store_request_list */
+    struct str answer;
+    int64_t request_bytes; /* of the whole bodies */
+    int64_t answer_bytes;
+};
+MUST_USE enum err store_request_insert(struct store_tx *tx, const struct store_request *request,
+                                       struct error *error);
+MUST_USE enum err store_request_delete_expired(struct store_tx *tx, int64_t now_ms,
+                                               struct error *error);
+/* Newest first; `before`: the id of the last one seen, or empty. Bodies are left out, and what has
+ * expired. */
+MUST_USE enum err store_request_list(struct store_tx *tx, struct arena *arena, const struct id *key,
+                                     struct str before, int64_t now_ms, int limit,
+                                     struct store_request **ret_requests, size_t *ret_count,
+                                     struct error *error);
+MUST_USE enum err store_request_get(struct store_tx *tx, struct arena *arena, const struct id *key,
+                                    const struct id *id, int64_t now_ms, struct store_request *ret,
+                                    struct error *error);

@@ -1,0 +1,10 @@
+/* Request log: what a key that keeps its bodies asks and hears, for debugging, until its lifetime is
+ * over. Off unless the key says so. Bodies only: no headers, so no credentials. */
+#pragma once
+
+#include "api/request.h"
+
+enum { REQUEST_LOG_BODY_BYTES_MAX = 256 * 1024 }; /* of each body; the rest is cut */
+
+/* Looks on, when the caller's policy wants it, until the exchange ends; then stores what it saw. */
+void request_log_begin(struct api_request *request);
