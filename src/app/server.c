@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/crypto.h"
 #include "route/coalesce.h"
+#include "route/ledger.h"
 #include "route/limiter.h"
 
 enum { WORKERS_MAX = 64, REFRESH_MS = 5 * 60 * 1000, SIGNALS = 3 };
@@ -90,6 +91,8 @@ static enum err open_data(struct server *server, struct config *config, struct e
                                &server->store, error);
     if (code == ERR_OK)
         code = host_load_stored(config, server->store, server->log, error);
+    if (code == ERR_OK)
+        code = ledger_recover(server->store, directory, server->log, error);
     if (code == ERR_OK)
         code = chat_recover(server->store, directory, server->log, error);
     if (code == ERR_OK)

@@ -3,8 +3,8 @@
  * Ending:  worker_stop -> listeners closed, chat draining, HTTP draining
  *             -> on_chat_drained: the server is told, which waits for the other workers
  *          worker_end -> say_goodbye: sockets are told to come back
- *             -> on_sockets_closed and on_http_drained, or the limit: everything is freed, the loop
- *                ends
+ *             -> on_sockets_closed and on_http_drained: the ledger gives its rows to the store
+ *             -> on_ledger_flushed, or the limit: everything is freed, the loop ends
  */
 #include "app/worker.h"
 
@@ -49,6 +49,7 @@ struct worker {
     struct loop_timer last_timer;
     int draining_servers;
     bool sockets_closed;
+    bool flushing;
     bool ended;
 };
 
@@ -93,11 +94,13 @@ static enum err open_journal(struct worker *worker, struct error *error)
 static void make_router(struct worker *worker)
 {
     const struct worker_options *options = &worker->options;
-    worker->ledger = ledger_new(&(struct ledger_options){.loop = worker->loop,
-                                                         .store = options->store,
-                                                         .journal = worker->journal,
-                                                         .log = options->log,
-                                                         .metrics = options->metrics});
+    bool is_journaled = config_get_bool(options->config, "data.journal_ledger");
+    worker->ledger =
+        ledger_new(&(struct ledger_options){.loop = worker->loop,
+                                            .store = options->store,
+                                            .journal = is_journaled ? worker->journal : NULL,
+                                            .log = options->log,
+                                            .metrics = options->metrics});
     worker->governor = governor_new(&(struct governor_options){.account = options->account,
                                                                .limiter = options->limiter,
                                                                .ledger = worker->ledger,
@@ -332,13 +335,21 @@ static void on_last(void *user)
     loop_stop(worker->loop);
 }
 
-/* A turn later: who tells us is still at work. While other workers hear answers from here, the limit
- * ends it. */
+/* A turn later: who tells us is still at work. */
+static void on_ledger_flushed(void *user)
+{
+    struct worker *worker = user;
+    loop_timer_set(worker->loop, &worker->last_timer, 0, on_last, worker);
+}
+
+/* While other workers hear answers from here, the limit ends it. */
 static void end_if_drained(struct worker *worker)
 {
-    if (worker->sockets_closed && worker->draining_servers == 0 &&
-        !router_is_sharing(worker->router))
-        loop_timer_set(worker->loop, &worker->last_timer, 0, on_last, worker);
+    if (!worker->sockets_closed || worker->draining_servers || worker->flushing ||
+        router_is_sharing(worker->router))
+        return;
+    worker->flushing = true;
+    ledger_flush(worker->ledger, on_ledger_flushed, worker);
 }
 
 static void on_http_drained(void *user)

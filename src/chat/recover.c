@@ -135,9 +135,11 @@ static bool event_of(yyjson_val *root, struct llm_event *event)
 static enum err on_record(void *user, const struct journal_record *record)
 {
     struct recovery *recovery = user;
-    struct remains *remains = remains_of(recovery, &record->id);
     yyjson_val *root;
     struct llm_event event;
+    if (record->kind != RUN_RECORD_BEGIN && record->kind != RUN_RECORD_EVENT)
+        return ERR_OK; /* the ledger's */
+    struct remains *remains = remains_of(recovery, &record->id);
     arena_reset(recovery->scratch);
     if (json_read(recovery->scratch, record->payload, &root, NULL) != ERR_OK)
         return ERR_OK; /* its checksum was right, so this is from another version: leave it */

@@ -24,9 +24,10 @@ struct run_options {
 
 /* How records of a run look in the journal (journal_record.kind). */
 enum run_record {
-    RUN_RECORD_BEGIN = 1, /* payload: {"owner", "conversation", "message", "text_bytes"}: the last
+    RUN_RECORD_BEGIN =
+        JOURNAL_RUN_BEGIN, /* payload: {"owner", "conversation", "message", "text_bytes"}: the last
                              one is what the message held already, which events are counted with */
-    RUN_RECORD_EVENT = 2  /* payload: the event's JSON object */
+    RUN_RECORD_EVENT = JOURNAL_RUN_EVENT /* payload: the event's JSON object */
 };
 
 /* Begins it; always succeeds: what cannot be started ends as a failed answer. */

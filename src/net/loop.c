@@ -1,8 +1,8 @@
 /* Event loop: libuv, plus timers in one heap, deferred calls, messages, and flushing once a turn.
  *
- * One turn:  timers -> poll (callbacks queue tasks and output) -> check: tasks, then flushes.
+ * One turn:  timers -> poll (callbacks queue tasks and output) -> check: tasks, records, flushes.
  * and once more before the wait, for what timers and messages left behind: nothing is left queued
- * while the loop sleeps. */
+ * while the loop sleeps. Whoever sends in the middle of a turn runs the records first. */
 #include "net/loop.h"
 
 #include <pthread.h>
@@ -24,6 +24,7 @@ struct loop {
     struct heap timers;
     uint64_t timer_due; /* what `timer` is set to; 0: not set */
     struct list tasks;
+    struct list records;
     struct list flushes;
     pthread_mutex_t lock; /* guards posted, closing */
     struct list posted;
@@ -48,8 +49,10 @@ static void run_tasks(struct list *tasks)
 
 static void end_turn(struct loop *loop)
 {
-    while (!list_is_empty(&loop->tasks) || !list_is_empty(&loop->flushes)) {
+    while (!list_is_empty(&loop->tasks) || !list_is_empty(&loop->records) ||
+           !list_is_empty(&loop->flushes)) {
         run_tasks(&loop->tasks);
+        run_tasks(&loop->records);
         run_tasks(&loop->flushes);
     }
 }
@@ -116,6 +119,7 @@ struct loop *loop_new(int index, struct log *log)
     loop->log = log;
     loop->transit = transit_new();
     list_init(&loop->tasks);
+    list_init(&loop->records);
     list_init(&loop->flushes);
     list_init(&loop->posted);
     pthread_mutex_init(&loop->lock, NULL);
@@ -259,6 +263,17 @@ void loop_defer_flush(struct loop *loop, struct loop_task *task, void (*run)(voi
                       void *user)
 {
     queue(&loop->flushes, task, run, user);
+}
+
+void loop_defer_record(struct loop *loop, struct loop_task *task, void (*run)(void *user),
+                       void *user)
+{
+    queue(&loop->records, task, run, user);
+}
+
+void loop_run_records(struct loop *loop)
+{
+    run_tasks(&loop->records);
 }
 
 void loop_task_cancel(struct loop_task *task)

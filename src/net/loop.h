@@ -77,7 +77,14 @@ void loop_defer(struct loop *loop, struct loop_task *task, void (*run)(void *use
  * gathered during the turn is written. The same rules. */
 void loop_defer_flush(struct loop *loop, struct loop_task *task, void (*run)(void *user),
                       void *user);
-/* Takes it out of either queue; nothing happens when it is in none. */
+/* Calls run(user) once before any stream of this loop sends a byte, at the end of this turn at the
+ * latest: what is recorded here must be with the operating system before somebody else hears of it.
+ * The same rules. */
+void loop_defer_record(struct loop *loop, struct loop_task *task, void (*run)(void *user),
+                       void *user);
+/* Runs what loop_defer_record queued, now: whoever sends calls this first. */
+void loop_run_records(struct loop *loop);
+/* Takes it out of any queue; nothing happens when it is in none. */
 void loop_task_cancel(struct loop_task *task);
 
 /* ---- Messages from other threads ------------------------------------------------------------- */

@@ -125,6 +125,7 @@ static void send_all(struct stream *stream)
 {
     if (stream->phase == PHASE_CONNECTING || stream->phase >= PHASE_SHUT)
         return;
+    loop_run_records(stream->loop);
     stream->blocked = false;
     if (stream->tls)
         send_tls(stream);

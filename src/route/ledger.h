@@ -22,7 +22,9 @@ struct ledger_options {
     struct journal *journal; /* NULL: nothing survives a crash but what is in the database */
     struct log *log;
     struct metric_registry *metrics;
-    uint64_t flush_ms; /* [1,000] */
+    uint64_t flush_ms;        /* [1,000] */
+    uint64_t epoch_ms;        /* [60,000] how long the journal is used before a part of it may go */
+    size_t waiting_bytes_max; /* [64 MiB] of rows for which the database has no room */
 };
 
 enum { LEDGER_TAGS_MAX = 8, LEDGER_GROUPS_MAX = 16 };
@@ -78,7 +80,9 @@ struct ledger_row {
 };
 
 struct ledger *ledger_new(const struct ledger_options *options);
-/* Hands what has ended to the store. Rows of attempts under way stay in the journal. */
+/* Hands what has ended to the store, whose answer nobody hears. Rows of attempts under way stay in
+ * the journal; the caller must not use their ledger_open any more. Before journal_close. NULL is
+ * allowed. */
 void ledger_free(struct ledger *ledger);
 
 /* An attempt begins: from `row` the fields up to is_batch are read and copied. Its record is given
@@ -90,7 +94,8 @@ void ledger_reached(struct ledger *ledger, struct ledger_open *open);
 void ledger_end(struct ledger *ledger, struct ledger_open *open, const struct ledger_row *row);
 /* A row without an attempt: CACHED, SHARED, REFUSED. */
 void ledger_note(struct ledger *ledger, const struct ledger_row *row);
-/* Gives what has ended to the store now; `done` (may be NULL) comes when it is in. */
+/* Gives what has ended to the store now; `done` (may be NULL) comes when it is in, or when the
+ * database does not take it (then it waits, and stays in the journal). Not in this call. */
 void ledger_flush(struct ledger *ledger, void (*done)(void *user), void *user);
 
 /* Puts what the journals hold into the database. Before chat_recover, which removes them. Blocks;

@@ -310,7 +310,7 @@ enum err journal_append(struct journal *journal, const struct journal_record *re
         return ERR_STORAGE;
     segment_encode(&journal->pending, journal->current->name.generation, record);
     note_interest(journal, &record->id);
-    loop_defer_flush(journal->loop, &journal->flush, on_flush, journal);
+    loop_defer_record(journal->loop, &journal->flush, on_flush, journal);
     return ERR_OK;
 }
 

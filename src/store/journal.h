@@ -21,9 +21,18 @@ struct journal_options {
     int (*sync)(int fd);        /* for tests only: in place of fdatasync */
 };
 
+/* Who writes what: every kind there is, so that each reader knows what is not its own. */
+enum journal_kind {
+    JOURNAL_RUN_BEGIN = 1, /* chat/run.h */
+    JOURNAL_RUN_EVENT = 2,
+    JOURNAL_LEDGER_BEGIN = 16, /* route/ledger.c */
+    JOURNAL_LEDGER_REACHED = 17,
+    JOURNAL_LEDGER_END = 18
+};
+
 struct journal_record {
-    uint16_t kind;      /* the caller's own, not 0 */
-    struct id id;       /* of what it belongs to: the run */
+    uint16_t kind;      /* of journal_kind, not 0 */
+    struct id id;       /* of what it belongs to: the run, the ledger's epoch */
     uint64_t sequence;  /* within that id */
     struct str payload; /* at most JOURNAL_PAYLOAD_BYTES_MAX */
 };
@@ -36,7 +45,8 @@ MUST_USE enum err journal_open(struct loop *loop, const struct journal_options *
  * is still needed. Before loop_free. NULL is allowed. */
 void journal_close(struct journal *journal);
 
-/* Appends; written at the end of this turn. A record begins an interest in its id: the segment is
+/* Appends; written before any stream of the loop sends again, at the end of this turn at the latest
+ * (loop_defer_record). A record begins an interest in its id: the segment is
  * kept until journal_release(id). After a failed write or sync (disk full) ERR_STORAGE comes from
  * here until writing works again, which each call and each interval tries; what was appended
  * before stays valid. ERR_TOO_BIG: the payload is over its maximum. */

@@ -98,7 +98,7 @@ static const char *const steps[] = {
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX group_members_by_group ON group_members (group_id);",
 
-    /* what keys that keep their bodies have asked and heard */
+    /* 4: what keys that keep their bodies have asked and heard */
     "CREATE TABLE request_log ("
     "  key TEXT NOT NULL,"
     "  id TEXT NOT NULL,"
@@ -116,6 +116,67 @@ static const char *const steps[] = {
     "  PRIMARY KEY (key, id)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX request_log_by_expiry ON request_log (expires_ms);",
+
+    /* 5: the ledger. A block is what one loop's ledger wrote at once; its number within that ledger
+     * tells that it is in already. Days are sums of kind 0 (everything, named ""), 1 (for each
+     * group) and 2 (for each tag): whoever reads them chooses one kind, so that nothing counts
+     * twice. */
+    "CREATE TABLE ledger_blocks ("
+    "  place INTEGER NOT NULL PRIMARY KEY,"
+    "  ledger TEXT NOT NULL,"
+    "  number INTEGER NOT NULL,"
+    "  from_ms INTEGER NOT NULL,"
+    "  to_ms INTEGER NOT NULL,"
+    "  rows INTEGER NOT NULL,"
+    "  data BLOB NOT NULL,"
+    "  UNIQUE (ledger, number)"
+    ") STRICT;"
+    "CREATE INDEX ledger_blocks_by_time ON ledger_blocks (to_ms, place, from_ms);"
+    "CREATE TABLE usage_days ("
+    "  day INTEGER NOT NULL,"
+    "  kind INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 2),"
+    "  name TEXT NOT NULL,"
+    "  user TEXT NOT NULL,"
+    "  key TEXT NOT NULL,"
+    "  model TEXT NOT NULL,"
+    "  target TEXT NOT NULL,"
+    " requests INTEGER NOT NULL, attempts INTEGER NOT NULL, errors INTEGER NOT NULL,"
+    " interrupted INTEGER NOT NULL, refused INTEGER NOT NULL, cached INTEGER NOT NULL,"
+    " shared INTEGER NOT NULL, tokens_input INTEGER NOT NULL, tokens_cached INTEGER NOT NULL,"
+    " tokens_written INTEGER NOT NULL, tokens_output INTEGER NOT NULL,"
+    " tokens_reasoning INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced INTEGER NOT NULL,"
+    "  PRIMARY KEY (kind, day, name, user, key, model, target)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE usage_minutes ("
+    "  minute INTEGER NOT NULL,"
+    "  model TEXT NOT NULL,"
+    "  target TEXT NOT NULL,"
+    " requests INTEGER NOT NULL, attempts INTEGER NOT NULL, errors INTEGER NOT NULL,"
+    " interrupted INTEGER NOT NULL, refused INTEGER NOT NULL, cached INTEGER NOT NULL,"
+    " shared INTEGER NOT NULL, tokens_input INTEGER NOT NULL, tokens_cached INTEGER NOT NULL,"
+    " tokens_written INTEGER NOT NULL, tokens_output INTEGER NOT NULL,"
+    " tokens_reasoning INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced INTEGER NOT NULL,"
+    " duration_count INTEGER NOT NULL, duration_us INTEGER NOT NULL,"
+    " duration_0 INTEGER NOT NULL, duration_1 INTEGER NOT NULL, duration_2 INTEGER NOT NULL,"
+    " duration_3 INTEGER NOT NULL, duration_4 INTEGER NOT NULL, duration_5 INTEGER NOT NULL,"
+    " duration_6 INTEGER NOT NULL, duration_7 INTEGER NOT NULL, duration_8 INTEGER NOT NULL,"
+    " duration_9 INTEGER NOT NULL, duration_10 INTEGER NOT NULL, duration_11 INTEGER NOT NULL,"
+    " first_count INTEGER NOT NULL, first_us INTEGER NOT NULL, first_0 INTEGER NOT NULL,"
+    " first_1 INTEGER NOT NULL, first_2 INTEGER NOT NULL, first_3 INTEGER NOT NULL,"
+    " first_4 INTEGER NOT NULL, first_5 INTEGER NOT NULL, first_6 INTEGER NOT NULL,"
+    " first_7 INTEGER NOT NULL, first_8 INTEGER NOT NULL, first_9 INTEGER NOT NULL,"
+    " first_10 INTEGER NOT NULL, first_11 INTEGER NOT NULL, duration_us_max INTEGER NOT NULL,"
+    " first_us_max INTEGER NOT NULL,"
+    "  PRIMARY KEY (minute, model, target)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE usage_minute_errors ("
+    "  minute INTEGER NOT NULL,"
+    "  model TEXT NOT NULL,"
+    "  target TEXT NOT NULL,"
+    "  class TEXT NOT NULL,"
+    "  errors INTEGER NOT NULL,"
+    "  PRIMARY KEY (minute, model, target, class)"
+    ") STRICT, WITHOUT ROWID;",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 
@@ -182,11 +243,16 @@ static enum err switch_to_log(struct sqlite *sqlite, struct error *error)
 
 enum err migrations_apply(struct sqlite *sqlite, struct error *error)
 {
+    return migrations_apply_until(sqlite, STEPS, error);
+}
+
+enum err migrations_apply_until(struct sqlite *sqlite, int64_t last, struct error *error)
+{
     int64_t version;
     enum err code = read_version(sqlite, &version, error);
     if (code == ERR_OK)
         code = switch_to_log(sqlite, error);
-    while (code == ERR_OK && version < STEPS)
+    while (code == ERR_OK && version < last)
         code = apply_step(sqlite, version++, error);
     return code;
 }

@@ -219,6 +219,16 @@ static enum err read_old_message(struct store_tx *tx, void *user, struct error *
     return code;
 }
 
+static void make_version(const char *path, int64_t version)
+{
+    struct sqlite *sqlite = NULL;
+    struct error error = {0};
+    const struct sqlite_options options = {.path = path, .role = SQLITE_ROLE_WRITER};
+    assert_int_equal(sqlite_open(&options, &sqlite, &error), ERR_OK);
+    assert_int_equal(migrations_apply_until(sqlite, version, &error), ERR_OK);
+    sqlite_close(sqlite);
+}
+
 /* A database as version 1 made it, with a message in it. */
 static void test_older_database(void **state)
 {
@@ -227,13 +237,7 @@ static void test_older_database(void **state)
     struct old_message old = {.owner = id_new(1), .conversation = id_new(2), .id = id_new(3)};
     char *insert = NULL;
     struct error error = {0};
-    assert_int_equal(try_open(directory, &error), ERR_OK);
-    exec_in(path, "ALTER TABLE messages DROP COLUMN route;"
-                  "DROP TABLE group_members; DROP TABLE \"groups\";"
-                  "ALTER TABLE keys DROP COLUMN expires_ms; ALTER TABLE keys DROP COLUMN models;"
-                  "ALTER TABLE keys DROP COLUMN doors; ALTER TABLE keys DROP COLUMN addresses;"
-                  "ALTER TABLE keys DROP COLUMN keep_bodies_hours;"
-                  "ALTER TABLE keys DROP COLUMN replaces; PRAGMA user_version = 1");
+    make_version(path, 1);
     assert_true(asprintf(&insert,
                          "INSERT INTO conversations VALUES ('%s', '%s', 't', 'm', NULL, 1, 1);"
                          "INSERT INTO messages VALUES ('%s', '%s', '%s', NULL, 'assistant', 0,"

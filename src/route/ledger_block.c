@@ -1,0 +1,265 @@
+/* A block into the database: its rows are added up in memory first, so that a row costs a look-up
+ * in a table, and SQL runs once for each sum that changes.
+ *
+ * A row counts in the sums of everything once, once for each of its groups and once for each of its
+ * tags: three kinds, which are never added to each other. */
+#include "route/ledger_block.h"
+
+#include "base/map.h"
+#include "route/ledger_row.h"
+
+enum { DAY_MS = 24 * 3600 * 1000, MINUTE_MS = 60 * 1000 };
+
+struct minute {
+    struct store_usage_minute row;
+    int64_t errors[ERR_COUNT];
+};
+
+/* The sums of one block. */
+struct tally {
+    struct arena *arena;
+    struct map *days;    /* what distinguishes them -> struct store_usage_day */
+    struct map *minutes; /* -> struct minute */
+    struct buf key;
+    int64_t from_ms;
+    int64_t to_ms;
+    int64_t rows;
+};
+
+int64_t ledger_day(int64_t wall_ms)
+{
+    return wall_ms / DAY_MS;
+}
+
+int64_t ledger_minute(int64_t wall_ms)
+{
+    return wall_ms / MINUTE_MS;
+}
+
+/* ---- What a row counts ------------------------------------------------------------------------- */
+
+static bool is_attempt(enum ledger_outcome outcome)
+{
+    return outcome != LEDGER_CACHED && outcome != LEDGER_SHARED && outcome != LEDGER_REFUSED;
+}
+
+static bool is_error(enum ledger_outcome outcome)
+{
+    return outcome == LEDGER_FAILED || outcome == LEDGER_CUT;
+}
+
+static int64_t known(int64_t count)
+{
+    return count > 0 ? count : 0;
+}
+
+static struct store_sums sums_of(const struct ledger_row *row)
+{
+    const struct llm_usage *usage = &row->usage;
+    bool attempt = is_attempt(row->outcome), refused = row->outcome == LEDGER_REFUSED;
+    struct store_sums sums = {
+        .requests = row->number <= 1 && !row->is_hedge && !refused,
+        .attempts = attempt,
+        .errors = is_error(row->outcome),
+        .interrupted = row->outcome == LEDGER_INTERRUPTED,
+        .refused = refused,
+        .cached = row->outcome == LEDGER_CACHED,
+        .shared = row->outcome == LEDGER_SHARED,
+    };
+    if (!attempt)
+        return sums; /* nobody was paid for it */
+    sums.tokens_input = known(usage->input_total);
+    sums.tokens_cached = known(usage->input_cache_read);
+    sums.tokens_written = known(usage->input_cache_write);
+    sums.tokens_output = known(usage->output_total);
+    sums.tokens_reasoning = known(usage->output_reasoning);
+    sums.cost_nano = known(row->cost_nano);
+    sums.unpriced = row->cost_nano < 0 && sums.tokens_input + sums.tokens_output > 0;
+    return sums;
+}
+
+/* ---- Adding up --------------------------------------------------------------------------------- */
+
+static void key_number(struct tally *tally, int64_t number)
+{
+    buf_append(&tally->key, STR_FROM((const char *)&number, sizeof number));
+}
+
+static void key_text(struct tally *tally, struct str text)
+{
+    buf_append_char(&tally->key, (char)text.len); /* at most 128 */
+    buf_append(&tally->key, text);
+}
+
+static void count_day(struct tally *tally, const struct ledger_row *row, enum store_usage_kind kind,
+                      struct str name, const struct store_sums *sums)
+{
+    const struct ledger_origin *origin = &row->origin;
+    int64_t number = ledger_day(row->start_ms);
+    buf_clear(&tally->key);
+    key_number(tally, number);
+    buf_append_char(&tally->key, (char)kind);
+    key_text(tally, name);
+    key_text(tally, id_str(&origin->user));
+    key_text(tally, id_str(&origin->key));
+    key_text(tally, origin->model);
+    key_text(tally, row->target);
+    struct store_usage_day *day = map_get(tally->days, buf_str(&tally->key));
+    if (!day) {
+        struct arena *arena = tally->arena;
+        day = ARENA_NEW(arena, struct store_usage_day);
+        *day = (struct store_usage_day){.day = number,
+                                        .kind = kind,
+                                        .name = arena_str(arena, name),
+                                        .user = arena_str(arena, id_str(&origin->user)),
+                                        .key = arena_str(arena, id_str(&origin->key)),
+                                        .model = arena_str(arena, origin->model),
+                                        .target = arena_str(arena, row->target)};
+        map_set(tally->days, buf_str(&tally->key), day);
+    }
+    store_sums_add(&day->sums, sums);
+}
+
+static bool named_before(const struct str *names, size_t count, struct str name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(names[i], name))
+            return true;
+    return false;
+}
+
+static void count_days(struct tally *tally, const struct ledger_row *row,
+                       const struct store_sums *sums)
+{
+    const struct ledger_origin *origin = &row->origin;
+    count_day(tally, row, STORE_USAGE_ALL, STR(""), sums);
+    for (size_t i = 0; i < origin->group_count; i++)
+        count_day(tally, row, STORE_USAGE_GROUP, id_str(&origin->groups[i]), sums);
+    for (size_t i = 0; i < origin->tag_count; i++)
+        if (!named_before(origin->tags, i, origin->tags[i])) /* a caller may say it twice */
+            count_day(tally, row, STORE_USAGE_TAG, origin->tags[i], sums);
+}
+
+static struct minute *minute_of(struct tally *tally, const struct ledger_row *row)
+{
+    int64_t number = ledger_minute(row->start_ms);
+    buf_clear(&tally->key);
+    key_number(tally, number);
+    key_text(tally, row->origin.model);
+    key_text(tally, row->target);
+    struct minute *minute = map_get(tally->minutes, buf_str(&tally->key));
+    if (minute)
+        return minute;
+    minute = ARENA_NEW(tally->arena, struct minute);
+    minute->row.minute = number;
+    minute->row.model = arena_str(tally->arena, row->origin.model);
+    minute->row.target = arena_str(tally->arena, row->target);
+    map_set(tally->minutes, buf_str(&tally->key), minute);
+    return minute;
+}
+
+static void count_minute(struct tally *tally, const struct ledger_row *row,
+                         const struct store_sums *sums)
+{
+    struct minute *minute = minute_of(tally, row);
+    store_sums_add(&minute->row.sums, sums);
+    if (is_attempt(row->outcome) && row->outcome != LEDGER_INTERRUPTED)
+        store_times_add(&minute->row.duration, row->duration_us);
+    if (row->first_content_us)
+        store_times_add(&minute->row.first_content, row->first_content_us);
+    if (is_error(row->outcome))
+        minute->errors[(unsigned)row->error_class < ERR_COUNT ? row->error_class : ERR_INTERNAL]++;
+}
+
+static void count_rows(struct tally *tally, struct str rows)
+{
+    uint64_t serial;
+    struct str packed;
+    struct ledger_row_space space;
+    struct ledger_row row;
+    while (ledger_entry_next(&rows, &serial, &packed)) {
+        if (!ledger_row_unpack(packed, &space, &row))
+            continue; /* of a newer version, found in a journal: kept as it is, not counted */
+        struct store_sums sums = sums_of(&row);
+        if (!tally->rows || row.start_ms < tally->from_ms)
+            tally->from_ms = row.start_ms;
+        if (!tally->rows || row.start_ms > tally->to_ms)
+            tally->to_ms = row.start_ms;
+        tally->rows++;
+        count_days(tally, &row, &sums);
+        count_minute(tally, &row, &sums);
+    }
+}
+
+/* ---- Into the database ------------------------------------------------------------------------- */
+
+static enum err store_days(struct store_tx *tx, const struct tally *tally, struct error *error)
+{
+    size_t position = 0;
+    enum err code = ERR_OK;
+    struct store_usage_day *day;
+    while (code == ERR_OK && (day = map_next(tally->days, &position, NULL)))
+        code = store_usage_add_day(tx, day, error);
+    return code;
+}
+
+static enum err store_errors(struct store_tx *tx, const struct minute *minute, struct error *error)
+{
+    enum err code = ERR_OK;
+    for (int i = 0; i < ERR_COUNT && code == ERR_OK; i++)
+        if (minute->errors[i])
+            code =
+                store_usage_add_error(tx, &minute->row, str_from_cstr(err_info((enum err)i)->name),
+                                      minute->errors[i], error);
+    return code;
+}
+
+static enum err store_minutes(struct store_tx *tx, const struct tally *tally, struct error *error)
+{
+    size_t position = 0;
+    enum err code = ERR_OK;
+    struct minute *minute;
+    while (code == ERR_OK && (minute = map_next(tally->minutes, &position, NULL))) {
+        code = store_usage_add_minute(tx, &minute->row, error);
+        if (code == ERR_OK)
+            code = store_errors(tx, minute, error);
+    }
+    return code;
+}
+
+static enum err store_tally(struct store_tx *tx, const struct ledger_block *block,
+                            const struct tally *tally, struct error *error)
+{
+    bool inserted = false;
+    enum err code = store_block_insert(tx,
+                                       &(struct store_block){.ledger = block->ledger,
+                                                             .number = block->number,
+                                                             .from_ms = tally->from_ms,
+                                                             .to_ms = tally->to_ms,
+                                                             .rows = tally->rows,
+                                                             .data = block->rows},
+                                       &inserted, error);
+    if (code != ERR_OK || !inserted)
+        return code;
+    code = store_days(tx, tally, error);
+    if (code == ERR_OK)
+        code = store_minutes(tx, tally, error);
+    if (code == ERR_OK && block->forget_ms)
+        code = store_usage_forget_minutes(tx, ledger_minute(block->forget_ms) - LEDGER_MINUTES_KEPT,
+                                          error);
+    return code;
+}
+
+enum err ledger_block_store(struct store_tx *tx, const struct ledger_block *block,
+                            struct error *error)
+{
+    struct tally tally = {.arena = arena_new(SIZE_MAX), .days = map_new(), .minutes = map_new()};
+    buf_init(&tally.key, LEDGER_ROW_BYTES_MAX);
+    count_rows(&tally, block->rows);
+    enum err code = store_tally(tx, block, &tally, error);
+    buf_done(&tally.key);
+    map_free(tally.minutes);
+    map_free(tally.days);
+    arena_free(tally.arena);
+    return code;
+}

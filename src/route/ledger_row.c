@@ -1,0 +1,284 @@
+/* The bytes of a ledger's row: a head of fixed size, then texts with their length in front. Names
+ * are kept as text where their numbers may change from one version of Parley to the next. */
+#include "route/ledger_row.h"
+
+#include <endian.h>
+
+#include "base/utf8.h"
+#include "route/route.h"
+
+enum { VERSION = 1 };
+enum { TEXTS = 9 }; /* request_id, door, model, target, mode, error class, losses, user, key */
+
+/* Offsets of the head. */
+enum {
+    AT_VERSION = 0,
+    AT_FLAGS = 1,
+    AT_OUTCOME = 2,
+    AT_NUMBER = 3,
+    AT_STATUS = 4,
+    AT_GROUPS = 6,
+    AT_TAGS = 7,
+    AT_START = 8,
+    AT_USAGE = 16, /* five counts */
+    AT_COST = 56,
+    AT_FIRST = 64,
+    AT_DURATION = 72,
+    HEAD_BYTES = 80
+};
+enum {
+    FLAG_STREAMED = 1,
+    FLAG_HEDGE = 2,
+    FLAG_BATCH = 4,
+    FLAG_REACHED = 8,
+    FLAG_ESTIMATED = 16,
+    FLAGS_ALL = 31
+};
+_Static_assert(HEAD_BYTES + (TEXTS + LEDGER_TAGS_MAX) * (1 + LEDGER_TEXT_BYTES_MAX) +
+                       LEDGER_LOSSES_BYTES_MAX - LEDGER_TEXT_BYTES_MAX +
+                       LEDGER_GROUPS_MAX * ID_LENGTH <=
+                   LEDGER_ROW_BYTES_MAX,
+               "the largest row fits");
+_Static_assert(LEDGER_OUTCOME_COUNT <= 256, "an outcome is a byte");
+
+static const char *const outcome_names[LEDGER_OUTCOME_COUNT] = {
+    [LEDGER_ANSWERED] = "answered", [LEDGER_FAILED] = "failed",
+    [LEDGER_CUT] = "cut",           [LEDGER_CANCELLED] = "cancelled",
+    [LEDGER_LOST] = "lost",         [LEDGER_DIFFERED] = "differed",
+    [LEDGER_CACHED] = "cached",     [LEDGER_SHARED] = "shared",
+    [LEDGER_REFUSED] = "refused",   [LEDGER_INTERRUPTED] = "interrupted",
+};
+
+const char *ledger_outcome_name(enum ledger_outcome outcome)
+{
+    return (unsigned)outcome < LEDGER_OUTCOME_COUNT ? outcome_names[outcome] : "unknown";
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------- */
+
+static void put_u16(char *at, unsigned value)
+{
+    uint16_t stored = htole16((uint16_t)value);
+    memcpy(at, &stored, sizeof stored);
+}
+
+static void put_u64(char *at, uint64_t value)
+{
+    value = htole64(value);
+    memcpy(at, &value, sizeof value);
+}
+
+static void put_count(char *at, int64_t value, int64_t maximum)
+{
+    put_u64(at, (uint64_t)(value < -1 ? -1 : value > maximum ? maximum : value));
+}
+
+static char *put_text(char *at, struct str text, size_t bytes_max)
+{
+    size_t length = text.len <= bytes_max ? text.len : utf8_cut(text, bytes_max);
+    *at++ = (char)length;
+    if (length)
+        memcpy(at, text.data, length);
+    return at + length;
+}
+
+static char *put_name(char *at, const char *name)
+{
+    return put_text(at, str_from_cstr(name), LEDGER_TEXT_BYTES_MAX);
+}
+
+static size_t at_most(size_t count, size_t maximum)
+{
+    return count < maximum ? count : maximum;
+}
+
+static void pack_head(const struct ledger_row *row, char *ret)
+{
+    const struct llm_usage *usage = &row->usage;
+    const int64_t counts[] = {usage->input_total, usage->input_cache_read, usage->input_cache_write,
+                              usage->output_total, usage->output_reasoning};
+    ret[AT_VERSION] = VERSION;
+    ret[AT_FLAGS] =
+        (char)((row->is_streamed ? FLAG_STREAMED : 0) | (row->is_hedge ? FLAG_HEDGE : 0) |
+               (row->is_batch ? FLAG_BATCH : 0) | (row->reached ? FLAG_REACHED : 0) |
+               (usage->is_estimated ? FLAG_ESTIMATED : 0));
+    ret[AT_OUTCOME] = (char)row->outcome;
+    ret[AT_NUMBER] = (char)(row->number < 0 ? 0 : row->number > 255 ? 255 : row->number);
+    bool status = row->http_status > 0 && row->http_status <= 999;
+    put_u16(ret + AT_STATUS, status ? (unsigned)row->http_status : 0);
+    ret[AT_GROUPS] = (char)at_most(row->origin.group_count, LEDGER_GROUPS_MAX);
+    ret[AT_TAGS] = (char)at_most(row->origin.tag_count, LEDGER_TAGS_MAX);
+    put_u64(ret + AT_START, (uint64_t)row->start_ms);
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        put_count(ret + AT_USAGE + 8 * i, counts[i], LEDGER_TOKENS_MAX);
+    put_count(ret + AT_COST, row->cost_nano, LEDGER_COST_NANO_MAX);
+    put_u64(ret + AT_FIRST, row->first_content_us);
+    put_u64(ret + AT_DURATION, row->duration_us);
+}
+
+size_t ledger_row_pack(const struct ledger_row *row, char ret[LEDGER_ROW_BYTES_MAX])
+{
+    const struct ledger_origin *origin = &row->origin;
+    pack_head(row, ret);
+    char *at = ret + HEAD_BYTES;
+    at = put_text(at, origin->request_id, LEDGER_TEXT_BYTES_MAX);
+    at = put_text(at, origin->door, LEDGER_TEXT_BYTES_MAX);
+    at = put_text(at, origin->model, LEDGER_TEXT_BYTES_MAX);
+    at = put_text(at, row->target, LEDGER_TEXT_BYTES_MAX);
+    at = put_name(at, row->mode);
+    at = put_name(at, row->error_class ? err_info(row->error_class)->name : NULL);
+    at = put_text(at, row->losses, LEDGER_LOSSES_BYTES_MAX);
+    at = put_text(at, id_str(&origin->user), ID_LENGTH);
+    at = put_text(at, id_str(&origin->key), ID_LENGTH);
+    size_t groups = at_most(origin->group_count, LEDGER_GROUPS_MAX);
+    for (size_t i = 0; i < groups; i++, at += ID_LENGTH)
+        memcpy(at, origin->groups[i].text, ID_LENGTH);
+    size_t tags = at_most(origin->tag_count, LEDGER_TAGS_MAX);
+    for (size_t i = 0; i < tags; i++)
+        at = put_text(at, origin->tags[i], LEDGER_TEXT_BYTES_MAX);
+    return (size_t)(at - ret);
+}
+
+void ledger_row_set_reached(char *packed)
+{
+    packed[AT_FLAGS] = (char)(packed[AT_FLAGS] | FLAG_REACHED);
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------- */
+
+static unsigned get_u16(const char *at)
+{
+    uint16_t value;
+    memcpy(&value, at, sizeof value);
+    return le16toh(value);
+}
+
+static uint64_t get_u64(const char *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return le64toh(value);
+}
+
+static bool take(struct str *rest, size_t length, struct str *ret)
+{
+    if (rest->len < length)
+        return false;
+    *ret = STR_FROM(rest->data, length);
+    *rest = str_skip(*rest, length);
+    return true;
+}
+
+static bool take_text(struct str *rest, struct str *ret)
+{
+    struct str length;
+    return take(rest, 1, &length) && take(rest, (unsigned char)length.data[0], ret);
+}
+
+/* An id, or none. */
+static bool take_id(struct str *rest, struct id *ret)
+{
+    struct str text;
+    *ret = (struct id){0};
+    return take_text(rest, &text) && (!text.len || id_parse(text, ret));
+}
+
+static bool take_count(const char *at, int64_t maximum, int64_t *ret)
+{
+    *ret = (int64_t)get_u64(at);
+    return *ret >= -1 && *ret <= maximum;
+}
+
+static const char *mode_of(struct str name)
+{
+    for (int i = ROUTE_WHOLE; i <= ROUTE_CONTINUE; i++)
+        if (str_eq(name, str_from_cstr(route_mode_name((enum route_mode)i))))
+            return route_mode_name((enum route_mode)i);
+    return "";
+}
+
+static bool unpack_head(const char *head, struct ledger_row *ret)
+{
+    unsigned flags = (unsigned char)head[AT_FLAGS], outcome = (unsigned char)head[AT_OUTCOME];
+    struct llm_usage *usage = &ret->usage;
+    int64_t *const counts[] = {&usage->input_total, &usage->input_cache_read,
+                               &usage->input_cache_write, &usage->output_total,
+                               &usage->output_reasoning};
+    if (head[AT_VERSION] != VERSION || flags > FLAGS_ALL || outcome >= LEDGER_OUTCOME_COUNT)
+        return false;
+    ret->is_streamed = flags & FLAG_STREAMED;
+    ret->is_hedge = flags & FLAG_HEDGE;
+    ret->is_batch = flags & FLAG_BATCH;
+    ret->reached = flags & FLAG_REACHED;
+    usage->is_estimated = flags & FLAG_ESTIMATED;
+    ret->outcome = (enum ledger_outcome)outcome;
+    ret->number = (unsigned char)head[AT_NUMBER];
+    ret->http_status = (int)get_u16(head + AT_STATUS);
+    ret->origin.group_count = (unsigned char)head[AT_GROUPS];
+    ret->origin.tag_count = (unsigned char)head[AT_TAGS];
+    ret->start_ms = (int64_t)get_u64(head + AT_START);
+    ret->first_content_us = get_u64(head + AT_FIRST);
+    ret->duration_us = get_u64(head + AT_DURATION);
+    bool good = ret->http_status <= 999 && ret->origin.group_count <= LEDGER_GROUPS_MAX &&
+                ret->origin.tag_count <= LEDGER_TAGS_MAX &&
+                take_count(head + AT_COST, LEDGER_COST_NANO_MAX, &ret->cost_nano);
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        good = take_count(head + AT_USAGE + 8 * i, LEDGER_TOKENS_MAX, counts[i]) && good;
+    return good;
+}
+
+static bool unpack_lists(struct str *rest, struct ledger_row_space *space, struct ledger_row *ret)
+{
+    struct str text;
+    for (size_t i = 0; i < ret->origin.group_count; i++)
+        if (!take(rest, ID_LENGTH, &text) || !id_parse(text, &space->groups[i]))
+            return false;
+    for (size_t i = 0; i < ret->origin.tag_count; i++)
+        if (!take_text(rest, &space->tags[i]))
+            return false;
+    ret->origin.groups = space->groups;
+    ret->origin.tags = space->tags;
+    return true;
+}
+
+bool ledger_row_unpack(struct str bytes, struct ledger_row_space *space, struct ledger_row *ret)
+{
+    struct str head, mode, class;
+    *ret = (struct ledger_row){0};
+    if (!take(&bytes, HEAD_BYTES, &head) || !unpack_head(head.data, ret))
+        return false;
+    struct ledger_origin *origin = &ret->origin;
+    if (!take_text(&bytes, &origin->request_id) || !take_text(&bytes, &origin->door) ||
+        !take_text(&bytes, &origin->model) || !take_text(&bytes, &ret->target) ||
+        !take_text(&bytes, &mode) || !take_text(&bytes, &class) ||
+        !take_text(&bytes, &ret->losses) || !take_id(&bytes, &origin->user) ||
+        !take_id(&bytes, &origin->key) || !unpack_lists(&bytes, space, ret))
+        return false;
+    ret->mode = mode_of(mode);
+    ret->error_class = class.len ? err_from_name(class) : ERR_OK;
+    return bytes.len == 0;
+}
+
+/* ---- Entries of a block ------------------------------------------------------------------------ */
+
+void ledger_entry_append(struct buf *out, uint64_t serial, struct str packed)
+{
+    char *at = buf_reserve(out, LEDGER_ENTRY_HEADER_BYTES + packed.len);
+    if (!at)
+        return; /* over the buffer's maximum: its owner seals blocks before that */
+    put_u16(at, (unsigned)packed.len);
+    put_u64(at + 2, serial);
+    memcpy(at + LEDGER_ENTRY_HEADER_BYTES, packed.data, packed.len);
+    buf_commit(out, LEDGER_ENTRY_HEADER_BYTES + packed.len);
+}
+
+bool ledger_entry_next(struct str *block, uint64_t *ret_serial, struct str *ret_packed)
+{
+    struct str header, rest = *block;
+    if (!take(&rest, LEDGER_ENTRY_HEADER_BYTES, &header) ||
+        !take(&rest, get_u16(header.data), ret_packed))
+        return false;
+    *ret_serial = get_u64(header.data + 2);
+    *block = rest;
+    return true;
+}
