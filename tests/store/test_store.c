@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/mount.h>
 
+#include "store/migrations.h"
 #include "support.h"
 
 /* ---- Jobs --------------------------------------------------------------------------------------
