@@ -174,10 +174,18 @@ static const struct endpoint core_endpoints[] = {
     {0},
 };
 
+/* What fits nothing before it: the AI SDK leaves "models/" out when a name has a slash. */
+static const struct endpoint last_endpoints[] = {
+    {HTTP_POST, "/v1beta/{id...}", VERB_CHAT, &dialect_gemini, api_gemini_model, NULL,
+     API_BODY_LARGE, "Gemini, for a model named provider/model."},
+    {0},
+};
+
 /* What is called most comes first. */
 static const struct endpoint *const tables[] = {
     core_endpoints,
     request_log_endpoints,
+    last_endpoints,
 };
 
 void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endpoints,
