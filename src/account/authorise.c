@@ -43,6 +43,8 @@ static const struct verb_row {
     [VERB_SETTINGS_WRITE] = {"settings.write", ADMINISTRATOR, false},
     [VERB_PROVIDER_CHECK] = {"provider.check", ADMINISTRATOR, false},
     [VERB_TARGET_MANAGE] = {"target.manage", ADMINISTRATOR, false},
+    [VERB_LIMIT_READ] = {"limit.read", PERSON | LOCAL, true},
+    [VERB_LIMIT_MANAGE] = {"limit.manage", ADMINISTRATOR, false},
     [VERB_METRICS_READ] = {"metrics.read", ADMINISTRATOR | KEY_ADMIN, false},
     [VERB_BACKUP] = {"backup", LOCAL, false}, /* it writes to a path of the server */
 };

@@ -33,6 +33,7 @@ struct api_options {
     struct loop *loop;
     struct store *store;
     struct account *account;
+    struct limiter *limiter; /* the program's */
     struct registry *registry;
     struct router *router;
     struct chat *chat;

@@ -185,6 +185,7 @@ static const struct endpoint last_endpoints[] = {
 static const struct endpoint *const tables[] = {
     core_endpoints,
     request_log_endpoints,
+    quota_endpoints,
     last_endpoints,
 };
 

@@ -187,3 +187,6 @@ void api_ollama_ps(struct api_request *request);
 void api_ollama_version(struct api_request *request);
 void api_door_models(struct api_request *request);
 void api_door_model(struct api_request *request);
+
+/* ---- Tables of families ---------------------------------------------------------------------- */
+extern const struct endpoint quota_endpoints[];

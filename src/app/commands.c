@@ -6,10 +6,9 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "app/local_client.h"
 #include "app/server.h"
 
-enum { PASSWORD_BYTES_MAX = 1100, BODY_BYTES_MAX = 64 * 1024 };
+enum { PASSWORD_BYTES_MAX = 1100 };
 
 int command_serve(struct config *config, const struct config_arguments *arguments)
 {
@@ -34,8 +33,7 @@ int command_serve(struct config *config, const struct config_arguments *argument
     return 0;
 }
 
-/* Opens the client; 0, or the exit status. */
-static int open_client(struct config *config, struct local_client **ret_client)
+int command_open_client(struct config *config, struct local_client **ret_client)
 {
     struct error error = {0};
     enum err code = local_client_open(config, ret_client, &error);
@@ -43,8 +41,8 @@ static int open_client(struct config *config, struct local_client **ret_client)
     return code == ERR_OK ? 0 : command_fail(&error);
 }
 
-static int call(struct local_client *client, enum http_method method, const char *target,
-                struct buf *body, yyjson_val **ret_root)
+int command_call(struct local_client *client, enum http_method method, const char *target,
+                 struct buf *body, yyjson_val **ret_root)
 {
     struct error error = {0};
     enum err code =
@@ -82,7 +80,7 @@ static void print_setting(yyjson_val *setting)
 static int check_settings(struct local_client *client)
 {
     yyjson_val *root = NULL;
-    int status = call(client, HTTP_GET, "/api/v1/settings", NULL, &root);
+    int status = command_call(client, HTTP_GET, "/api/v1/settings", NULL, &root);
     size_t index, count;
     yyjson_val *setting;
     if (status)
@@ -99,7 +97,7 @@ static int check_provider(struct local_client *client, struct str name)
     char target[200];
     yyjson_val *root = NULL;
     snprintf(target, sizeof target, "/api/v1/providers/%.*s/check", STR_ARG(name));
-    int status = call(client, HTTP_POST, target, NULL, &root);
+    int status = command_call(client, HTTP_POST, target, NULL, &root);
     yyjson_val *provider = json_get(root, "provider");
     struct str state = json_get_str(provider, "status");
     int64_t models = 0;
@@ -116,7 +114,7 @@ static int check_provider(struct local_client *client, struct str name)
 static int check_providers(struct local_client *client)
 {
     yyjson_val *root = NULL, *provider;
-    int status = call(client, HTTP_GET, "/api/v1/providers", NULL, &root);
+    int status = command_call(client, HTTP_GET, "/api/v1/providers", NULL, &root);
     size_t index, count;
     if (status)
         return status;
@@ -155,7 +153,7 @@ static void print_route(yyjson_val *route)
 static int check_routes(struct local_client *client)
 {
     yyjson_val *root = NULL, *route;
-    int status = call(client, HTTP_GET, "/api/v1/routes", NULL, &root);
+    int status = command_call(client, HTTP_GET, "/api/v1/routes", NULL, &root);
     size_t index, count;
     yyjson_arr_foreach (json_get(root, "routes"), index, count, route) {
         if (index == 0)
@@ -173,7 +171,7 @@ int command_check(struct config *config, const struct config_arguments *argument
         config_free(config);
         return command_usage("check");
     }
-    int status = open_client(config, &client);
+    int status = command_open_client(config, &client);
     if (status)
         return status;
     printf(local_client_is_remote(client) ? "Settings of the running server:\n\n"
@@ -209,11 +207,11 @@ static bool read_password(char *ret, size_t size)
     return ok;
 }
 
-static int list_rows(struct local_client *client, const char *target, const char *list,
-                     void (*print)(yyjson_val *row))
+int command_list_rows(struct local_client *client, const char *target, const char *list,
+                      void (*print)(yyjson_val *row))
 {
     yyjson_val *root = NULL, *row;
-    int status = call(client, HTTP_GET, target, NULL, &root);
+    int status = command_call(client, HTTP_GET, target, NULL, &root);
     size_t index, count;
     yyjson_arr_foreach (json_get(root, list), index, count, row) {
         print(row);
@@ -238,7 +236,7 @@ static int create_user(struct local_client *client, const struct config_argument
         fprintf(stderr, "parley: no password on standard input\n");
         return 1;
     }
-    buf_init(&body, BODY_BYTES_MAX);
+    buf_init(&body, COMMAND_BODY_BYTES_MAX);
     json_writer_init(&w, &body);
     json_begin_object(&w);
     json_key_str(&w, "email", str_from_cstr(arguments->rest[1]));
@@ -246,7 +244,7 @@ static int create_user(struct local_client *client, const struct config_argument
     json_key_str(&w, "name", arguments->own[0]);
     json_key_str(&w, "role", arguments->own[1]);
     json_end_object(&w);
-    int status = call(client, HTTP_POST, "/api/v1/users", &body, &root);
+    int status = command_call(client, HTTP_POST, "/api/v1/users", &body, &root);
     if (status == 0)
         print_user(json_get(root, "user"));
     buf_done(&body);
@@ -254,8 +252,7 @@ static int create_user(struct local_client *client, const struct config_argument
     return status;
 }
 
-/* Whether the words are `verb` and `more` others. */
-static bool is_call(const struct config_arguments *arguments, const char *verb, int more)
+bool command_is(const struct config_arguments *arguments, const char *verb, int more)
 {
     return arguments->rest_count == more + 1 && strcmp(arguments->rest[0], verb) == 0;
 }
@@ -263,16 +260,16 @@ static bool is_call(const struct config_arguments *arguments, const char *verb, 
 int command_user(struct config *config, const struct config_arguments *arguments)
 {
     struct local_client *client;
-    bool create = is_call(arguments, "create", 1);
-    if (!create && !is_call(arguments, "list", 0)) {
+    bool create = command_is(arguments, "create", 1);
+    if (!create && !command_is(arguments, "list", 0)) {
         config_free(config);
         return command_usage("user");
     }
-    int status = open_client(config, &client);
+    int status = command_open_client(config, &client);
     if (status)
         return status;
     status = create ? create_user(client, arguments)
-                    : list_rows(client, "/api/v1/users", "users", print_user);
+                    : command_list_rows(client, "/api/v1/users", "users", print_user);
     local_client_close(client);
     return status;
 }
@@ -296,14 +293,14 @@ static int create_key(struct local_client *client, const struct config_arguments
     struct buf body;
     struct json_writer w;
     yyjson_val *root = NULL;
-    buf_init(&body, BODY_BYTES_MAX);
+    buf_init(&body, COMMAND_BODY_BYTES_MAX);
     json_writer_init(&w, &body);
     json_begin_object(&w);
     json_key_str(&w, "name", str_from_cstr(arguments->rest[1]));
     if (arguments->own[0].data)
         json_key_str(&w, "user", arguments->own[0]);
     json_end_object(&w);
-    int status = call(client, HTTP_POST, "/api/v1/keys", &body, &root);
+    int status = command_call(client, HTTP_POST, "/api/v1/keys", &body, &root);
     if (status == 0) {
         fprintf(stderr, "This key is shown only now:\n");
         printf("%.*s\n", STR_ARG(json_get_str(root, "secret")));
@@ -317,18 +314,18 @@ static int revoke_key(struct local_client *client, const char *id)
     char target[100];
     yyjson_val *root = NULL;
     snprintf(target, sizeof target, "/api/v1/keys/%.40s", id);
-    return call(client, HTTP_DELETE, target, NULL, &root);
+    return command_call(client, HTTP_DELETE, target, NULL, &root);
 }
 
 int command_key(struct config *config, const struct config_arguments *arguments)
 {
     struct local_client *client;
-    bool create = is_call(arguments, "create", 1), revoke = is_call(arguments, "revoke", 1);
-    if (!create && !revoke && !is_call(arguments, "list", 0)) {
+    bool create = command_is(arguments, "create", 1), revoke = command_is(arguments, "revoke", 1);
+    if (!create && !revoke && !command_is(arguments, "list", 0)) {
         config_free(config);
         return command_usage("key");
     }
-    int status = open_client(config, &client);
+    int status = command_open_client(config, &client);
     if (status)
         return status;
     if (create)
@@ -336,7 +333,7 @@ int command_key(struct config *config, const struct config_arguments *arguments)
     else if (revoke)
         status = revoke_key(client, arguments->rest[1]);
     else
-        status = list_rows(client, "/api/v1/keys", "keys", print_key);
+        status = command_list_rows(client, "/api/v1/keys", "keys", print_key);
     local_client_close(client);
     return status;
 }
@@ -362,15 +359,15 @@ int command_backup(struct config *config, const struct config_arguments *argumen
         return 1;
     int length = snprintf(path, sizeof path, "%s%s%s", absolute ? "" : folder, absolute ? "" : "/",
                           arguments->rest[0]);
-    int status = length < (int)sizeof path ? open_client(config, &client) : 2;
+    int status = length < (int)sizeof path ? command_open_client(config, &client) : 2;
     if (status)
         return status;
-    buf_init(&body, BODY_BYTES_MAX);
+    buf_init(&body, COMMAND_BODY_BYTES_MAX);
     json_writer_init(&w, &body);
     json_begin_object(&w);
     json_key_str(&w, "path", str_from_cstr(path));
     json_end_object(&w);
-    status = call(client, HTTP_POST, "/api/v1/backup", &body, &root);
+    status = command_call(client, HTTP_POST, "/api/v1/backup", &body, &root);
     int64_t bytes = 0;
     json_get_int(root, "bytes", &bytes);
     if (status == 0)

@@ -19,6 +19,8 @@ const struct command commands[] = {
      command_user},
     {"key", "create NAME [--user EMAIL] | list | revoke ID", "API keys for programs", key_options,
      NULL, command_key},
+    {"limit", "set KIND ID [LIMIT=NUMBER]... | list | remove KIND ID",
+     "limits and budgets of a key, user, group, model, address or tag", NULL, NULL, command_limit},
     {"backup", "FILE", "copy the database while it is in use", NULL, NULL, command_backup},
     {"selftest", "[--route NAME] [--real-time] [--json]",
      "play every fault of a provider, and show how the router copes", selftest_options,

@@ -16,7 +16,7 @@
 #include "base/crypto.h"
 #include "route/coalesce.h"
 #include "route/ledger.h"
-#include "route/limiter.h"
+#include "route/quotas.h"
 
 enum { WORKERS_MAX = 64, REFRESH_MS = 5 * 60 * 1000, SIGNALS = 3 };
 
@@ -98,6 +98,9 @@ static enum err open_data(struct server *server, struct config *config, struct e
     if (code == ERR_OK)
         code = account_open(&(struct account_options){.store = server->store, .log = server->log},
                             &server->account, error);
+    server->limiter = limiter_new();
+    if (code == ERR_OK)
+        code = quotas_load(server->limiter, server->store, error);
     return code;
 }
 
@@ -196,7 +199,6 @@ static enum err start(struct server *server, struct config *config, struct error
     }
     server->cells = cells_new();
     server->coalescer = coalescer_new(server->metrics);
-    server->limiter = limiter_new();
     server->registry = registry_new(server->log, server->cells);
     server->hub = hub_new();
     server->host = host_new(config, server->store, server->registry, server->log);
@@ -231,7 +233,6 @@ void server_free(struct server *server)
     for (int i = 0; i < server->worker_count; i++)
         worker_free(server->workers[i]);
     coalescer_free(server->coalescer);
-    limiter_free(server->limiter);
     registry_free(server->registry);
     if (server->cells)
         cells_free(server->cells);
@@ -240,6 +241,7 @@ void server_free(struct server *server)
         account_close(server->account);
     if (server->store)
         store_close(server->store);
+    limiter_free(server->limiter); /* the store sets what it has committed */
     if (server->host)
         host_api(server->host)->config_release(server->host, server->config);
     host_free(server->host);

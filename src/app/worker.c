@@ -150,6 +150,7 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
         .loop = worker->loop,
         .store = options->store,
         .account = options->account,
+        .limiter = options->limiter,
         .registry = options->registry,
         .router = worker->router,
         .chat = worker->chat,

@@ -15,9 +15,9 @@ struct worker_options {
     const struct config *config; /* read while starting only */
     struct store *store;
     struct account *account;
+    struct limiter *limiter;
     struct registry *registry;
     struct coalescer *coalescer;
-    struct limiter *limiter;
     struct hub *hub;
     struct metric_registry *metrics;
     const struct api_host *host;

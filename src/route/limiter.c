@@ -8,7 +8,6 @@
  * one for their kind. */
 #include "route/limiter.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -20,9 +19,7 @@
 
 enum {
     SWEEP_FROM_NODES = LIMITER_NODES_MAX / 8,
-    SWEEP_STEPS = 8, /* for each new node */
-    ID_BYTES_MAX = 256,
-    PREFIX_BYTES = 8 /* of an IPv6 address, that are its network */
+    SWEEP_STEPS = 8 /* for each new node */
 };
 /* What one request may hold: so that sums cannot overflow. */
 static const int64_t ask_tokens_max = (int64_t)1000 * 1000 * 1000 * 1000;
@@ -34,8 +31,8 @@ struct limiter {
     struct limiter_node *shared[QUOTA_KIND_COUNT]; /* of those that came when there were too many */
     bool has_star[QUOTA_KIND_COUNT];
     struct quota stars[QUOTA_KIND_COUNT];
-    struct list all;    /* nodes in `nodes`, the one to be swept next first */
-    size_t count;       /* of them */
+    struct list all; /* nodes in `nodes`, the one to be swept next first */
+    size_t count;    /* of them */
     bool sweep_is_due;
     uint64_t latest_us; /* of all uses */
     struct outputs *outputs;
@@ -71,24 +68,14 @@ void limiter_free(struct limiter *limiter)
 
 /* ---- Subjects and their nodes ---------------------------------------------------------------- */
 
-/* As the subject is known here: an IPv6 address by its /64, unless it is an IPv4 one in disguise. */
-static struct limiter_subject canonical(struct limiter_subject subject, char buffer[64])
+/* As the subject is known here. */
+static struct limiter_subject canonical(struct limiter_subject subject,
+                                        char buffer[QUOTA_ADDRESS_BYTES])
 {
-    struct in6_addr address;
-    subject.id = str_slice(subject.id, 0, ID_BYTES_MAX);
-    if (subject.kind != QUOTA_ADDRESS || str_find_char(subject.id, ':') == SIZE_MAX)
-        return subject;
-    struct str text = str_slice(subject.id, 0, str_find_char(subject.id, '/'));
-    if (!str_copy(text, buffer, 64) || inet_pton(AF_INET6, buffer, &address) != 1)
-        return subject;
-    if (IN6_IS_ADDR_V4MAPPED(&address)) {
-        inet_ntop(AF_INET, &address.s6_addr[12], buffer, 64);
-    } else {
-        memset(address.s6_addr + PREFIX_BYTES, 0, sizeof address - PREFIX_BYTES);
-        inet_ntop(AF_INET6, &address, buffer, 60);
-        memcpy(buffer + strlen(buffer), "/64", 4);
-    }
-    subject.id = str_from_cstr(buffer);
+    subject.id = str_slice(subject.id, 0, QUOTA_ID_BYTES_MAX);
+    if (subject.kind == QUOTA_ADDRESS && str_find_char(subject.id, ':') != SIZE_MAX &&
+        quota_address(subject.id, buffer))
+        subject.id = str_from_cstr(buffer);
     return subject;
 }
 
@@ -213,7 +200,7 @@ static void set_own(struct limiter *limiter, struct limiter_subject subject,
 
 void limiter_set(struct limiter *limiter, struct limiter_subject subject, const struct quota *quota)
 {
-    char buffer[64];
+    char buffer[QUOTA_ADDRESS_BYTES];
     subject = canonical(subject, buffer);
     pthread_mutex_lock(&limiter->lock);
     if (is_star(subject))
@@ -225,7 +212,7 @@ void limiter_set(struct limiter *limiter, struct limiter_subject subject, const 
 
 bool limiter_get(struct limiter *limiter, struct limiter_subject subject, struct quota *ret_quota)
 {
-    char buffer[64];
+    char buffer[QUOTA_ADDRESS_BYTES];
     subject = canonical(subject, buffer);
     pthread_mutex_lock(&limiter->lock);
     const struct limiter_node *node = find_node(limiter, subject);
@@ -288,7 +275,7 @@ void limiter_restore(struct limiter *limiter, struct limiter_subject subject,
                      enum quota_period period, int64_t requests, int64_t tokens, int64_t cost_nano,
                      int64_t wall_ms)
 {
-    char buffer[64];
+    char buffer[QUOTA_ADDRESS_BYTES];
     subject = canonical(subject, buffer);
     pthread_mutex_lock(&limiter->lock);
     struct limiter_node *node = node_for(limiter, subject);
@@ -313,7 +300,7 @@ static bool is_among(const struct limiter_lease *lease, const struct limiter_nod
 static void gather(struct limiter *limiter, const struct limiter_ask *ask,
                    struct limiter_lease *lease)
 {
-    char buffer[64];
+    char buffer[QUOTA_ADDRESS_BYTES];
     ASSERT(ask->count <= LIMITER_SUBJECTS_MAX);
     for (size_t i = 0; i < ask->count; i++) {
         struct limiter_subject subject = canonical(ask->subjects[i], buffer);
@@ -429,7 +416,7 @@ void limiter_settle(struct limiter *limiter, struct limiter_lease *lease, int64_
 bool limiter_used(struct limiter *limiter, struct limiter_subject subject, enum quota_period period,
                   int64_t wall_ms, struct limiter_used *ret_used)
 {
-    char buffer[64];
+    char buffer[QUOTA_ADDRESS_BYTES];
     subject = canonical(subject, buffer);
     pthread_mutex_lock(&limiter->lock);
     struct limiter_node *node = find_node(limiter, subject);
@@ -445,7 +432,7 @@ bool limiter_used(struct limiter *limiter, struct limiter_subject subject, enum 
 bool limiter_look(struct limiter *limiter, struct limiter_subject subject, struct limiter_time now,
                   int64_t *ret_streams, struct limiter_view *ret_view)
 {
-    char buffer[64];
+    char buffer[QUOTA_ADDRESS_BYTES];
     subject = canonical(subject, buffer);
     pthread_mutex_lock(&limiter->lock);
     struct limiter_node *node = find_node(limiter, subject);

@@ -2,9 +2,9 @@
  * quotas, the REST interface and the command line all read and write through it. */
 #include "route/quota.h"
 
+#include <arpa/inet.h>
 #include <math.h>
 #include <stddef.h>
-#include <stdio.h>
 
 enum unit { COUNT_PER_MINUTE, COUNT, STREAMS, MONEY };
 
@@ -37,6 +37,7 @@ static const struct member {
     PERIODS("soft_budget", soft_nano, MONEY),
 };
 enum { MEMBERS = sizeof members / sizeof *members };
+enum { NETWORK_BYTES = 8 }; /* of an IPv6 address */
 
 static const char *const kinds[QUOTA_KIND_COUNT] = {
     [QUOTA_KEY] = "key",     [QUOTA_USER] = "user",       [QUOTA_GROUP] = "group",
@@ -62,6 +63,27 @@ const char *quota_period_name(enum quota_period period)
 {
     static const char *const names[QUOTA_PERIODS] = {"day", "week", "month"};
     return (size_t)period < QUOTA_PERIODS ? names[period] : "unknown";
+}
+
+bool quota_address(struct str text, char ret[QUOTA_ADDRESS_BYTES])
+{
+    struct in6_addr address;
+    struct in_addr old;
+    bool is_network = str_ends_with(text, STR("/64"));
+    if (is_network)
+        text.len -= 3;
+    if (!str_copy(text, ret, QUOTA_ADDRESS_BYTES))
+        return false;
+    if (inet_pton(AF_INET, ret, &old) == 1)
+        return !is_network;
+    if (inet_pton(AF_INET6, ret, &address) != 1)
+        return false;
+    if (IN6_IS_ADDR_V4MAPPED(&address))
+        return inet_ntop(AF_INET, &address.s6_addr[12], ret, QUOTA_ADDRESS_BYTES);
+    memset(address.s6_addr + NETWORK_BYTES, 0, sizeof address - NETWORK_BYTES);
+    inet_ntop(AF_INET6, &address, ret, INET6_ADDRSTRLEN);
+    memcpy(ret + strlen(ret), "/64", sizeof "/64");
+    return true;
 }
 
 static int64_t *field_of(struct quota *quota, size_t offset)

@@ -23,6 +23,12 @@ enum quota_kind {
 const char *quota_kind_name(enum quota_kind kind);
 bool quota_kind_find(struct str name, enum quota_kind *ret);
 
+/* Longer ids are cut. */
+enum { QUOTA_ID_BYTES_MAX = 256, QUOTA_ADDRESS_BYTES = 64 };
+/* An address as it counts: an IPv6 one as its /64, which may also be given as such, or as the IPv4
+ * one that it stands for. False when it is none. */
+bool quota_address(struct str text, char ret[QUOTA_ADDRESS_BYTES]);
+
 /* Of the UTC calendar; weeks begin on Monday. */
 enum quota_period { QUOTA_DAY, QUOTA_WEEK, QUOTA_MONTH, QUOTA_PERIODS };
 const char *quota_period_name(enum quota_period period); /* "day", ... */

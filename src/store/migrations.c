@@ -177,6 +177,14 @@ static const char *const steps[] = {
     "  errors INTEGER NOT NULL,"
     "  PRIMARY KEY (minute, model, target, class)"
     ") STRICT, WITHOUT ROWID;",
+
+    /* 6: limits and budgets; what they are of need not be in the database (models, addresses) */
+    "CREATE TABLE quotas ("
+    "  kind TEXT NOT NULL,"
+    "  id TEXT NOT NULL,"
+    "  quota TEXT NOT NULL,"
+    "  PRIMARY KEY (kind, id)"
+    ") STRICT, WITHOUT ROWID;",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

@@ -129,6 +129,20 @@ MUST_USE enum err store_setting_list(struct store_tx *tx, struct arena *arena,
                                      struct store_setting **ret_settings, size_t *ret_count,
                                      struct error *error);
 
+/* ---- Limits and budgets ---------------------------------------------------------------------- */
+struct store_quota {
+    struct str kind;
+    struct str id;
+    struct str quota; /* JSON object, as route's quota_write makes it */
+};
+MUST_USE enum err store_quota_set(struct store_tx *tx, const struct store_quota *quota,
+                                  struct error *error);
+MUST_USE enum err store_quota_delete(struct store_tx *tx, struct str kind, struct str id,
+                                     struct error *error);
+MUST_USE enum err store_quota_list(struct store_tx *tx, struct arena *arena,
+                                   struct store_quota **ret_quotas, size_t *ret_count,
+                                   struct error *error);
+
 /* ---- Conversations: a tree of messages ------------------------------------------------------- */
 struct store_conversation {
     struct id owner;

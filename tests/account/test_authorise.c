@@ -36,6 +36,8 @@ static const struct expectation {
     {VERB_SETTINGS_WRITE, "settings.write", "snynny"},
     {VERB_PROVIDER_CHECK, "provider.check", "snynny"},
     {VERB_TARGET_MANAGE, "target.manage", "snynny"},
+    {VERB_LIMIT_READ, "limit.read", "sooooo"},
+    {VERB_LIMIT_MANAGE, "limit.manage", "snynny"},
     {VERB_METRICS_READ, "metrics.read", "snynyy"},
     {VERB_BACKUP, "backup", "snnnny"},
 };

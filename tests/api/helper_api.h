@@ -7,10 +7,12 @@
 #include "account/api_key.h"
 #include "api/request.h"
 #include "net/listener.h"
+#include "route/limiter.h"
 
 struct api_fixture {
     struct chat_fixture *chat;
     struct account *account;
+    struct limiter *limiter;
     struct api *api;
     struct http_server *server;
     struct http_server *local;
@@ -78,9 +80,11 @@ static inline int api_setup(void **state)
         account_open(&(struct account_options){.store = chat->store}, &f->account, NULL), ERR_OK);
     api_people(f);
     f->host.is_ready = api_is_ready;
+    f->limiter = limiter_new();
     f->api = api_new(&(struct api_options){.loop = chat->net->loop,
                                            .store = chat->store,
                                            .account = f->account,
+                                           .limiter = f->limiter,
                                            .registry = chat->registry,
                                            .router = chat->router,
                                            .chat = chat->chat,
@@ -109,6 +113,7 @@ static inline int api_teardown(void **state)
         helper_turn(f->chat->net->loop);
     account_close(f->account);
     chat_teardown((void **)&f->chat);
+    limiter_free(f->limiter);
     buf_done(&f->answer);
     free(f);
     return 0;

@@ -104,6 +104,30 @@ static void tags_have_budgets_alone(void **state)
     assert_int_equal(quota_check(&quota, QUOTA_KEY, &error), ERR_OK);
 }
 
+static void addresses_have_one_form(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"192.0.2.7", "192.0.2.7"},
+        {"::ffff:192.0.2.7", "192.0.2.7"},
+        {"2001:DB8:0:7:1:2:3:4", "2001:db8:0:7::/64"},
+        {"2001:db8::/64", "2001:db8::/64"},
+        {"::1", "::/64"},
+        {"192.0.2.7/64", NULL},
+        {"10.0.0.0/8", NULL},
+        {"2001:db8::/32", NULL},
+        {"example.org", NULL},
+        {"", NULL},
+        {"1111111111111111111111111111111111111111111111111111111111111111111111", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[QUOTA_ADDRESS_BYTES];
+        assert_int_equal(quota_address(str_from_cstr(rows[i][0]), text), rows[i][1] != NULL);
+        if (rows[i][1])
+            assert_string_equal(text, rows[i][1]);
+    }
+}
+
 static void names_of_kinds_and_members(void **state)
 {
     (void)state;
@@ -128,6 +152,7 @@ int main(void)
         cmocka_unit_test(wrong_members_are_named),
         cmocka_unit_test(nothing_is_a_quota_too),
         cmocka_unit_test(tags_have_budgets_alone),
+        cmocka_unit_test(addresses_have_one_form),
         cmocka_unit_test(names_of_kinds_and_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

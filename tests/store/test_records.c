@@ -163,6 +163,25 @@ static enum err settings(struct store_tx *tx, void *user, struct error *error)
     return ERR_OK;
 }
 
+static enum err quotas(struct store_tx *tx, void *user, struct error *error)
+{
+    struct fixture *f = user;
+    struct store_quota quota = {STR("user"), STR("b"), STR("{}")}, *list;
+    size_t count;
+    EXPECT(store_quota_set(tx, &quota, error) == ERR_OK);
+    quota.id = STR("a");
+    EXPECT(store_quota_set(tx, &quota, error) == ERR_OK);
+    quota.quota = STR("{\"streams\":1}");
+    EXPECT(store_quota_set(tx, &quota, error) == ERR_OK);
+    EXPECT(store_quota_list(tx, f->arena, &list, &count, error) == ERR_OK && count == 2);
+    EXPECT(str_eq(list[0].kind, STR("user")) && str_eq(list[0].id, STR("a")) &&
+           str_eq(list[0].quota, quota.quota) && str_eq(list[1].quota, STR("{}")));
+    EXPECT(store_quota_delete(tx, STR("key"), STR("a"), error) == ERR_NOT_FOUND);
+    EXPECT(store_quota_delete(tx, STR("user"), STR("a"), error) == ERR_OK);
+    EXPECT(store_quota_list(tx, f->arena, &list, &count, error) == ERR_OK && count == 1);
+    return ERR_OK;
+}
+
 static enum err conversations(struct store_tx *tx, void *user, struct error *error)
 {
     struct fixture *f = user;
@@ -351,6 +370,7 @@ TEST(users)
 TEST(sessions)
 TEST(keys)
 TEST(settings)
+TEST(quotas)
 TEST(conversations)
 TEST(pages)
 TEST(messages)
@@ -414,6 +434,7 @@ int main(void)
         WITH_STORE(sessions),
         WITH_STORE(keys),
         WITH_STORE(settings),
+        WITH_STORE(quotas),
         WITH_STORE(conversations),
         WITH_STORE(pages),
         WITH_STORE(messages),
