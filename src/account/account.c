@@ -193,6 +193,18 @@ enum err account_authenticate_key(struct account *account, struct str key,
     return ERR_UNAUTHENTICATED;
 }
 
+enum err account_act_as_key(struct account *account, const struct id *key,
+                            struct principal *ret_principal)
+{
+    int64_t now_ms = clock_wall_ms();
+    bool write = false;
+    if (!directory_use_key(account->directory, key, now_ms, ret_principal, &write))
+        return ERR_UNAUTHENTICATED;
+    if (write)
+        write_use(account, ret_principal, now_ms);
+    return ERR_OK;
+}
+
 /* ---- Lists -------------------------------------------------------------------------------------
  */
 enum err account_get_user(struct account *account, struct arena *arena, const struct id *id,

@@ -48,6 +48,10 @@ MUST_USE enum err account_authenticate_session(struct account *account, struct s
 /* `key`: "sk-parley-...". A wrong checksum is refused without a look-up. */
 MUST_USE enum err account_authenticate_key(struct account *account, struct str key,
                                            struct principal *ret_principal);
+/* As whom one acts with the key of that id, without presenting it: for who is trusted by other means.
+ * Notes the use. ERR_UNAUTHENTICATED: it is not valid. */
+MUST_USE enum err account_act_as_key(struct account *account, const struct id *key,
+                                     struct principal *ret_principal);
 /* A copy of the person's record in the arena. */
 MUST_USE enum err account_get_user(struct account *account, struct arena *arena,
                                    const struct id *id, struct store_user *ret_user);

@@ -47,6 +47,7 @@ static const struct verb_row {
     [VERB_LIMIT_MANAGE] = {"limit.manage", ADMINISTRATOR, false},
     [VERB_METRICS_READ] = {"metrics.read", ADMINISTRATOR | KEY_ADMIN, false},
     [VERB_BACKUP] = {"backup", LOCAL, false}, /* it writes to a path of the server */
+    [VERB_GROUP_MANAGE] = {"group.manage", ADMINISTRATOR, false},
 };
 
 static unsigned who_is(const struct principal *who)

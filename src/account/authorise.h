@@ -29,6 +29,7 @@ enum verb {
     VERB_LIMIT_MANAGE,
     VERB_METRICS_READ,
     VERB_BACKUP,
+    VERB_GROUP_MANAGE,
     VERB_COUNT
 };
 

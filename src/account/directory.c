@@ -262,17 +262,32 @@ static bool note_use(struct key *key, int64_t now_ms)
            atomic_compare_exchange_strong(&key->written_ms, &written_ms, now_ms);
 }
 
+/* With the lock held, for reading at least. */
+static bool use(struct key *key, int64_t now_ms, struct principal *ret_principal, bool *ret_write)
+{
+    if (!key || !directory_key_is_good(key, now_ms))
+        return false;
+    *ret_principal = directory_principal_of_key(key);
+    *ret_write = note_use(key, now_ms);
+    return true;
+}
+
 bool directory_find_key(struct directory *directory, struct str key_hash, int pepper_version,
                         int64_t now_ms, struct principal *ret_principal, bool *ret_write)
 {
     pthread_rwlock_rdlock(&directory->lock);
     struct key *key = map_get(directory->key_hashes, key_hash);
-    bool found =
-        key && key->record.pepper_version == pepper_version && directory_key_is_good(key, now_ms);
-    if (found) {
-        *ret_principal = directory_principal_of_key(key);
-        *ret_write = note_use(key, now_ms);
-    }
+    bool found = key && key->record.pepper_version == pepper_version &&
+                 use(key, now_ms, ret_principal, ret_write);
+    pthread_rwlock_unlock(&directory->lock);
+    return found;
+}
+
+bool directory_use_key(struct directory *directory, const struct id *id, int64_t now_ms,
+                       struct principal *ret_principal, bool *ret_write)
+{
+    pthread_rwlock_rdlock(&directory->lock);
+    bool found = use(map_get(directory->keys, id_str(id)), now_ms, ret_principal, ret_write);
     pthread_rwlock_unlock(&directory->lock);
     return found;
 }

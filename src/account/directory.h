@@ -40,6 +40,9 @@ bool directory_find_session(struct directory *directory, struct str token_hash, 
 bool directory_find_key(struct directory *directory, struct str key_hash, int pepper_version,
                         int64_t now_ms, struct principal *ret_principal, bool *ret_write);
 
+/* The same by the key's id. */
+bool directory_use_key(struct directory *directory, const struct id *id, int64_t now_ms,
+                       struct principal *ret_principal, bool *ret_write);
 /* The policy in force, referenced; NULL: not valid any more. */
 struct policy *directory_policy(struct directory *directory, const struct principal *who,
                                 int64_t now_ms);

@@ -44,6 +44,9 @@ struct api_options {
     struct str
         allowed_origins; /* comma-separated, beside the server's own; lives as long as the api */
     bool keys_in_path;   /* /k/KEY/... is ... with that key, at the doors of dialects */
+    /* "CIDR=key id, ...": who comes from there and presents nothing acts as that key, at the doors of
+     * dialects; borrowed during api_new */
+    struct str address_keys;
     uint64_t body_bytes_max; /* of a request to a model or with images */
 };
 

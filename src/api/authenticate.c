@@ -43,11 +43,16 @@ static struct str presented_key(const struct http_request *http)
     return STR_NONE;
 }
 
+static struct str key_of(const struct api_request *request)
+{
+    return request->path_key.len ? request->path_key : presented_key(request->http);
+}
+
 void api_credential_of(const struct api_request *request, struct api_credential *ret)
 {
     *ret = (struct api_credential){.kind = request->who.kind};
     if (ret->kind == PRINCIPAL_KEY)
-        str_copy(presented_key(request->http), ret->text, sizeof ret->text);
+        str_copy(key_of(request), ret->text, sizeof ret->text);
     else if (ret->kind == PRINCIPAL_SESSION)
         str_copy(api_cookie_token(request->http), ret->text, sizeof ret->text);
 }
@@ -91,6 +96,32 @@ static enum err check_origin(struct api_request *request, struct error *error)
     return ERR_FORBIDDEN;
 }
 
+/* Who comes through a proxy or from a browser's page, or presents anything at all, is not who the
+ * address stands for. */
+static bool is_plain_caller(const struct http_request *http)
+{
+    static const char *const names[] = {
+        "authorization", "x-api-key", "x-goog-api-key",  "cookie",    "origin", "sec-fetch-site",
+        "forwarded",     "via",       "x-forwarded-for", "x-real-ip",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (http_headers_get(&http->headers, names[i]).data)
+            return false;
+    return true;
+}
+
+/* At the doors of dialects, whose clients may have no place for a key. */
+static bool act_by_address(struct api_request *request)
+{
+    const struct api *api = request->api;
+    if (api->address_keys.count == 0 || !request->endpoint || !request->endpoint->dialect ||
+        !is_plain_caller(request->http))
+        return false;
+    const struct id *key =
+        address_keys_find(&api->address_keys, str_from_cstr(request->http->peer_address));
+    return key && account_act_as_key(api->options.account, key, &request->who) == ERR_OK;
+}
+
 enum err api_authenticate(struct api_request *request, struct error *error)
 {
     struct account *account = request->api->options.account;
@@ -99,7 +130,7 @@ enum err api_authenticate(struct api_request *request, struct error *error)
         request->who = (struct principal){.kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN};
         return ERR_OK;
     }
-    struct str key = request->path_key.len ? request->path_key : presented_key(request->http);
+    struct str key = key_of(request);
     if (key.len) {
         if (account_authenticate_key(account, key, &request->who) == ERR_OK)
             return ERR_OK;
@@ -107,6 +138,8 @@ enum err api_authenticate(struct api_request *request, struct error *error)
         error_remedy(error, "Make one with `parley key create` or in the settings.");
         return ERR_UNAUTHENTICATED;
     }
+    if (act_by_address(request))
+        return ERR_OK;
     struct str token = api_cookie_token(request->http);
     if (!token.len || account_authenticate_session(account, token, &request->who) != ERR_OK)
         request->who = PRINCIPAL_NOBODY;

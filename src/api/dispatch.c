@@ -163,13 +163,43 @@ static void handle_other(struct api_request *request, const struct endpoint *oth
     }
 }
 
+/* Whether the key may be used at this door, and from there. */
+static enum err check_policy(const struct api_request *request, const struct policy *policy,
+                             struct error *error)
+{
+    struct str door = api_door(request);
+    struct str address = str_from_cstr(request->http->peer_address);
+    if (!policy_allows_door(policy, door))
+        return error_set(error, ERR_FORBIDDEN, NULL, "this key may not use the door '%.*s'",
+                         STR_ARG(door));
+    if (!policy_allows_address(policy, address))
+        return error_set(error, ERR_FORBIDDEN, NULL, "this key may not be used from %.*s",
+                         STR_ARG(address));
+    return ERR_OK;
+}
+
+/* Only keys have a scope. */
+static enum err check_scope(const struct api_request *request, struct error *error)
+{
+    struct policy *policy;
+    if (request->who.kind != PRINCIPAL_KEY || request->endpoint->verb == VERB_PUBLIC)
+        return ERR_OK;
+    enum err code = account_policy(request->api->options.account, &request->who, &policy);
+    if (code != ERR_OK)
+        return code;
+    code = check_policy(request, policy, error);
+    policy_unref(policy);
+    return code;
+}
+
 /* Who asks, and whether such a one may ask for this at all. */
 static enum err check_caller(struct api_request *request, struct error *error)
 {
     enum err code = api_authenticate(request, error);
-    if (code != ERR_OK)
-        return code;
-    return authorise(&request->who, request->endpoint->verb, (struct authorise_object){0}, error);
+    if (code == ERR_OK)
+        code =
+            authorise(&request->who, request->endpoint->verb, (struct authorise_object){0}, error);
+    return code == ERR_OK ? check_scope(request, error) : code;
 }
 
 /* What body_limit has found out in this very turn: nearly every body arrives with its headers. When
@@ -265,6 +295,24 @@ struct http_server_handler api_handler(struct api *api, bool is_local)
     return (struct http_server_handler){body_limit, on_request, on_refuse, door};
 }
 
+/* The setting was checked when it was loaded; what it names may be gone. */
+static void read_address_keys(struct api *api)
+{
+    struct address_keys *keys = &api->address_keys;
+    struct error error = {0};
+    if (address_keys_parse(api->arena, api->options.address_keys, keys, &error) != ERR_OK)
+        log_error(api->options.log, "server.address_keys cannot be read",
+                  LOG_CSTR("reason", error_message(&error)));
+    for (size_t i = 0; i < keys->count; i++) {
+        const struct principal who = {.kind = PRINCIPAL_KEY, .key = keys->items[i].key};
+        struct policy *policy = NULL;
+        if (account_policy(api->options.account, &who, &policy) != ERR_OK)
+            log_warning(api->options.log, "server.address_keys names a key that is not valid",
+                        LOG_STR("key", id_str(&keys->items[i].key)));
+        policy_unref(policy);
+    }
+}
+
 struct api *api_new(const struct api_options *options)
 {
     struct arena *arena = arena_new(SIZE_MAX);
@@ -273,6 +321,7 @@ struct api *api_new(const struct api_options *options)
     api->options = *options;
     endpoints_list(arena, &api->endpoints, &api->endpoint_count);
     list_init(&api->sockets);
+    read_address_keys(api);
     return api;
 }
 

@@ -15,18 +15,6 @@ static const struct api_field session_fields[] = {
     {"password", API_STRING, true, false, 1024, "Its password."},
     {0},
 };
-static const struct api_field user_fields[] = {
-    {"email", API_STRING, true, false, 254, "Address to sign in with."},
-    {"password", API_STRING, false, true, 1024, "8 characters or more; null: cannot sign in."},
-    {"name", API_STRING, false, true, 200, "How to show this person."},
-    {"role", API_STRING, false, true, 20, "\"user\" (default) or \"admin\"."},
-    {0},
-};
-static const struct api_field key_fields[] = {
-    {"name", API_STRING, true, false, 200, "What it is for."},
-    {"user", API_STRING, false, true, 254, "Email of the owner; only on the Unix socket."},
-    {0},
-};
 static const struct api_field conversation_fields[] = {
     {"title", API_STRING, false, true, 1000, "Title; null: \"New conversation\"."},
     {"model", API_STRING, false, true, 300, "Model to talk to."},
@@ -151,14 +139,6 @@ static const struct endpoint core_endpoints[] = {
      "Its events as server-sent events (?after=, Last-Event-ID)."},
     {HTTP_POST, V1 "/runs/{id}/stop", VERB_RUN_STOP, PARLEY, api_stop_run, NONE, "Stops it."},
 
-    {HTTP_GET, V1 "/keys", VERB_KEY_MANAGE, PARLEY, api_get_keys, NONE, "One's API keys."},
-    {HTTP_POST, V1 "/keys", VERB_KEY_MANAGE, PARLEY, api_post_keys, key_fields, API_BODY_SMALL,
-     "Makes an API key; its secret is shown this once."},
-    {HTTP_DELETE, V1 "/keys/{id}", VERB_KEY_MANAGE, PARLEY, api_delete_key, NONE,
-     "Revokes an API key at once."},
-    {HTTP_GET, V1 "/users", VERB_USER_MANAGE, PARLEY, api_get_users, NONE, "People."},
-    {HTTP_POST, V1 "/users", VERB_USER_MANAGE, PARLEY, api_post_users, user_fields, API_BODY_SMALL,
-     "Adds a person."},
     {HTTP_GET, V1 "/settings", VERB_SETTINGS_READ, PARLEY, api_get_settings, NONE,
      "Every setting, with where its value comes from."},
     {HTTP_PATCH, V1 "/settings", VERB_SETTINGS_WRITE, PARLEY, api_patch_settings, NULL,
@@ -187,6 +167,9 @@ static const struct endpoint *const tables[] = {
     request_log_endpoints,
     quota_endpoints,
     last_endpoints,
+    key_endpoints,
+    user_endpoints,
+    group_endpoints,
 };
 
 void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endpoints,

@@ -91,50 +91,85 @@ static void write_ollama(struct json_writer *w, const struct listed *listed)
     json_end_object(w);
 }
 
+/* ---- What the caller may see ----------------------------------------------------------------- */
+
+bool api_shows_model(const struct policy *policy, const struct catalog_model *model)
+{
+    return policy_allows_model(policy, model->id, model->id);
+}
+
+/* One whose name is not in the scope leads somewhere as long as one of its targets is. */
+bool api_shows_route(const struct policy *policy, const struct catalog_route *route)
+{
+    if (!route->target_count)
+        return false;
+    if (policy_allows_model(policy, route->name, STR_NONE))
+        return true;
+    for (size_t g = 0; g < route->group_count; g++)
+        for (size_t i = 0; i < route->groups[g].count; i++)
+            if (policy_allows_model(policy, route->name, route->groups[g].targets[i]->id))
+                return true;
+    return false;
+}
+
 /* ---- Lists ----------------------------------------------------------------------------------- */
 
-static void write_all(const struct catalog *catalog, struct json_writer *w, const char *member,
-                      write_listed_fn *write)
+static void write_all(const struct catalog *catalog, const struct policy *policy,
+                      struct json_writer *w, const char *member, write_listed_fn *write)
 {
     json_key_array(w, member);
     for (size_t i = 0; i < catalog->route_count; i++) {
         struct listed listed = of_route(&catalog->routes[i]);
-        if (catalog->routes[i].target_count)
+        if (api_shows_route(policy, &catalog->routes[i]))
             write(w, &listed);
     }
     for (size_t i = 0; i < catalog->model_count; i++) {
         struct listed listed = of_model(&catalog->models[i]);
-        write(w, &listed);
+        if (api_shows_model(policy, &catalog->models[i]))
+            write(w, &listed);
     }
     json_end_array(w);
 }
 
 static void answer_list(struct api_request *request, const char *member, write_listed_fn *write,
-                        void (*around)(struct json_writer *w, const struct catalog *catalog))
+                        void (*around)(struct json_writer *w, const struct catalog *catalog,
+                                       const struct policy *policy))
 {
+    struct policy *policy = api_policy(request);
+    if (!policy)
+        return;
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
     struct api_reply reply;
     api_reply_begin(&reply);
     if (around)
-        around(&reply.w, catalog);
-    write_all(catalog, &reply.w, member, write);
+        around(&reply.w, catalog, policy);
+    write_all(catalog, policy, &reply.w, member, write);
     catalog_unref(catalog);
+    policy_unref(policy);
     api_reply(request, 200, &reply);
 }
 
-static void around_openai(struct json_writer *w, const struct catalog *catalog)
+static void around_openai(struct json_writer *w, const struct catalog *catalog,
+                          const struct policy *policy)
 {
     (void)catalog;
+    (void)policy;
     json_key_str(w, "object", STR("list"));
 }
 
-static void around_anthropic(struct json_writer *w, const struct catalog *catalog)
+static void around_anthropic(struct json_writer *w, const struct catalog *catalog,
+                             const struct policy *policy)
 {
-    size_t count = catalog->model_count;
-    json_key(w, STR("has_more"));
-    json_put_bool(w, false);
-    json_key_str(w, "first_id", count ? catalog->models[0].id : STR(""));
-    json_key_str(w, "last_id", count ? catalog->models[count - 1].id : STR(""));
+    struct str first = STR(""), last = STR("");
+    for (size_t i = 0; i < catalog->model_count; i++) {
+        if (!api_shows_model(policy, &catalog->models[i]))
+            continue;
+        last = catalog->models[i].id;
+        first = first.len ? first : last;
+    }
+    json_key_bool(w, "has_more", false);
+    json_key_str(w, "first_id", first);
+    json_key_str(w, "last_id", last);
 }
 
 static bool has_header(const struct api_request *request, const char *name)
@@ -172,7 +207,9 @@ void api_door_models(struct api_request *request)
 
 /* ---- One ------------------------------------------------------------------------------------- */
 
-static bool find_listed(const struct catalog *catalog, struct str id, struct listed *ret)
+/* What the caller may not ask for is not there. */
+static bool find_listed(const struct catalog *catalog, const struct policy *policy, struct str id,
+                        struct listed *ret)
 {
     const struct catalog_model *model = catalog_find_model(catalog, id);
     const struct catalog_route *route = model ? NULL : catalog_find_route(catalog, id);
@@ -180,16 +217,20 @@ static bool find_listed(const struct catalog *catalog, struct str id, struct lis
         *ret = of_model(model);
     else if (route)
         *ret = of_route(route);
-    return model || (route && route->target_count);
+    return model ? policy_allows_model(policy, id, model->id)
+                 : route && api_shows_route(policy, route);
 }
 
 static void answer_one(struct api_request *request, struct str id, write_listed_fn *write)
 {
+    struct policy *policy = api_policy(request);
+    if (!policy)
+        return;
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
     struct listed listed;
     struct json_writer w;
     struct buf out;
-    bool found = find_listed(catalog, id, &listed);
+    bool found = find_listed(catalog, policy, id, &listed);
     buf_init(&out, 64 * 1024);
     json_writer_init(&w, &out);
     if (found)
@@ -200,6 +241,7 @@ static void answer_one(struct api_request *request, struct str id, write_listed_
         api_fail(request, ERR_MODEL_NOT_FOUND, NULL);
     buf_done(&out);
     catalog_unref(catalog);
+    policy_unref(policy);
 }
 
 void api_gemini_get_model(struct api_request *request)
@@ -267,10 +309,13 @@ static void write_show(struct json_writer *w, const struct listed *listed,
 
 void api_ollama_show(struct api_request *request)
 {
+    struct policy *policy = api_policy(request);
+    if (!policy)
+        return;
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
     struct str id = api_body_str(request, "model");
     struct listed listed;
-    if (find_listed(catalog, id, &listed)) {
+    if (find_listed(catalog, policy, id, &listed)) {
         const struct catalog_model *model = catalog_find_model(catalog, id);
         struct api_reply reply;
         api_reply_begin(&reply);
@@ -280,4 +325,5 @@ void api_ollama_show(struct api_request *request)
         api_fail(request, ERR_MODEL_NOT_FOUND, NULL);
     }
     catalog_unref(catalog);
+    policy_unref(policy);
 }

@@ -33,6 +33,13 @@ void api_reply_nothing(struct api_request *request)
     http_respond(request->exchange, 204, NULL, STR(""));
 }
 
+void api_on_done(void *user, enum err code, const struct error *error)
+{
+    struct api_request *request = user;
+    if (!api_failed(request, code, error))
+        api_reply_nothing(request);
+}
+
 void api_write_error(struct json_writer *w, enum err code, const struct error *error,
                      struct str request_id)
 {
@@ -56,6 +63,34 @@ static const struct dialect *dialect_of(const struct api_request *request)
         return NULL;
     bool is_shared = endpoint->dialect == &dialect_openai_chat && endpoint->verb != VERB_CHAT;
     return is_shared ? api_asker_dialect(request) : endpoint->dialect;
+}
+
+struct str api_door(const struct api_request *request)
+{
+    static const struct {
+        const struct dialect *dialect;
+        struct str door;
+    } rows[] = {
+        {&dialect_openai_chat, {"openai", 6}},  {&dialect_openai_responses, {"openai", 6}},
+        {&dialect_anthropic, {"anthropic", 9}}, {&dialect_gemini, {"gemini", 6}},
+        {&dialect_ollama, {"ollama", 6}},
+    };
+    const struct endpoint *endpoint = request->endpoint;
+    const struct dialect *dialect = dialect_of(request);
+    if (endpoint && str_starts_with(str_from_cstr(endpoint->pattern), STR("/p/")))
+        return STR("provider");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (dialect == rows[i].dialect)
+            return rows[i].door;
+    return STR("parley");
+}
+
+struct policy *api_policy(struct api_request *request)
+{
+    struct policy *policy = NULL;
+    enum err code = account_policy(request->api->options.account, &request->who, &policy);
+    api_failed(request, code, NULL);
+    return policy;
 }
 
 /* Only OpenAI's form has a place for the field that clients show: elsewhere the message names it.

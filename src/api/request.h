@@ -1,7 +1,9 @@
 /* Request: one call of an endpoint, as its handler sees it. For the api floor only. */
 #pragma once
 
+#include "account/address_keys.h"
 #include "account/authorise.h"
+#include "account/policy.h"
 #include "api/api.h"
 #include "base/json.h"
 
@@ -14,7 +16,8 @@ struct api {
     struct list sockets; /* struct socket */
     void (*on_sockets_closed)(void *user);
     void *sockets_user;
-    struct str openapi;  /* made once */
+    struct str openapi; /* made once */
+    struct address_keys address_keys;
     struct arena *arena; /* of what lives as long as the api */
 };
 
@@ -77,6 +80,10 @@ struct api_request {
 };
 
 /* ---- Answers: each ends the exchange --------------------------------------------------------- */
+/* For account_done_fn with the request as user: 204 or the error. */
+void api_on_done(void *user, enum err code, const struct error *error);
+/* A person as everybody shows one. */
+void api_write_user(struct json_writer *w, const struct store_user *user);
 /* Starts a JSON answer: write the members, then api_reply. */
 struct api_reply {
     struct buf out;
@@ -85,6 +92,8 @@ struct api_reply {
 void api_reply_begin(struct api_reply *reply);
 void api_reply(struct api_request *request, int status, struct api_reply *reply);
 void api_reply_nothing(struct api_request *request);
+/* Through which door it came, for scopes: one of policy_doors. */
+struct str api_door(const struct api_request *request);
 /* The dialect of who asks under a path that several dialects share, by its headers. */
 const struct dialect *api_asker_dialect(const struct api_request *request);
 /* `error` may be NULL (the table's message) and may lack its code. In the endpoint's shape. */
@@ -127,6 +136,12 @@ struct str api_cookie_token(const struct http_request *http);
 /* Adds Set-Cookie: the token, or (empty) its removal. */
 void api_set_cookie(struct api_request *request, struct str token);
 
+/* The caller's policy, referenced; NULL: just now it became invalid, and the request has been failed. */
+struct policy *api_policy(struct api_request *request);
+/* Whether the caller may ask for it: what lists of models show. */
+bool api_shows_route(const struct policy *policy, const struct catalog_route *route);
+bool api_shows_model(const struct policy *policy, const struct catalog_model *model);
+
 /* ---- Fields (fields.c) ----------------------------------------------------------------------- */
 /* Checks an object against a table of fields: types, required, unknown members. */
 MUST_USE enum err api_check_fields(yyjson_val *object, const struct api_field *fields,
@@ -137,11 +152,6 @@ void api_get_session(struct api_request *request);
 void api_post_setup(struct api_request *request);
 void api_post_session(struct api_request *request);
 void api_delete_session(struct api_request *request);
-void api_get_users(struct api_request *request);
-void api_post_users(struct api_request *request);
-void api_get_keys(struct api_request *request);
-void api_post_keys(struct api_request *request);
-void api_delete_key(struct api_request *request);
 
 void api_list_conversations(struct api_request *request);
 void api_post_conversation(struct api_request *request);
@@ -190,3 +200,6 @@ void api_door_model(struct api_request *request);
 
 /* ---- Tables of families ---------------------------------------------------------------------- */
 extern const struct endpoint quota_endpoints[];
+extern const struct endpoint key_endpoints[];
+extern const struct endpoint user_endpoints[];
+extern const struct endpoint group_endpoints[];

@@ -64,18 +64,23 @@ static void write_route_model(struct json_writer *w, struct arena *arena,
 
 void api_get_models(struct api_request *request)
 {
+    struct policy *policy = api_policy(request);
+    if (!policy)
+        return;
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
     struct api_reply reply;
     api_reply_begin(&reply);
     json_key_array(&reply.w, "models");
     for (size_t i = 0; i < catalog->route_count; i++)
-        if (catalog->routes[i].target_count)
+        if (api_shows_route(policy, &catalog->routes[i]))
             write_route_model(&reply.w, request->arena, &catalog->routes[i]);
     for (size_t i = 0; i < catalog->model_count; i++)
-        write_model(&reply.w, &catalog->models[i]);
+        if (api_shows_model(policy, &catalog->models[i]))
+            write_model(&reply.w, &catalog->models[i]);
     json_end_array(&reply.w);
     json_key_str(&reply.w, "default_model", catalog->default_model);
     catalog_unref(catalog);
+    policy_unref(policy);
     api_reply(request, 200, &reply);
 }
 

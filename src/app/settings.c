@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "account/address_keys.h"
 #include "app/policy_keys.h"
 #include "llm/price.h"
 
@@ -41,6 +42,15 @@ static enum err check_price(struct str text, struct error *error)
     return text.len ? price_parse(text, &price, error) : ERR_OK;
 }
 
+static enum err check_address_keys(struct str text, struct error *error)
+{
+    struct arena *arena = arena_new(256 * 1024);
+    struct address_keys parsed;
+    enum err code = address_keys_parse(arena, text, &parsed, error);
+    arena_free(arena);
+    return code;
+}
+
 static const struct config_key keys[] = {
     FIXED("server.host", CONFIG_STRING, "127.0.0.1", NULL, 0, 255,
           "Address to listen on; 0.0.0.0 or :: for every one."),
@@ -55,6 +65,11 @@ static const struct config_key keys[] = {
     FIXED("server.keys_in_path", CONFIG_BOOLEAN, "false", NULL, 0, 0,
           "Let a base URL carry an API key (/k/KEY/...) for clients that send none, as Ollama's; "
           "addresses end up in histories and logs of others."),
+    {"server.address_keys", CONFIG_STRING, "", NULL, 0, 16000, false,
+     "Comma-separated network=key id (10.1.0.0/16=ID): who asks from there without a key acts as "
+     "that "
+     "key, at the doors of OpenAI, Anthropic, Gemini and Ollama alone.",
+     check_address_keys},
     FIXED("server.body_mib_max", CONFIG_INTEGER, "64", NULL, 1, 1024,
           "Largest request body, in MiB."),
     FIXED("server.header_timeout_ms", CONFIG_INTEGER, "10000", NULL, 10, DAY_MS,

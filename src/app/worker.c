@@ -160,6 +160,7 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
         .host = options->host,
         .allowed_origins = setting(worker, "server.allowed_origins"),
         .keys_in_path = config_get_bool(options->config, "server.keys_in_path"),
+        .address_keys = setting(worker, "server.address_keys"),
         .body_bytes_max =
             (uint64_t)config_get_int(options->config, "server.body_mib_max") * 1024 * 1024,
     });

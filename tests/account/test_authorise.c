@@ -40,6 +40,7 @@ static const struct expectation {
     {VERB_LIMIT_MANAGE, "limit.manage", "snynny"},
     {VERB_METRICS_READ, "metrics.read", "snynyy"},
     {VERB_BACKUP, "backup", "snnnny"},
+    {VERB_GROUP_MANAGE, "group.manage", "snynny"},
 };
 
 static const struct {
