@@ -3,16 +3,6 @@
 
 #include "base/clock.h"
 
-struct str api_door(const struct endpoint *endpoint)
-{
-    const struct dialect *dialect = endpoint->dialect;
-    if (!dialect)
-        return STR("parley");
-    if (dialect == &dialect_openai_chat || dialect == &dialect_openai_responses)
-        return STR("openai");
-    return str_from_cstr(dialect->name);
-}
-
 /* ---- Tags ------------------------------------------------------------------------------------ */
 
 static void add_tag(struct api_origin *origin, struct arena *arena, struct str key,
@@ -48,7 +38,7 @@ enum err api_origin_open(struct api_request *request, yyjson_val *body, struct a
     ret_origin->governor = (struct governor_origin){
         .policy = ret_origin->policy,
         .address = str_from_cstr(request->http->peer_address),
-        .door = api_door(request->endpoint),
+        .door = api_door(request),
         .tags = ret_origin->tags,
         .request_id = http_exchange_id(request->exchange),
     };

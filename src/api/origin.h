@@ -11,8 +11,6 @@ struct api_origin {
     struct str tags[LEDGER_TAGS_MAX];
 };
 
-/* The door of an endpoint: one of policy_doors. */
-struct str api_door(const struct endpoint *endpoint);
 /* Takes the caller's policy, and the tags of a body (NULL: none): "user:NAME" of its `user` (in
  * Anthropic's form metadata.user_id), and "KEY:VALUE" of each text in its `metadata`; the first
  * LEDGER_TAGS_MAX count. ERR_UNAUTHENTICATED when the key has just been revoked. Texts are made in

@@ -2,11 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/commands.h"
+#include "app/command_client.h"
 #include "route/quota.h"
 #include "wire/url.h"
 
-enum { SET_WORDS = 3, TARGET_BYTES_MAX = 2048 };
+enum { SET_WORDS = 3, TARGET_BYTES_MAX = 2048, BODY_BYTES_MAX = 64 * 1024 };
 
 /* The path of one subject's limits, NUL-terminated. */
 static void write_target(struct buf *out, const struct config_arguments *arguments)
@@ -100,14 +100,14 @@ int command_limit(struct config *config, const struct config_arguments *argument
     bool is_list = command_is(arguments, "list", 0),
          is_removal = command_is(arguments, "remove", 2);
     bool is_set = arguments->rest_count >= SET_WORDS && strcmp(arguments->rest[0], "set") == 0;
-    buf_init(&body, COMMAND_BODY_BYTES_MAX);
+    buf_init(&body, BODY_BYTES_MAX);
     int status = is_list || is_removal || is_set ? 0 : command_usage("limit");
     if (is_set && !write_body(&body, arguments))
         status = 2;
     if (status) {
         config_free(config);
-    } else if ((status = command_open_client(config, &client)) == 0) {
-        status = is_list ? command_list_rows(client, "/api/v1/limits", "limits", print_limit)
+    } else if ((status = command_open(config, &client)) == 0) {
+        status = is_list ? command_list(client, "/api/v1/limits", "limits", print_limit)
                          : run_one(client, arguments, is_set ? &body : NULL);
         local_client_close(client);
     }

@@ -1,14 +1,11 @@
-/* Sub-commands: thin clients of the REST API, except serve. */
-#include "app/commands.h"
-
+/* Sub-commands: thin clients of the REST API, except serve. People are in command_user.c, keys in
+ * command_key.c. */
 #include <stdio.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
+#include "app/command_client.h"
 #include "app/server.h"
-
-enum { PASSWORD_BYTES_MAX = 1100 };
 
 int command_serve(struct config *config, const struct config_arguments *arguments)
 {
@@ -31,24 +28,6 @@ int command_serve(struct config *config, const struct config_arguments *argument
     server_run(server);
     server_free(server);
     return 0;
-}
-
-int command_open_client(struct config *config, struct local_client **ret_client)
-{
-    struct error error = {0};
-    enum err code = local_client_open(config, ret_client, &error);
-    error.code = code;
-    return code == ERR_OK ? 0 : command_fail(&error);
-}
-
-int command_call(struct local_client *client, enum http_method method, const char *target,
-                 struct buf *body, yyjson_val **ret_root)
-{
-    struct error error = {0};
-    enum err code =
-        local_client_call(client, method, target, body ? buf_str(body) : STR(""), ret_root, &error);
-    error.code = code;
-    return code == ERR_OK ? 0 : command_fail(&error);
 }
 
 int command_usage(const char *name)
@@ -171,7 +150,7 @@ int command_check(struct config *config, const struct config_arguments *argument
         config_free(config);
         return command_usage("check");
     }
-    int status = command_open_client(config, &client);
+    int status = command_open(config, &client);
     if (status)
         return status;
     printf(local_client_is_remote(client) ? "Settings of the running server:\n\n"
@@ -179,161 +158,6 @@ int command_check(struct config *config, const struct config_arguments *argument
     status = check_settings(client);
     if (status == 0)
         status = check_providers(client) | check_routes(client);
-    local_client_close(client);
-    return status;
-}
-
-/* ---- user
- * ----------------------------------------------------------------------------------------------------
- */
-
-/* One line from standard input, not shown when it is a terminal. */
-static bool read_password(char *ret, size_t size)
-{
-    struct termios shown, hidden;
-    bool terminal = tcgetattr(STDIN_FILENO, &shown) == 0;
-    if (terminal) {
-        hidden = shown;
-        hidden.c_lflag &= ~(tcflag_t)ECHO;
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-        fprintf(stderr, "Password: ");
-    }
-    bool ok = fgets(ret, (int)size, stdin) != NULL;
-    if (terminal) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-        fprintf(stderr, "\n");
-    }
-    ret[ok ? strcspn(ret, "\r\n") : 0] = '\0';
-    return ok;
-}
-
-int command_list_rows(struct local_client *client, const char *target, const char *list,
-                      void (*print)(yyjson_val *row))
-{
-    yyjson_val *root = NULL, *row;
-    int status = command_call(client, HTTP_GET, target, NULL, &root);
-    size_t index, count;
-    yyjson_arr_foreach (json_get(root, list), index, count, row) {
-        print(row);
-    }
-    return status;
-}
-
-static void print_user(yyjson_val *user)
-{
-    printf("%.*s  %-30.*s  %-6.*s  %.*s\n", STR_ARG(json_get_str(user, "id")),
-           STR_ARG(json_get_str(user, "email")), STR_ARG(json_get_str(user, "role")),
-           STR_ARG(json_get_str(user, "name")));
-}
-
-static int create_user(struct local_client *client, const struct config_arguments *arguments)
-{
-    char password[PASSWORD_BYTES_MAX];
-    struct buf body;
-    struct json_writer w;
-    yyjson_val *root = NULL;
-    if (!read_password(password, sizeof password)) {
-        fprintf(stderr, "parley: no password on standard input\n");
-        return 1;
-    }
-    buf_init(&body, COMMAND_BODY_BYTES_MAX);
-    json_writer_init(&w, &body);
-    json_begin_object(&w);
-    json_key_str(&w, "email", str_from_cstr(arguments->rest[1]));
-    json_key_str(&w, "password", str_from_cstr(password));
-    json_key_str(&w, "name", arguments->own[0]);
-    json_key_str(&w, "role", arguments->own[1]);
-    json_end_object(&w);
-    int status = command_call(client, HTTP_POST, "/api/v1/users", &body, &root);
-    if (status == 0)
-        print_user(json_get(root, "user"));
-    buf_done(&body);
-    explicit_bzero(password, sizeof password);
-    return status;
-}
-
-bool command_is(const struct config_arguments *arguments, const char *verb, int more)
-{
-    return arguments->rest_count == more + 1 && strcmp(arguments->rest[0], verb) == 0;
-}
-
-int command_user(struct config *config, const struct config_arguments *arguments)
-{
-    struct local_client *client;
-    bool create = command_is(arguments, "create", 1);
-    if (!create && !command_is(arguments, "list", 0)) {
-        config_free(config);
-        return command_usage("user");
-    }
-    int status = command_open_client(config, &client);
-    if (status)
-        return status;
-    status = create ? create_user(client, arguments)
-                    : command_list_rows(client, "/api/v1/users", "users", print_user);
-    local_client_close(client);
-    return status;
-}
-
-/* ---- key
- * -----------------------------------------------------------------------------------------------------
- */
-
-static void print_key(yyjson_val *key)
-{
-    bool revoked = false;
-    json_get_bool(key, "revoked", &revoked);
-    printf("%.*s  %.*s...  %-8s  %.*s\n", STR_ARG(json_get_str(key, "id")),
-           STR_ARG(json_get_str(key, "prefix")), revoked ? "revoked" : "active",
-           STR_ARG(json_get_str(key, "name")));
-}
-
-/* The secret alone goes to standard output, so that a script can take it. */
-static int create_key(struct local_client *client, const struct config_arguments *arguments)
-{
-    struct buf body;
-    struct json_writer w;
-    yyjson_val *root = NULL;
-    buf_init(&body, COMMAND_BODY_BYTES_MAX);
-    json_writer_init(&w, &body);
-    json_begin_object(&w);
-    json_key_str(&w, "name", str_from_cstr(arguments->rest[1]));
-    if (arguments->own[0].data)
-        json_key_str(&w, "user", arguments->own[0]);
-    json_end_object(&w);
-    int status = command_call(client, HTTP_POST, "/api/v1/keys", &body, &root);
-    if (status == 0) {
-        fprintf(stderr, "This key is shown only now:\n");
-        printf("%.*s\n", STR_ARG(json_get_str(root, "secret")));
-    }
-    buf_done(&body);
-    return status;
-}
-
-static int revoke_key(struct local_client *client, const char *id)
-{
-    char target[100];
-    yyjson_val *root = NULL;
-    snprintf(target, sizeof target, "/api/v1/keys/%.40s", id);
-    return command_call(client, HTTP_DELETE, target, NULL, &root);
-}
-
-int command_key(struct config *config, const struct config_arguments *arguments)
-{
-    struct local_client *client;
-    bool create = command_is(arguments, "create", 1), revoke = command_is(arguments, "revoke", 1);
-    if (!create && !revoke && !command_is(arguments, "list", 0)) {
-        config_free(config);
-        return command_usage("key");
-    }
-    int status = command_open_client(config, &client);
-    if (status)
-        return status;
-    if (create)
-        status = create_key(client, arguments);
-    else if (revoke)
-        status = revoke_key(client, arguments->rest[1]);
-    else
-        status = command_list_rows(client, "/api/v1/keys", "keys", print_key);
     local_client_close(client);
     return status;
 }
@@ -346,8 +170,7 @@ int command_backup(struct config *config, const struct config_arguments *argumen
 {
     struct local_client *client;
     char path[4096], folder[4096];
-    struct buf body;
-    struct json_writer w;
+    struct command_body body;
     yyjson_val *root = NULL;
     if (arguments->rest_count != 1) {
         config_free(config);
@@ -359,20 +182,16 @@ int command_backup(struct config *config, const struct config_arguments *argumen
         return 1;
     int length = snprintf(path, sizeof path, "%s%s%s", absolute ? "" : folder, absolute ? "" : "/",
                           arguments->rest[0]);
-    int status = length < (int)sizeof path ? command_open_client(config, &client) : 2;
+    int status = length < (int)sizeof path ? command_open(config, &client) : 2;
     if (status)
         return status;
-    buf_init(&body, COMMAND_BODY_BYTES_MAX);
-    json_writer_init(&w, &body);
-    json_begin_object(&w);
-    json_key_str(&w, "path", str_from_cstr(path));
-    json_end_object(&w);
-    status = command_call(client, HTTP_POST, "/api/v1/backup", &body, &root);
+    command_body_begin(&body);
+    json_key_str(&body.w, "path", str_from_cstr(path));
+    status = command_send(client, HTTP_POST, "/api/v1/backup", &body, &root);
     int64_t bytes = 0;
     json_get_int(root, "bytes", &bytes);
     if (status == 0)
         printf("%s: %lld bytes\n", path, (long long)bytes);
-    buf_done(&body);
     local_client_close(client);
     return status;
 }

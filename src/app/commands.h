@@ -23,19 +23,6 @@ int command_fail(const struct error *error);
 /* Prints how the command is used to standard error; returns 2. */
 int command_usage(const char *name);
 
-/* ---- What sub-commands that ask the server have in common ------------------------------------ */
-enum { COMMAND_BODY_BYTES_MAX = 64 * 1024 };
-/* Opens the client, and takes `config` over; 0, or the exit status. */
-int command_open_client(struct config *config, struct local_client **ret_client);
-/* One REST call; `body` may be NULL. 0, or the exit status, with the error told. */
-int command_call(struct local_client *client, enum http_method method, const char *target,
-                 struct buf *body, yyjson_val **ret_root);
-/* Prints every row of the list that is the member `list` of the answer to GET. */
-int command_list_rows(struct local_client *client, const char *target, const char *list,
-                      void (*print)(yyjson_val *row));
-/* Whether the words are `verb` and `more` others. */
-bool command_is(const struct config_arguments *arguments, const char *verb, int more);
-
 /* ---- The commands ---------------------------------------------------------------------------- */
 int command_serve(struct config *config, const struct config_arguments *arguments);
 int command_check(struct config *config, const struct config_arguments *arguments);

@@ -189,6 +189,13 @@ enum err config_apply_flags(struct config *config, int argc, char **argv,
     return ERR_OK;
 }
 
+static struct str join(struct arena *arena, struct str before, struct str value)
+{
+    if (!before.data)
+        return value;
+    return arena_printf(arena, "%.*s,%.*s", STR_ARG(before), STR_ARG(value));
+}
+
 enum err config_scan_arguments(struct arena *arena, int argc, char **argv,
                                struct config_arguments *ret, struct error *error)
 {
@@ -204,7 +211,7 @@ enum err config_scan_arguments(struct arena *arena, int argc, char **argv,
             return code;
         int own = index_in(ret->own_names, name), flipped = index_in(ret->switch_names, name);
         if (own >= 0)
-            ret->own[own] = value;
+            ret->own[own] = join(arena, ret->own[own], value);
         if (flipped >= 0)
             ret->switched[flipped] = true;
         if (str_eq(name, STR("config")))

@@ -19,9 +19,11 @@ MUST_USE enum err config_load_env_file(const char *path, struct error *error);
 
 /* What a command line holds: --name value, --name=value, --set key=value, --config path, the
  * sub-command's own options, and the rest. */
+enum { CONFIG_OWN_MAX = 8 };
 struct config_arguments {
-    const char *const *own_names;    /* of the sub-command's options, NULL-terminated; or NULL */
-    struct str own[4];               /* their values, STR_NONE when not given */
+    const char *const *own_names; /* of the sub-command's options, NULL-terminated; or NULL */
+    /* Their values, STR_NONE when not given; of one given several times, joined by commas. */
+    struct str own[CONFIG_OWN_MAX];
     const char *const *switch_names; /* of those that have no value; or NULL */
     bool switched[4];                /* whether each was given */
     const char *config_path;         /* of --config, or NULL */

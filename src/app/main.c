@@ -6,7 +6,9 @@
 #include "app/commands.h"
 
 static const char *const user_options[] = {"name", "role", NULL};
-static const char *const key_options[] = {"user", NULL};
+static const char *const user_switches[] = {"password", NULL};
+static const char *const key_options[] = {"user",    "name",    "model",   "door",
+                                          "address", "expires", "overlap", NULL};
 static const char *const selftest_options[] = {"route", NULL};
 static const char *const selftest_switches[] = {"real-time", "json", NULL};
 
@@ -14,11 +16,19 @@ const struct command commands[] = {
     {"serve", "", "start the server", NULL, NULL, command_serve},
     {"check", "", "print every setting with its source and test every provider", NULL, NULL,
      command_check},
-    {"user", "create EMAIL [--name NAME] [--role admin] | list",
-     "add or list people; the password is read from standard input", user_options, NULL,
+    {"user",
+     "add EMAIL [--name NAME] [--role admin] | list | edit EMAIL [--name NAME] [--role ROLE] "
+     "[--password] | disable EMAIL | enable EMAIL | group create NAME | group list | "
+     "group show NAME | group rename NAME NEW | group delete NAME | group add NAME EMAIL | "
+     "group remove NAME EMAIL",
+     "people and their groups; a password is read from standard input", user_options, user_switches,
      command_user},
-    {"key", "create NAME [--user EMAIL] | list | revoke ID", "API keys for programs", key_options,
-     NULL, command_key},
+    {"key",
+     "create NAME [--user EMAIL] [settings] | list [--user EMAIL] | show ID | edit ID [--name "
+     "NAME] "
+     "[settings] | rotate ID [--overlap 24h] | revoke ID; settings: --model NAME --door DOOR "
+     "--address NETWORK (each any number of times, or any), --expires 30d|2027-01-31|never",
+     "API keys for programs", key_options, NULL, command_key},
     {"limit", "set KIND ID [LIMIT=NUMBER]... | list | remove KIND ID",
      "limits and budgets of a key, user, group, model, address or tag", NULL, NULL, command_limit},
     {"backup", "FILE", "copy the database while it is in use", NULL, NULL, command_backup},

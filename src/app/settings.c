@@ -82,8 +82,9 @@ static const struct config_key keys[] = {
           "Where everything is kept; one server at a time."),
     FIXED("data.journal_sync_ms", CONFIG_INTEGER, "1000", NULL, 10, 60000,
           "How often running answers are forced to disk: what a power cut can take of them."),
-    FIXED("data.journal_ledger", CONFIG_BOOLEAN, "true", NULL, 0, 0,
-          "For tests only: false keeps the ledger out of the journal, and a crash then loses rows."),
+    FIXED(
+        "data.journal_ledger", CONFIG_BOOLEAN, "true", NULL, 0, 0,
+        "For tests only: false keeps the ledger out of the journal, and a crash then loses rows."),
     FIXED("database.url", CONFIG_SECRET, NULL, NULL, 0, 4000,
           "Empty: SQLite in data.directory, the only database so far."),
     FIXED("tls.cert", CONFIG_STRING, NULL, NULL, 0, 4000,
