@@ -251,9 +251,21 @@ const matrix: Record<string, string> = {
   "POST /api/v1/runs/{id}/stop": "s y n n y n s f",
   "GET /api/v1/keys": "s y y y f f s y",
   "POST /api/v1/keys": "s y y y f f s y",
-  "DELETE /api/v1/keys/{id}": "s y n n f f s y",
+  "GET /api/v1/keys/{id}": "s y n y f f s y",
+  "PATCH /api/v1/keys/{id}": "s y n y f f s y",
+  "POST /api/v1/keys/{id}/rotate": "s y n y f f s y",
+  "DELETE /api/v1/keys/{id}": "s y n y f f s y",
   "GET /api/v1/users": "s f f y f f s y",
   "POST /api/v1/users": "s f f y f f s y",
+  "GET /api/v1/users/{id}": "s f f y f f s y",
+  "PATCH /api/v1/users/{id}": "s f f y f f s y",
+  "GET /api/v1/groups": "s f f y f f s y",
+  "POST /api/v1/groups": "s f f y f f s y",
+  "GET /api/v1/groups/{id}": "s f f y f f s y",
+  "PATCH /api/v1/groups/{id}": "s f f y f f s y",
+  "DELETE /api/v1/groups/{id}": "s f f y f f s y",
+  "PUT /api/v1/groups/{id}/members/{user_id}": "s f f y f f s y",
+  "DELETE /api/v1/groups/{id}/members/{user_id}": "s f f y f f s y",
   "GET /api/v1/settings": "s f f y f f s y",
   "PATCH /api/v1/settings": "s f f y f f s y",
   "POST /api/v1/backup": "s f f f f f s y",
@@ -324,6 +336,11 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
     "POST /api/v1/conversations/{id}/messages/{message_id}/answer": () => ({ model: "openai/count-1" }),
     "POST /api/v1/conversations/{id}/messages/{message_id}/continue": () => ({ model: "openai/count-1" }),
     "POST /api/v1/keys": (_, caller) => caller === "local" ? { name: "n", user: "with-user@example.org" } : { name: "n" },
+    "PATCH /api/v1/keys/{id}": () => ({ name: "m" }),
+    "POST /api/v1/keys/{id}/rotate": () => ({}),
+    "PATCH /api/v1/users/{id}": () => ({ name: "Somebody" }),
+    "POST /api/v1/groups": (object) => ({ name: `group ${object.run}` }),
+    "PATCH /api/v1/groups/{id}": (object) => ({ name: `renamed ${object.run}` }),
     "POST /api/v1/users": (object, caller) => ({ email: `made-by-${caller}-${object.run}@example.org` }),
     "POST /api/v1/targets/bench": () => ({ target: "parley/eliza", seconds: 1 }),
     "POST /api/v1/targets/restore": () => ({ target: "parley/eliza" }),
@@ -349,11 +366,16 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
         const object = await makeObject();
         if (pattern.includes("/continue") || pattern.endsWith("/messages")) await stopRun(object);
         let key = "";
-        if (operation === "DELETE /api/v1/keys/{id}") key = (await makeKey("with-user@example.org")).key.id;
+        if (pattern.includes("/keys/{id}")) key = (await makeKey("with-user@example.org")).key.id;
+        let group = "";
+        if (pattern.includes("/groups/{id}"))
+          group = (await parley.ask("POST", "/api/v1/groups", { local: true, body: { name: `of ${object.run}` } })).json.group.id;
         const id = pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") ? key
+          : pattern.includes("/groups/") ? group : pattern.includes("/users/") ? userKey.key.user_id
           : pattern.includes("/models/{id}") ? (method === "POST" ? "openai/count-1:generateContent" : encodeURIComponent("parley/eliza")) : object.conversation;
         const path = pattern
           .replace("{id}", id).replace("{name}", "openai")
+          .replace("{user_id}", userKey.key.user_id)
           .replace("{message_id}", pattern.endsWith("/continue") ? object.answer : object.question);
         const asking: Asking = { ...as(caller), body: bodies[operation]?.(object, caller) };
         if (method === "DELETE" && pattern === "/api/v1/session" && asking.cookie) // not the session the rest needs
