@@ -137,12 +137,61 @@ static enum err keys(struct store_tx *tx, void *user, struct error *error)
     EXPECT(list[0].last_used_ms == 100 && list[0].pepper_version == 3 && !list[0].revoked);
     EXPECT(str_eq(list[0].name, key.name) && str_eq(list[0].prefix, key.prefix) &&
            str_eq(list[0].key_hash, key.key_hash) && id_eq(&list[0].owner, &ann.id));
+    EXPECT(list[0].expires_ms == 0 && list[0].models.len == 0 && list[0].doors.len == 0 &&
+           list[0].addresses.len == 0 && list[0].keep_bodies_hours == 0 &&
+           id_is_none(&list[0].replaces));
     list[0].revoked = true;
+    list[0].expires_ms = 77;
+    list[0].models = STR("[\"m\"]");
+    list[0].doors = STR("[\"d\"]");
+    list[0].addresses = STR("[\"a\"]");
+    list[0].keep_bodies_hours = 9;
     EXPECT(store_key_update(tx, &list[0], error) == ERR_OK);
-    EXPECT(store_key_list(tx, f->arena, &list, &count, error) == ERR_OK && list[0].revoked);
+    struct store_key got;
+    EXPECT(store_key_get(tx, f->arena, &ann.id, &key.id, &got, error) == ERR_OK);
+    EXPECT(got.revoked && got.expires_ms == 77 && got.keep_bodies_hours == 9 &&
+           str_eq(got.models, STR("[\"m\"]")) && str_eq(got.doors, STR("[\"d\"]")) &&
+           str_eq(got.addresses, STR("[\"a\"]")) && str_eq(got.key_hash, key.key_hash));
+    got.id = id_new(8);
+    EXPECT(store_key_get(tx, f->arena, &got.id, &key.id, &got, error) == ERR_NOT_FOUND);
     key.id = id_new(6);
     EXPECT(store_key_update(tx, &key, error) == ERR_NOT_FOUND);
     EXPECT(store_key_insert(tx, &key, error) == ERR_CONFLICT); /* the same secret twice */
+    return ERR_OK;
+}
+
+static enum err groups(struct store_tx *tx, void *user, struct error *error)
+{
+    struct fixture *f = user;
+    struct store_user ann = make_user("ann@example.org");
+    struct store_group team = {.id = id_new(1), .name = STR("team"), .created_ms = 5}, *list;
+    struct store_group crew = {.id = id_new(2), .name = STR("team"), .created_ms = 6};
+    struct store_member *members, one = {.group = team.id, .user = ann.id};
+    size_t count;
+    int64_t number;
+    EXPECT(store_user_insert(tx, &ann, error) == ERR_OK);
+    EXPECT(store_user_count_admins(tx, &number, error) == ERR_OK && number == 0);
+    EXPECT(store_group_insert(tx, &team, error) == ERR_OK);
+    EXPECT(store_group_insert(tx, &crew, error) == ERR_CONFLICT);
+    crew.name = STR("crew");
+    EXPECT(store_group_update(tx, &crew, error) == ERR_NOT_FOUND);
+    EXPECT(store_group_insert(tx, &crew, error) == ERR_OK);
+    EXPECT(store_member_insert(tx, &one, error) == ERR_OK);
+    EXPECT(store_member_insert(tx, &one, error) == ERR_CONFLICT);
+    one.group = crew.id;
+    EXPECT(store_member_insert(tx, &one, error) == ERR_OK);
+    EXPECT(store_member_count(tx, &ann.id, &number, error) == ERR_OK && number == 2);
+    EXPECT(store_member_delete(tx, &one, error) == ERR_OK);
+    EXPECT(store_member_delete(tx, &one, error) == ERR_NOT_FOUND);
+    one.group = id_new(9);
+    EXPECT(store_member_insert(tx, &one, error) == ERR_NOT_FOUND);
+    EXPECT(store_member_list(tx, f->arena, &members, &count, error) == ERR_OK && count == 1);
+    EXPECT(id_eq(&members[0].group, &team.id) && id_eq(&members[0].user, &ann.id));
+    EXPECT(store_group_delete(tx, &team.id, error) == ERR_OK); /* with its members */
+    EXPECT(store_group_delete(tx, &team.id, error) == ERR_NOT_FOUND);
+    EXPECT(store_member_count(tx, &ann.id, &number, error) == ERR_OK && number == 0);
+    EXPECT(store_group_list(tx, f->arena, &list, &count, error) == ERR_OK && count == 1);
+    EXPECT(str_eq(list[0].name, STR("crew")) && list[0].created_ms == 6);
     return ERR_OK;
 }
 
@@ -369,6 +418,7 @@ static enum err too_big(struct store_tx *tx, void *user, struct error *error)
 TEST(users)
 TEST(sessions)
 TEST(keys)
+TEST(groups)
 TEST(settings)
 TEST(quotas)
 TEST(conversations)
@@ -433,6 +483,7 @@ int main(void)
         WITH_STORE(users),
         WITH_STORE(sessions),
         WITH_STORE(keys),
+        WITH_STORE(groups),
         WITH_STORE(settings),
         WITH_STORE(quotas),
         WITH_STORE(conversations),
