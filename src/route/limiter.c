@@ -435,6 +435,7 @@ bool limiter_look(struct limiter *limiter, struct limiter_subject subject, struc
     char buffer[QUOTA_ADDRESS_BYTES];
     subject = canonical(subject, buffer);
     pthread_mutex_lock(&limiter->lock);
+    note_time(limiter, now);
     struct limiter_node *node = find_node(limiter, subject);
     const struct quota *quota = node ? quota_of(limiter, node) : NULL;
     if (quota) {
