@@ -5,7 +5,6 @@
 #include "route/limiter_calendar.h"
 
 enum {
-    DAY_MS = 24 * 60 * 60 * 1000,
     WEEK_SHIFT_DAYS = 3, /* from the Monday before to 1970-01-01 */
     CYCLE_YEARS = 400,
     CYCLE_DAYS = 146097,
@@ -55,7 +54,7 @@ static int64_t first_day_of_month(int64_t index)
 
 int64_t calendar_index(enum quota_period period, int64_t wall_ms)
 {
-    int64_t day = divide_down(wall_ms, DAY_MS);
+    int64_t day = divide_down(wall_ms, CALENDAR_DAY_MS);
     switch (period) {
     case QUOTA_WEEK:
         return divide_down(day + WEEK_SHIFT_DAYS, 7);
@@ -70,11 +69,11 @@ int64_t calendar_start_ms(enum quota_period period, int64_t index)
 {
     switch (period) {
     case QUOTA_WEEK:
-        return (index * 7 - WEEK_SHIFT_DAYS) * DAY_MS;
+        return (index * 7 - WEEK_SHIFT_DAYS) * CALENDAR_DAY_MS;
     case QUOTA_MONTH:
-        return first_day_of_month(index) * DAY_MS;
+        return first_day_of_month(index) * CALENDAR_DAY_MS;
     default:
-        return index * DAY_MS;
+        return index * CALENDAR_DAY_MS;
     }
 }
 

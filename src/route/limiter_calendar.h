@@ -4,6 +4,8 @@
 
 #include "route/quota.h"
 
+enum { CALENDAR_DAY_MS = 24 * 60 * 60 * 1000 };
+
 /* The number of the period that a moment lies in. */
 int64_t calendar_index(enum quota_period period, int64_t wall_ms);
 /* Its first millisecond. */

@@ -24,6 +24,7 @@ struct limiter_node *limiter_node_new(struct limiter_subject subject)
     struct limiter_node *node = calloc(1, sizeof *node + subject.id.len);
     ASSERT(node);
     node->kind = subject.kind;
+    node->day_start_ms = INT64_MAX;
     node->id_length = subject.id.len;
     if (subject.id.len)
         memcpy(node->id, subject.id.data, subject.id.len);
@@ -62,12 +63,15 @@ void limiter_node_refill(struct limiter_node *node, const struct quota *quota, u
 
 void limiter_node_turn(struct limiter_node *node, int64_t wall_ms)
 {
+    if (wall_ms >= node->day_start_ms && wall_ms - node->day_start_ms < CALENDAR_DAY_MS)
+        return;
     for (int period = 0; period < QUOTA_PERIODS; period++) {
         struct limiter_counter *counter = &node->counters[period];
         int64_t index = calendar_advance((enum quota_period)period, counter->index, wall_ms);
         if (index != counter->index)
             *counter = (struct limiter_counter){.index = index};
     }
+    node->day_start_ms = calendar_start_ms(QUOTA_DAY, node->counters[QUOTA_DAY].index);
 }
 
 static uint64_t until_turn_ms(const struct limiter_node *node, enum quota_period period,

@@ -24,6 +24,7 @@ struct limiter_node {
     struct bucket requests; /* a request is charged at once and never given back */
     struct bucket tokens;
     struct limiter_counter counters[QUOTA_PERIODS];
+    int64_t day_start_ms; /* of the day counted in: within it nothing is over */
     size_t id_length;
     char id[];
 };

@@ -238,6 +238,10 @@ const matrix: Record<string, string> = {
   "GET /api/v1/targets": "s f f y f f s y",
   "POST /api/v1/targets/bench": "s f f y f f s y",
   "POST /api/v1/targets/restore": "s f f y f f s y",
+  "GET /api/v1/limits": "s f f y f f s y",
+  "GET /api/v1/limits/{kind}/{id}": "s y n y y n s y",
+  "PUT /api/v1/limits/{kind}/{id}": "s f f y f f s y",
+  "DELETE /api/v1/limits/{kind}/{id}": "s f f y f f s y",
   "GET /api/v1/conversations": "s y y y y y s f",
   "POST /api/v1/conversations": "s y y y y y s f",
   "GET /api/v1/conversations/{id}": "s y n n y n s f",
@@ -344,6 +348,7 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
     "POST /api/v1/users": (object, caller) => ({ email: `made-by-${caller}-${object.run}@example.org` }),
     "POST /api/v1/targets/bench": () => ({ target: "parley/eliza", seconds: 1 }),
     "POST /api/v1/targets/restore": () => ({ target: "parley/eliza" }),
+    "PUT /api/v1/limits/{kind}/{id}": () => ({ requests_per_day: 1000 }),
     "PATCH /api/v1/settings": () => ({ "eliza.delay_ms": 1 }),
     "POST /api/v1/backup": (object) => ({ path: join(parley.folder, `backup-${object.run}`) }),
   };
@@ -367,14 +372,18 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
         if (pattern.includes("/continue") || pattern.endsWith("/messages")) await stopRun(object);
         let key = "";
         if (pattern.includes("/keys/{id}")) key = (await makeKey("with-user@example.org")).key.id;
+        if (pattern.includes("/limits/")) {
+          key = userKey.key.id;
+          await parley.ask("PUT", `/api/v1/limits/key/${key}`, { local: true, body: { streams: 1000 } });
+        }
         let group = "";
         if (pattern.includes("/groups/{id}"))
           group = (await parley.ask("POST", "/api/v1/groups", { local: true, body: { name: `of ${object.run}` } })).json.group.id;
-        const id = pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") ? key
+        const id = pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") ? key
           : pattern.includes("/groups/") ? group : pattern.includes("/users/") ? userKey.key.user_id
           : pattern.includes("/models/{id}") ? (method === "POST" ? "openai/count-1:generateContent" : encodeURIComponent("parley/eliza")) : object.conversation;
         const path = pattern
-          .replace("{id}", id).replace("{name}", "openai")
+          .replace("{id}", id).replace("{name}", "openai").replace("{kind}", "key")
           .replace("{user_id}", userKey.key.user_id)
           .replace("{message_id}", pattern.endsWith("/continue") ? object.answer : object.question);
         const asking: Asking = { ...as(caller), body: bodies[operation]?.(object, caller) };

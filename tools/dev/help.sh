@@ -10,7 +10,7 @@ dev_help() {
   asan                  unit and whole-system tests under ASan and UBSan
   tsan                  tests of the threaded floors under ThreadSanitizer
   fuzz [target] [secs]  every fuzz target, or one, for 20 seconds each or as told
-  simulate [n] [seed]   the router through n bad days (10000), from that of the seed on (1)
+  simulate [n] [seed]   the router through n bad days (10000), and the limiter, from that seed on (1)
   bench                 measure against nginx; see docs/performance.md
   check [all]           formatting, clang-tidy (changed files, or all), floors, headers, types, locks
   compilers             build with every gcc and clang that is here, warnings being errors
