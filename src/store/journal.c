@@ -52,6 +52,7 @@ struct journal {
     struct list segments;
     struct segment *current; /* the newest */
     struct map *interests;   /* id to interest */
+    struct id noted;         /* whose interest in `current` was noted last: most often the next */
     struct buf pending;      /* belongs behind `current` */
     struct loop_task flush;
     struct loop_timer interval;
@@ -111,6 +112,7 @@ static enum err begin_segment(struct journal *journal, uint64_t generation, stru
     segment->fresh = true;
     list_append(&journal->segments, &segment->link);
     journal->current = segment;
+    journal->noted = (struct id){0};
     remove_unneeded(journal);
     return ERR_OK;
 }
@@ -282,6 +284,9 @@ static bool make_room(struct journal *journal, size_t size)
 static void note_interest(struct journal *journal, const struct id *id)
 {
     uint64_t generation = journal->current->name.generation;
+    if (id_eq(&journal->noted, id))
+        return;
+    journal->noted = *id;
     struct interest *interest = map_get(journal->interests, id_str(id));
     if (interest && interest->last == generation)
         return;
@@ -317,6 +322,7 @@ enum err journal_append(struct journal *journal, const struct journal_record *re
 void journal_release(struct journal *journal, const struct id *id)
 {
     struct interest *interest = map_remove(journal->interests, id_str(id));
+    journal->noted = (struct id){0};
     if (!interest)
         return;
     LIST_EACH (&journal->segments, link) {
