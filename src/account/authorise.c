@@ -1,7 +1,7 @@
 /* Who may do what: one row a verb. Data, so that documentation and tests can read it.
  *
- * A key is a program's: it talks to models and to its owner's conversations, and reads metrics when
- * its owner is an administrator, but it makes no keys, people or settings, because it lies in files
+ * A key is a program's: it talks to models and to its owner's conversations, and reads metrics and
+ * everybody's usage when its owner is an administrator, but it makes no keys, people or settings, because it lies in files
  * and environments. LOCAL is whoever may read DATA_DIR: an administrator, but nobody's
  * conversations, because it acts for no person. */
 #include "account/authorise.h"
@@ -46,6 +46,8 @@ static const struct verb_row {
     [VERB_LIMIT_READ] = {"limit.read", PERSON | LOCAL, true},
     [VERB_LIMIT_MANAGE] = {"limit.manage", ADMINISTRATOR, false},
     [VERB_METRICS_READ] = {"metrics.read", ADMINISTRATOR | KEY_ADMIN, false},
+    [VERB_USAGE_READ] = {"usage.read", PERSON | LOCAL, true},
+    [VERB_USAGE_READ_ALL] = {"usage.read_all", ADMINISTRATOR | KEY_ADMIN, false},
     [VERB_BACKUP] = {"backup", LOCAL, false}, /* it writes to a path of the server */
     [VERB_GROUP_MANAGE] = {"group.manage", ADMINISTRATOR, false},
 };

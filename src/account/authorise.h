@@ -28,6 +28,8 @@ enum verb {
     VERB_LIMIT_READ, /* of oneself and one's keys */
     VERB_LIMIT_MANAGE,
     VERB_METRICS_READ,
+    VERB_USAGE_READ, /* one's own */
+    VERB_USAGE_READ_ALL,
     VERB_BACKUP,
     VERB_GROUP_MANAGE,
     VERB_COUNT

@@ -165,6 +165,10 @@ static const struct endpoint last_endpoints[] = {
 static const struct endpoint *const tables[] = {
     core_endpoints, request_log_endpoints, quota_endpoints, last_endpoints,
     key_endpoints,  user_endpoints,        group_endpoints,
+    core_endpoints,
+    request_log_endpoints,
+    usage_endpoints,
+    last_endpoints,
 };
 
 void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endpoints,

@@ -63,6 +63,7 @@ void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endp
 
 /* ---- Tables of families -------------------------------------------------------------------------- */
 extern const struct endpoint request_log_endpoints[];
+extern const struct endpoint usage_endpoints[];
 
 struct api_request {
     struct api *api;

@@ -39,6 +39,8 @@ static const struct expectation {
     {VERB_LIMIT_READ, "limit.read", "sooooo"},
     {VERB_LIMIT_MANAGE, "limit.manage", "snynny"},
     {VERB_METRICS_READ, "metrics.read", "snynyy"},
+    {VERB_USAGE_READ, "usage.read", "sooooo"},
+    {VERB_USAGE_READ_ALL, "usage.read_all", "snynyy"},
     {VERB_BACKUP, "backup", "snnnny"},
     {VERB_GROUP_MANAGE, "group.manage", "snynny"},
 };
