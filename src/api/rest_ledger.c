@@ -28,6 +28,11 @@ struct list_job {
     struct api_credential credential;
     struct usage_range range;
     struct str user; /* whose; STR_NONE: everybody's */
+    struct str key;  /* of the wanted rows, as the others: STR_NONE: all */
+    struct str group;
+    struct str tag;
+    struct str model;
+    struct str target;
     enum format format;
     uint64_t limit;      /* rows still to be told */
     struct arena *arena; /* of the block */
@@ -308,10 +313,34 @@ static void write_csv_head(struct buf *out)
 
 /* ---- Rows of a block --------------------------------------------------------------------------- */
 
+static bool fits(struct str wanted, struct str text)
+{
+    return !wanted.data || str_eq(wanted, text);
+}
+
+static bool has_group(const struct ledger_origin *origin, struct str group)
+{
+    for (size_t i = 0; i < origin->group_count; i++)
+        if (str_eq(id_str(&origin->groups[i]), group))
+            return true;
+    return !group.data;
+}
+
+static bool has_tag(const struct ledger_origin *origin, struct str tag)
+{
+    for (size_t i = 0; i < origin->tag_count; i++)
+        if (str_eq(origin->tags[i], tag))
+            return true;
+    return !tag.data;
+}
+
 static bool is_wanted(const struct list_job *job, const struct ledger_row *row)
 {
+    const struct ledger_origin *origin = &row->origin;
     return row->start_ms >= job->range.from_ms && row->start_ms < job->range.to_ms &&
-           (!job->user.data || str_eq(job->user, id_str(&row->origin.user)));
+           fits(job->user, id_str(&origin->user)) && fits(job->key, id_str(&origin->key)) &&
+           fits(job->model, origin->model) && fits(job->target, row->target) &&
+           has_group(origin, job->group) && has_tag(origin, job->tag);
 }
 
 static void write_row(struct list_job *job, const struct ledger_row *row)
@@ -459,6 +488,22 @@ static bool fail_field(struct api_request *request, const char *name, const char
     return false;
 }
 
+static void read_filters(struct list_job *job)
+{
+    const struct {
+        const char *name;
+        struct str *text;
+    } filters[] = {{"key", &job->key},
+                   {"group", &job->group},
+                   {"tag", &job->tag},
+                   {"model", &job->model},
+                   {"target", &job->target}};
+    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
+        struct str text = api_query(job->request, filters[i].name);
+        *filters[i].text = text.len ? text : STR_NONE;
+    }
+}
+
 /* "to_ms-place-entry": where the row is that was told last. */
 static bool read_after(struct list_job *job)
 {
@@ -528,6 +573,7 @@ void api_get_ledger(struct api_request *request)
         !usage_whose(request, &job->user) || !read_format(job) || !read_after(job) ||
         !read_limit(job))
         return;
+    read_filters(job);
     api_credential_of(request, &job->credential);
     job->arena = arena_new(BLOCK_BYTES_MAX);
     buf_init(&job->piece, PIECE_BYTES_MAX);

@@ -408,7 +408,7 @@ const struct endpoint usage_endpoints[] = {
     {HTTP_GET, "/api/v1/usage/minutes", VERB_USAGE_READ_ALL, NULL, get_minutes, NULL, 0,
      "Sums of minutes by model and target, with times, of the last 30 days (?from=, ?to=)."},
     {HTTP_GET, "/api/v1/ledger", VERB_USAGE_READ, NULL, api_get_ledger, NULL, 0,
-     "The rows themselves, one for each attempt (?from=, ?to=, ?user=, ?after=, ?limit=, "
-     "?format=json, ndjson or csv)."},
+     "The rows themselves, one for each attempt (?from=, ?to=, filters as in usage, "
+     "?after=, ?limit=, ?format=json, ndjson or csv)."},
     {0},
 };

@@ -23,6 +23,7 @@ struct local_client {
     struct server *server; /* our own, or NULL */
     pthread_t thread;
     struct buf body;
+    FILE *copy; /* where a good answer goes instead; NULL: nowhere */
     int status;
     bool ended;
     struct error error;
@@ -117,7 +118,11 @@ static void on_headers(void *user, int status, const struct http_headers *header
 static void on_body(void *user, struct str data)
 {
     struct local_client *client = user;
-    buf_append(&client->body, data);
+    if (client->copy && client->status >= 200 && client->status <= 299)
+        fwrite(data.data, 1, data.len,
+               client->copy); /* whether all was written is asked at the end */
+    else
+        buf_append(&client->body, data);
 }
 
 static void on_done(void *user)
@@ -156,15 +161,16 @@ static enum err take_answer(struct local_client *client, yyjson_val **ret_root, 
     return code;
 }
 
-enum err local_client_call(struct local_client *client, enum http_method method, const char *target,
-                           struct str body, yyjson_val **ret_root, struct error *error)
+/* Asks, and waits for the end of the answer. */
+static enum err run_call(struct local_client *client, enum http_method method, const char *target,
+                         struct str body, uint64_t timeout_ms, struct error *error)
 {
     static const struct http_call_events events = {on_headers, on_body, on_done, on_error, NULL};
     struct http_call_request request = {
         .method = method,
         .url = arena_printf(client->arena, "http://unix:%s:%s", client->socket_path, target),
         .body = body,
-        .total_timeout_ms = TIMEOUT_MS,
+        .total_timeout_ms = timeout_ms,
     };
     struct http_call *call;
     if (body.len)
@@ -179,9 +185,28 @@ enum err local_client_call(struct local_client *client, enum http_method method,
         return code;
     while (!client->ended)
         loop_run(client->loop);
-    if (client->error.code != ERR_OK) {
+    if (client->error.code != ERR_OK)
         *error = client->error;
-        return client->error.code;
-    }
-    return take_answer(client, ret_root, error);
+    return client->error.code;
+}
+
+enum err local_client_call(struct local_client *client, enum http_method method, const char *target,
+                           struct str body, yyjson_val **ret_root, struct error *error)
+{
+    enum err code = run_call(client, method, target, body, TIMEOUT_MS, error);
+    return code == ERR_OK ? take_answer(client, ret_root, error) : code;
+}
+
+enum err local_client_copy(struct local_client *client, const char *target, FILE *out,
+                           struct error *error)
+{
+    yyjson_val *root;
+    client->copy = out;
+    enum err code = run_call(client, HTTP_GET, target, STR(""), 0, error);
+    client->copy = NULL;
+    if (code == ERR_OK)
+        code = take_answer(client, &root, error);
+    if (code == ERR_OK && (fflush(out) != 0 || ferror(out)))
+        code = error_set(error, ERR_STORAGE, NULL, "the output cannot be written");
+    return code;
 }

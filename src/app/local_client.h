@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <stdio.h>
+
 #include "base/config.h"
 #include "base/json.h"
 #include "net/http.h"
@@ -21,4 +23,8 @@ bool local_client_is_remote(const struct local_client *client);
  * minutes at most. */
 MUST_USE enum err local_client_call(struct local_client *client, enum http_method method,
                                     const char *target, struct str body, yyjson_val **ret_root,
+                                    struct error *error);
+/* GET: an answer that is well goes into `out` as it comes, whatever its form, without a limit of time
+ * or size. Errors as above; what was written before one is not whole. */
+MUST_USE enum err local_client_copy(struct local_client *client, const char *target, FILE *out,
                                     struct error *error);

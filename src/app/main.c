@@ -9,6 +9,9 @@ static const char *const user_options[] = {"name", "role", NULL};
 static const char *const user_switches[] = {"password", NULL};
 static const char *const key_options[] = {"user",    "name",    "model",   "door",
                                           "address", "expires", "overlap", NULL};
+static const char *const usage_options[] = {"from",  "to",  "by",    "user", "key",
+                                            "group", "tag", "model", NULL};
+static const char *const usage_switches[] = {"csv", "json", "rows", NULL};
 static const char *const selftest_options[] = {"route", NULL};
 static const char *const selftest_switches[] = {"real-time", "json", NULL};
 
@@ -32,6 +35,11 @@ const struct command commands[] = {
     {"limit", "set KIND ID [LIMIT=NUMBER]... | list | remove KIND ID",
      "limits and budgets of a key, user, group, model, address or tag", NULL, NULL, command_limit},
     {"backup", "FILE", "copy the database while it is in use", NULL, NULL, command_backup},
+    {"usage",
+     "[--from DAY] [--to DAY] [--by user,key,group,tag,model,target,day] [--user EMAIL] [--key ID] "
+     "[--group ID] [--tag TAG] [--model NAME] [--csv|--json] [--rows]",
+     "what was used and what it cost; --rows: every attempt", usage_options, usage_switches,
+     command_show_usage},
     {"selftest", "[--route NAME] [--real-time] [--json]",
      "play every fault of a provider, and show how the router copes", selftest_options,
      selftest_switches, command_selftest},

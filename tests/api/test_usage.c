@@ -216,6 +216,12 @@ static void test_many_rows_and_pages(void **state)
     assert_int_equal(count_rows(f, arena, cursor), 9003);
     fetch(f, false, "/api/v1/ledger");
     assert_int_equal(count_rows(f, arena, cursor), 2);
+    fetch(f, true, "/api/v1/ledger?target=p/m&tag=team:%22x%22&limit=9000&model=fast");
+    assert_int_equal(count_rows(f, arena, cursor), 9000);
+    fetch(f, true, "/api/v1/ledger?target=q/n&key=01kaqqqqqqqqqqqqqqqqqqqqq2");
+    assert_int_equal(count_rows(f, arena, cursor), 2);
+    fetch(f, true, "/api/v1/ledger?group=01kaqqqqqqqqqqqqqqqqqqqqq2");
+    assert_int_equal(count_rows(f, arena, cursor), 0);
     fetch(f, true, "/api/v1/ledger?from=2030-01-01");
     assert_int_equal(count_rows(f, arena, cursor), 0);
     cursor[0] = '\0';
