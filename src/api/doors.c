@@ -137,6 +137,15 @@ void api_gemini_model(struct api_request *request)
         api_fail(request, ERR_NOT_FOUND, NULL);
 }
 
+/* POST: a method of provider/model. */
+void api_gemini_slash(struct api_request *request)
+{
+    request->parameters[0] =
+        arena_printf(request->arena, "%.*s/%.*s", STR_ARG(request->parameters[0]),
+                     STR_ARG(request->parameters[1]));
+    api_gemini_model(request);
+}
+
 /* ---- Ollama ---------------------------------------------------------------------------------- */
 
 void api_ollama_chat(struct api_request *request)

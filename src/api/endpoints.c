@@ -156,20 +156,24 @@ static const struct endpoint core_endpoints[] = {
 
 /* What fits nothing before it: the AI SDK leaves "models/" out when a name has a slash. */
 static const struct endpoint last_endpoints[] = {
-    {HTTP_POST, "/v1beta/{id...}", VERB_CHAT, &dialect_gemini, api_gemini_model, NULL,
+    {HTTP_POST, "/v1beta/{provider}/{model...}", VERB_CHAT, &dialect_gemini, api_gemini_slash, NULL,
      API_BODY_LARGE, "Gemini, for a model named provider/model."},
     {0},
 };
 
 /* What is called most comes first. */
+/* clang-format off: one a line */
 static const struct endpoint *const tables[] = {
-    core_endpoints, request_log_endpoints, quota_endpoints, last_endpoints,
-    key_endpoints,  user_endpoints,        group_endpoints,
     core_endpoints,
+    group_endpoints,
+    key_endpoints,
+    quota_endpoints,
     request_log_endpoints,
     usage_endpoints,
+    user_endpoints,
     last_endpoints,
 };
+/* clang-format on */
 
 void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endpoints,
                     size_t *ret_count)

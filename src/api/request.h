@@ -62,8 +62,12 @@ void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endp
                     size_t *ret_count);
 
 /* ---- Tables of families -------------------------------------------------------------------------- */
+extern const struct endpoint group_endpoints[];
+extern const struct endpoint key_endpoints[];
+extern const struct endpoint quota_endpoints[];
 extern const struct endpoint request_log_endpoints[];
 extern const struct endpoint usage_endpoints[];
+extern const struct endpoint user_endpoints[];
 
 struct api_request {
     struct api *api;
@@ -189,6 +193,7 @@ void api_openai_responses(struct api_request *request);
 void api_anthropic_messages(struct api_request *request);
 void api_anthropic_count(struct api_request *request);
 void api_gemini_model(struct api_request *request); /* POST: a method of a model */
+void api_gemini_slash(struct api_request *request);
 void api_gemini_models(struct api_request *request);
 void api_gemini_get_model(struct api_request *request);
 void api_ollama_chat(struct api_request *request);
@@ -199,8 +204,3 @@ void api_ollama_version(struct api_request *request);
 void api_door_models(struct api_request *request);
 void api_door_model(struct api_request *request);
 
-/* ---- Tables of families ---------------------------------------------------------------------- */
-extern const struct endpoint quota_endpoints[];
-extern const struct endpoint key_endpoints[];
-extern const struct endpoint user_endpoints[];
-extern const struct endpoint group_endpoints[];
