@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/cache_control.h"
 #include "api/chain.h"
 #include "api/completion.h"
 #include "api/origin.h"
@@ -67,6 +68,21 @@ static struct str write_ms(uint64_t us, char text[STR_U64_BYTES_MAX + 4])
     return STR_FROM(text, len);
 }
 
+/* Nothing where the cache has no part in it. */
+static void write_cached(struct completion *completion)
+{
+    struct http_exchange *exchange = completion->request->exchange;
+    char number[STR_U64_BYTES_MAX];
+    uint64_t age_ms;
+    enum route_cached cached = route_cached(completion->call, &age_ms);
+    if (cached == ROUTE_CACHE_OFF)
+        return;
+    bool is_hit = cached == ROUTE_CACHE_HIT;
+    http_respond_header(exchange, "x-parley-cache", is_hit ? STR("hit") : STR("miss"));
+    if (is_hit)
+        http_respond_header(exchange, "age", STR_FROM(number, str_from_u64(age_ms / 1000, number)));
+}
+
 static void write_head(struct completion *completion)
 {
     struct http_exchange *exchange = completion->request->exchange;
@@ -80,6 +96,7 @@ static void write_head(struct completion *completion)
                         write_ms(route_overhead_us(completion->call), number));
     if (route_is_shared(completion->call))
         http_respond_header(exchange, "x-parley-coalesced", STR("true"));
+    write_cached(completion);
     http_respond_header(exchange, "cache-control", STR("no-cache"));
     api_write_limits(completion->request, route_limits(completion->call));
     write_losses(completion);
@@ -384,7 +401,10 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
     struct api_request *request = completion->request;
     struct decoded decoded = {0};
     struct api_origin origin;
+    struct route_cache_ask cache;
     enum err code = decode(completion, scratch, &decoded, error);
+    if (code == ERR_OK)
+        code = api_cache_control_read(&request->http->headers, &cache, error);
     if (code == ERR_OK)
         code = api_origin_open(request, decoded.root, scratch, &origin, error);
     if (code != ERR_OK)
@@ -404,6 +424,7 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
         .request_id = http_exchange_id(request->exchange),
         .tenant = id_str(&request->who.user),
         .origin = &origin.governor,
+        .cache = cache,
     };
     code = route_start(request->api->options.router, &route, &events, completion, &completion->call,
                        error);

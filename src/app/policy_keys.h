@@ -32,6 +32,10 @@
         "Share of requests, and of their cost, that hedging may add.")                             \
     KEY("coalesce", BOOL, coalesce, CONFIG_BOOLEAN, "false", NULL, 0, 0, NULL,                     \
         "Let identical requests of one person that come together share one answer.")               \
+    KEY("cache_seconds", INT, cache_seconds, CONFIG_INTEGER, "0", NULL, 0, 30 * 24 * 3600, NULL,   \
+        "How long whole answers are kept and given again to the same request; 0: not at all.")     \
+    KEY("prompt_cache", BOOL, prompt_cache, CONFIG_BOOLEAN, "false", NULL, 0, 0, NULL,             \
+        "Mark prompts to be kept by providers that do so only when told (Anthropic).")             \
     KEY("cost_max_usd", NANO, cost_max_nano, CONFIG_STRING, NULL, NULL, 0, 30, settings_check_usd, \
         "Most that all attempts at one request may cost, in US dollars; empty or 0: no limit.")    \
     KEY("bench_ms", US, bench_us, CONFIG_INTEGER, "600000", NULL, 0, 30 * POLICY_DAY_MS, NULL,     \

@@ -14,6 +14,7 @@
 #include "app/providers.h"
 #include "base/assert.h"
 #include "base/crypto.h"
+#include "route/cache.h"
 #include "route/coalesce.h"
 #include "route/ledger.h"
 #include "route/quotas.h"
@@ -29,6 +30,7 @@ struct server {
     struct cells *cells;         /* of all workers, over all configurations */
     struct coalescer *coalescer; /* of all workers */
     struct limiter *limiter;     /* likewise */
+    struct cache *cache;         /* likewise; NULL: nothing is kept */
     struct registry *registry;
     struct hub *hub;
     struct host *host;
@@ -114,6 +116,7 @@ static enum err make_workers(struct server *server, int count, struct error *err
         .registry = server->registry,
         .coalescer = server->coalescer,
         .limiter = server->limiter,
+        .cache = server->cache,
         .hub = server->hub,
         .metrics = server->metrics,
         .host = host_api(server->host),
@@ -204,6 +207,9 @@ static enum err start(struct server *server, struct config *config, struct error
     server->host = host_new(config, server->store, server->registry, server->log);
     server->config = host_api(server->host)->config_acquire(server->host);
     providers_configure(server->registry, server->config, server->log);
+    size_t cache_mib = (size_t)config_get_int(server->config, "cache.mib_max");
+    if (cache_mib)
+        server->cache = cache_new(cache_mib * 1024 * 1024, server->metrics);
     code = make_workers(server, worker_count(server), error);
     return code == ERR_OK ? listen_all(server, error) : code;
 }
@@ -233,6 +239,7 @@ void server_free(struct server *server)
     for (int i = 0; i < server->worker_count; i++)
         worker_free(server->workers[i]);
     coalescer_free(server->coalescer);
+    cache_free(server->cache);
     registry_free(server->registry);
     if (server->cells)
         cells_free(server->cells);

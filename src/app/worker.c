@@ -109,6 +109,7 @@ static void make_router(struct worker *worker)
                                                          .client = worker->client,
                                                          .registry = options->registry,
                                                          .coalescer = options->coalescer,
+                                                         .cache = options->cache,
                                                          .governor = worker->governor,
                                                          .metrics = options->metrics,
                                                          .log = options->log});

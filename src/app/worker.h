@@ -18,6 +18,7 @@ struct worker_options {
     struct limiter *limiter;
     struct registry *registry;
     struct coalescer *coalescer;
+    struct cache *cache;
     struct hub *hub;
     struct metric_registry *metrics;
     const struct api_host *host;

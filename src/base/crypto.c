@@ -64,6 +64,15 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size)
     return ~crc32c_bits(~crc, data, size);
 }
 
+uint64_t siphash(const unsigned char key[SIPHASH_KEY_BYTES], struct str data)
+{
+    uint64_t hash;
+    _Static_assert(sizeof hash == crypto_shorthash_BYTES, "SipHash gives 64 bits");
+    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)(data.data ? data.data : ""),
+                     data.len, key);
+    return hash;
+}
+
 bool crypto_equal(struct str a, struct str b)
 {
     return a.len == b.len && (a.len == 0 || sodium_memcmp(a.data, b.data, a.len) == 0);

@@ -9,7 +9,12 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { SHA256_BYTES = 32, AEAD_KEY_BYTES = 32, AEAD_OVERHEAD_BYTES = 24 + 16 };
+enum {
+    SHA256_BYTES = 32,
+    AEAD_KEY_BYTES = 32,
+    AEAD_OVERHEAD_BYTES = 24 + 16,
+    SIPHASH_KEY_BYTES = 16
+};
 
 /* Once, before any thread uses this header; any number of times. */
 void crypto_init(void);
@@ -19,6 +24,8 @@ void sha256(struct str data, unsigned char ret[SHA256_BYTES]);
 void hmac_sha256(struct str key, struct str data, unsigned char ret[SHA256_BYTES]);
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `data`, continued from `crc` (0 at first). */
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
+/* SipHash-2-4 under a secret key: for tables whose keys others choose, not for proofs. */
+uint64_t siphash(const unsigned char key[SIPHASH_KEY_BYTES], struct str data);
 /* Compares without telling by time where the difference is. Lengths may differ (then false). */
 bool crypto_equal(struct str a, struct str b);
 

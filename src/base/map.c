@@ -1,11 +1,12 @@
 /* Hash map: open addressing with linear probing, deletion by moving entries back. */
 #include "base/map.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/crypto.h"
+#include "base/random.h"
 
 enum { CAPACITY_MIN = 16 };
 
@@ -20,7 +21,7 @@ struct map {
     struct entry *entries;
     size_t capacity; /* 0 or a power of two */
     size_t count;
-    unsigned char seed[crypto_shorthash_KEYBYTES];
+    unsigned char seed[SIPHASH_KEY_BYTES];
 };
 
 struct map *map_new(void)
@@ -43,11 +44,7 @@ void map_free(struct map *map)
 
 static uint64_t hash_key(const struct map *map, struct str key)
 {
-    unsigned char bytes[crypto_shorthash_BYTES];
-    crypto_shorthash(bytes, (const unsigned char *)(key.data ? key.data : ""), key.len, map->seed);
-    uint64_t hash;
-    memcpy(&hash, bytes, sizeof hash);
-    return hash;
+    return siphash(map->seed, key);
 }
 
 /* The entry that holds `key`, or the free one where it would go. */
@@ -65,7 +62,7 @@ static void grow(struct map *map)
 {
     struct map old = *map;
     if (!old.capacity) /* a map that stays empty costs no system call */
-        randombytes_buf(map->seed, sizeof map->seed);
+        random_bytes(map->seed, sizeof map->seed);
     map->capacity = old.capacity ? old.capacity * 2 : CAPACITY_MIN;
     map->entries = calloc(map->capacity, sizeof *map->entries);
     ASSERT(map->entries);

@@ -27,7 +27,9 @@ struct llm_call_request {
     struct str raw_body;
     const struct http_headers *raw_headers; /* that came with it; NULL: none. Likewise */
     struct llm_losses *losses;              /* what encoding lost is noted here; may be NULL */
-    bool strict; /* a loss is an error (ERR_INVALID), and nothing is sent; needs `losses` */
+    bool strict;       /* a loss is an error (ERR_INVALID), and nothing is sent; needs `losses` */
+    bool marks_prompt; /* so that a provider which must be told keeps it: the body's only edit
+                               beside its model, where it is sent as it is */
     size_t body_bytes_hint; /* about how large the body will be; 0: unknown */
     struct llm_timeouts timeouts;
 };

@@ -464,6 +464,15 @@ static enum err refuse_losses(const struct llm_call_request *request, struct err
     return code;
 }
 
+static void mark_prompt(const struct dialect *dialect, struct buf *body)
+{
+    struct buf marked;
+    buf_init(&marked, body->bytes_max);
+    dialect->mark_prompt(buf_str(body), &marked);
+    buf_swap(body, &marked);
+    buf_done(&marked);
+}
+
 static enum err build_body(struct http_attempt *attempt, const struct llm_call_request *request,
                            struct arena *scratch, struct error *error)
 {
@@ -485,6 +494,8 @@ static enum err build_body(struct http_attempt *attempt, const struct llm_call_r
         llm_losses_drop(request->losses, LLM_FIELD_STREAM_USAGE);
     if (code == ERR_OK && request->strict && !attempt->raw)
         code = refuse_losses(request, error);
+    if (code == ERR_OK && buf_ok(&body) && request->marks_prompt && kind->dialect->mark_prompt)
+        mark_prompt(kind->dialect, &body);
     if (code == ERR_OK && !buf_ok(&body))
         code = error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
     if (code == ERR_OK)

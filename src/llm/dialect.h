@@ -72,6 +72,9 @@ struct dialect {
     enum err (*encode_request)(struct arena *arena, const struct llm_request *request,
                                const struct dialect_target *target, struct buf *out,
                                struct llm_losses *losses, struct error *error);
+    /* Appends the body with marks for the provider to keep the prompt, see prompt_marks.h. NULL: its
+     * providers keep prompts unasked, or not at all. */
+    void (*mark_prompt)(struct str body, struct buf *out);
     /* From a parsed body (its values are only read during the call, its strings must live as long
      * as the arena: json_read_split). Strict: wrong types are ERR_INVALID with the path of the
      * field. For dialects whose body has no model or stream (Gemini: both are in the path) the

@@ -3,6 +3,7 @@
  * and a spending limit are known by their words. */
 #include "base/vec.h"
 #include "llm/dialect_anthropic.h"
+#include "llm/prompt_marks.h"
 
 struct word {
     const char *name;
@@ -203,6 +204,7 @@ const struct dialect dialect_anthropic = {
     .framing = DIALECT_SSE,
     .forwarded = forwarded,
     .encode_request = anthropic_encode_request,
+    .mark_prompt = prompt_marks_add,
     .decode_request = anthropic_decode_request,
     .encode_response = anthropic_encode_response,
     .decode_response = anthropic_decode_response,

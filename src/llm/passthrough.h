@@ -11,3 +11,9 @@
  With `model` STR_NONE the body's model is left alone.
  */
 void passthrough_with_model(struct str body, struct str model, struct buf *out);
+
+/* Appends `body` (valid JSON) to `out` without its top-level members of those names (plain ASCII),
+ * however often and however written; every other byte stays as it was. What was taken out goes to
+ * `ret_cut`, as it stood. False when the body is no object that can be cut: then both are of no use. */
+bool passthrough_without(struct str body, const struct str *names, size_t count, struct buf *out,
+                         struct buf *ret_cut);

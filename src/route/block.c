@@ -46,6 +46,13 @@ static bool has_changed(const struct facts *facts, const struct route_call *call
            !str_eq(facts->target.id, route_target(call).id);
 }
 
+static void copy_losses(struct facts *facts, const struct llm_losses *losses)
+{
+    for (size_t i = 0; i < losses->count; i++)
+        llm_losses_add(&facts->losses, losses->items[i].field, losses->items[i].message,
+                       losses->items[i].part);
+}
+
 struct facts *facts_of_call(const struct route_call *call, struct facts *before)
 {
     struct buf out;
@@ -53,19 +60,25 @@ struct facts *facts_of_call(const struct route_call *call, struct facts *before)
     struct str story = story_of(call, &out);
     struct facts *facts = before;
     if (has_changed(before, call, story)) {
-        const struct llm_losses *losses = route_losses(call);
         facts = facts_new(route_target(call));
         facts->attempts = route_attempts(call);
         facts->overhead_us = route_overhead_us(call);
         facts->is_raw = route_is_raw(call);
         facts->story = arena_str(facts->arena, story);
-        for (size_t i = 0; i < losses->count; i++)
-            llm_losses_add(&facts->losses, losses->items[i].field, losses->items[i].message,
-                           losses->items[i].part);
+        copy_losses(facts, route_losses(call));
     } else {
         facts_ref(facts);
     }
     buf_done(&out);
+    return facts;
+}
+
+struct facts *facts_of_kept(const struct facts *answered, bool is_raw, uint64_t overhead_us)
+{
+    struct facts *facts = facts_new(answered->target);
+    facts->overhead_us = overhead_us;
+    facts->is_raw = is_raw;
+    copy_losses(facts, &answered->losses);
     return facts;
 }
 
@@ -81,9 +94,13 @@ void facts_unref(struct facts *facts)
         arena_free(facts->arena);
 }
 
+size_t facts_size(const struct facts *facts)
+{
+    return arena_used(facts->arena);
+}
+
 /* ---- Blocks ---------------------------------------------------------------------------------- */
 
-/* The texts of an event. */
 static const size_t views[] = {
     offsetof(struct llm_event, text),           offsetof(struct llm_event, id),
     offsetof(struct llm_event, name),           offsetof(struct llm_event, model),
@@ -92,9 +109,9 @@ static const size_t views[] = {
     offsetof(struct llm_event, item),           offsetof(struct llm_event, finish_raw),
     offsetof(struct llm_event, extension),
 };
-enum { VIEWS = sizeof views / sizeof views[0] };
+_Static_assert(sizeof views / sizeof views[0] == EVENT_TEXTS, "all texts");
 
-static struct str *view_of(struct llm_event *event, size_t index)
+struct str *event_text(struct llm_event *event, size_t index)
 {
     return (struct str *)(void *)((char *)event + views[index]);
 }
@@ -124,15 +141,15 @@ struct block *block_of_event(struct facts *facts, const struct llm_event *event)
     struct llm_event copy = *event;
     size_t bytes = event->error ? sizeof *event->error : 0;
     char *room;
-    for (size_t i = 0; i < VIEWS; i++)
-        bytes += view_of(&copy, i)->len;
+    for (size_t i = 0; i < EVENT_TEXTS; i++)
+        bytes += event_text(&copy, i)->len;
     struct block *block = block_new(facts, bytes, &room);
     if (event->error) { /* first: it is aligned there */
         copy.error = memcpy(room, event->error, sizeof *event->error);
         room += sizeof *event->error;
     }
-    for (size_t i = 0; i < VIEWS; i++)
-        *view_of(&copy, i) = copy_str(&room, *view_of(&copy, i));
+    for (size_t i = 0; i < EVENT_TEXTS; i++)
+        *event_text(&copy, i) = copy_str(&room, *event_text(&copy, i));
     block->event = copy;
     return block;
 }

@@ -24,8 +24,16 @@ struct facts {
 struct facts *facts_of_plan(const struct route_plan *plan);
 /* Of the call now; `before` itself, with a reference more, when nothing has changed. */
 struct facts *facts_of_call(const struct route_call *call, struct facts *before);
+/* Of an answer that is told again from the cache: nobody was asked. */
+struct facts *facts_of_kept(const struct facts *answered, bool is_raw, uint64_t overhead_us);
 struct facts *facts_ref(struct facts *facts);
 void facts_unref(struct facts *facts);
+/* How much memory they take, about. */
+size_t facts_size(const struct facts *facts);
+
+/* The texts of an event, one by one: 0 to EVENT_TEXTS - 1. */
+enum { EVENT_TEXTS = 11 };
+struct str *event_text(struct llm_event *event, size_t index);
 
 /* Blocks form a chain: each holds a reference to the next one, so that who holds one holds all that
  * came later. */

@@ -46,6 +46,9 @@ struct catalog_route {
 };
 
 struct catalog {
+    uint64_t
+        version; /* another one after every change of the configuration of providers, routes and
+                         prices; what providers list changes nothing */
     const struct catalog_provider *providers;
     size_t provider_count;
     const struct catalog_model *models;

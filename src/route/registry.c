@@ -52,6 +52,7 @@ struct registry {
     struct registry_configuration wished;
     struct arena *wished_arena;
     struct route_policy wished_policy;
+    uint64_t version;      /* of what is wished */
     struct list refreshes; /* on one loop only */
     struct cells *cells;
     struct log *log;
@@ -75,6 +76,7 @@ const struct catalog *registry_acquire(struct registry *registry)
 static void publish(struct registry *registry, struct snapshot_building *b)
 {
     struct snapshot *snapshot = snapshot_finish(b, &registry->wished);
+    snapshot->catalog.version = registry->version;
     pthread_mutex_lock(&registry->lock);
     struct snapshot *before = registry->current;
     registry->current = snapshot;
@@ -218,6 +220,7 @@ static void keep_wishes(struct registry *registry, const struct registry_configu
         .policy = &registry->wished_policy,
         .default_model = arena_str(arena, from->default_model),
     };
+    registry->version++;
     arena_free(registry->wished_arena);
     registry->wished_arena = arena;
 }

@@ -56,6 +56,8 @@ struct route_policy {
     bool hedge;               /* [no] */
     int hedge_percent;        /* of the route's requests, and of its money, at most [5] */
     bool coalesce;            /* [no] */
+    int cache_seconds;        /* how long whole answers are kept and given again; 0: not [0] */
+    bool prompt_cache;        /* prompts are marked to be kept by providers that need marks [no] */
     int64_t cost_max_nano;    /* for all attempts at one request, nano-dollars; 0: no limit */
     uint64_t bench_us;        /* after a refused key or a used-up quota [10 min] */
     struct breaker_policy breaker;

@@ -49,6 +49,8 @@ static void call_free(struct route_call *call)
     loop_timer_cancel(loop, &call->timer);
     loop_task_cancel(&call->begun_task);
     router_forget_ticket(call);
+    router_drop_recording(call);
+    replay_end(call->replay);
     if (call->flow)
         flow_done(call->flow);
     if (call->follower)
@@ -175,27 +177,6 @@ static void begin_alone(struct route_call *call)
         call->request.request = NULL;
 }
 
-static void on_shared_event(void *user, const struct llm_event *event)
-{
-    struct route_call *call = user;
-    router_enter(call);
-    if (!call->is_over) {
-        call->is_over = event->kind == LLM_EVENT_END;
-        call->events.on_event(call->user, event);
-    }
-    if (call->is_over && call->charge && follower_has_joined(call->follower))
-        governor_note(call->charge, LEDGER_SHARED, follower_facts(call->follower)->target.id, 0);
-    router_leave(call);
-}
-
-static void on_shared_raw(void *user, struct str content_type, struct str bytes)
-{
-    struct route_call *call = user;
-    router_enter(call);
-    router_tell_raw(call, content_type, bytes);
-    router_leave(call);
-}
-
 /* The call becomes that of the share, and no caller's any more. */
 static void begin_shared(struct route_call *call, struct share *share, struct follower *first)
 {
@@ -220,14 +201,16 @@ static struct route_call *begin_or_join(struct route_call *call)
     }
     if (share) {
         caller = call_new(router, &call->request, &call->events, call->user);
+        caller->cached = call->cached;
         caller->charge = call->charge;
         call->charge = NULL;
         struct llm_error ignored; /* nothing is reserved */
         (void)!open_charge(call, true, &ignored);
         begin_shared(call, share, follower);
     }
+    router_drop_recording(caller); /* the shared call has it, if it is the first */
     caller->follower = follower;
-    follower_listen(follower, on_shared_event, on_shared_raw, caller);
+    follower_listen(follower, router_on_retold_event, router_on_retold_raw, caller);
     return caller;
 }
 
@@ -240,21 +223,39 @@ static void refuse(struct route_call *call, const struct llm_error *error)
     loop_defer(call->router->options.loop, &call->begun_task, tell_begun, call);
 }
 
+/* Who asks whom, who pays, and whether the answer is there already. */
+static enum err open_call(struct route_call *call, struct error *error)
+{
+    struct llm_error refused;
+    enum err code = make_plan(call, error);
+    if (code != ERR_OK)
+        return code;
+    if (open_charge(call, false, &refused) == ERR_OK)
+        return router_look_up(call, error);
+    refuse(call, &refused);
+    return ERR_OK;
+}
+
+/* One whose plan was narrowed is not answered as others are. */
+static bool may_share(const struct route_call *call)
+{
+    return !(call->charge && charge_is_narrowed(call->charge)) &&
+           coalesce_applies(&call->router->sharing, &call->request, &call->plan, &call->events);
+}
+
 enum err route_start(struct router *router, const struct route_request *request,
                      const struct route_events *events, void *user, struct route_call **ret_call,
                      struct error *error)
 {
     struct route_call *call = call_new(router, request, events, user);
-    enum err code = make_plan(call, error);
+    enum err code = open_call(call, error);
     if (code != ERR_OK) {
         call_free(call);
         return code;
     }
-    struct llm_error refused;
-    if (open_charge(call, false, &refused) != ERR_OK)
-        refuse(call, &refused);
-    else if (!(call->charge && charge_is_narrowed(call->charge)) &&
-             coalesce_applies(&router->sharing, request, &call->plan, events))
+    if (call->failed || call->replay)
+        ; /* it ends, or tells a kept answer, by itself */
+    else if (may_share(call))
         call = begin_or_join(call);
     else
         begin_alone(call);
@@ -281,6 +282,8 @@ void route_cancel(struct route_call *call, struct llm_usage *ret_usage)
 void route_pause(struct route_call *call)
 {
     call->is_paused = true;
+    if (call->replay)
+        replay_pause(call->replay);
     if (call->follower)
         follower_pause(call->follower);
     for (int i = 0; i < FLOW_SLOTS; i++)
@@ -291,6 +294,8 @@ void route_pause(struct route_call *call)
 void route_resume(struct route_call *call)
 {
     call->is_paused = false;
+    if (call->replay)
+        replay_resume(call->replay);
     if (call->follower)
         follower_resume(call->follower);
     for (int i = 0; i < FLOW_SLOTS; i++)
@@ -303,6 +308,8 @@ void route_resume(struct route_call *call)
 /* What stands for a flow; NULL: there is one. */
 static const struct facts *facts_of(const struct route_call *call)
 {
+    if (call->replay)
+        return replay_facts(call->replay);
     return call->follower ? follower_facts(call->follower) : call->facts;
 }
 
@@ -324,6 +331,13 @@ bool route_is_raw(const struct route_call *call)
 bool route_is_shared(const struct route_call *call)
 {
     return call->follower && follower_has_joined(call->follower);
+}
+
+enum route_cached route_cached(const struct route_call *call, uint64_t *ret_age_ms)
+{
+    if (ret_age_ms)
+        *ret_age_ms = call->cached_age_ms;
+    return call->cached;
 }
 
 const struct llm_losses *route_losses(const struct route_call *call)

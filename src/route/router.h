@@ -12,6 +12,7 @@ struct route_call;
 struct coalescer; /* see coalesce.h */
 struct governor;  /* see governor.h */
 struct governor_origin;
+struct cache; /* see cache.h */
 
 struct router_options {
     struct loop *loop;
@@ -19,6 +20,7 @@ struct router_options {
     struct registry *registry;
     struct coalescer *coalescer; /* the program's; NULL: no answer is shared */
     struct governor *governor;   /* the loop's; NULL: nobody is limited, and no rows are written */
+    struct cache *cache;         /* the program's; NULL: no answer is kept */
     struct metric_registry *metrics;
     struct log *log;
 };
@@ -29,6 +31,17 @@ struct router *router_new(const struct router_options *options);
 void router_free(struct router *router);
 /* Whether answers are under way here that several calls share, perhaps all on other loops. */
 bool router_is_sharing(const struct router *router);
+
+/* What a request says of kept answers. Zeroed: nothing, its route decides. */
+struct route_cache_ask {
+    bool has_seconds; /* instead of the route's cache_seconds; 0: neither read nor kept */
+    bool has_age_max;
+    bool skips;    /* whatever is kept: a new answer, which may be kept */
+    bool is_alone; /* neither read nor kept */
+    bool insists;  /* without a kept answer it is ERR_TIMEOUT */
+    uint32_t seconds;
+    uint32_t age_max_seconds;
+};
 
 struct route_request {
     /* Borrowed until END or cancel; with route_events.on_request only during route_start. Its model names a route, a model, or (empty) the default. */
@@ -52,6 +65,7 @@ struct route_request {
     struct str tenant;
     /* Who asks, for limits and the ledger; borrowed during the start. NULL: nobody is to pay. */
     const struct governor_origin *origin;
+    struct route_cache_ask cache;
 };
 
 struct limiter_view;
@@ -79,7 +93,8 @@ struct route_target {
     struct str provider;
 };
 
-/* Starts; the contract of every start. Errors: those of catalog_plan. Everything else that goes
+/* Starts; the contract of every start. Errors: those of catalog_plan, and ERR_TIMEOUT when only a
+ * kept answer was asked for and there is none. Everything else that goes
  * wrong, also at once, is told as ERROR and END. */
 MUST_USE enum err route_start(struct router *router, const struct route_request *request,
                               const struct route_events *events, void *user,
@@ -100,6 +115,10 @@ bool route_is_shared(const struct route_call *call);
 /* What the encoding of the answered request lost, for the x-parley-dropped header. */
 const struct llm_losses *route_losses(const struct route_call *call);
 int route_attempts(const struct route_call *call);
+/* What the cache had to do with it. */
+enum route_cached { ROUTE_CACHE_OFF, ROUTE_CACHE_MISS, ROUTE_CACHE_HIT };
+/* *ret_age_ms (may be NULL): how old the answer is, with HIT. */
+enum route_cached route_cached(const struct route_call *call, uint64_t *ret_age_ms);
 /* What Parley itself took of the time to the first content. */
 uint64_t route_overhead_us(const struct route_call *call);
 /* What is left of the caller's limits; NULL: nobody asked. */

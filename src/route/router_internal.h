@@ -7,6 +7,7 @@
 #include "route/books.h"
 #include "route/coalesce.h"
 #include "route/governor.h"
+#include "route/replay.h"
 
 struct router {
     struct router_options options;
@@ -43,9 +44,13 @@ struct route_call {
     struct route_request request;
     struct route_events events;
     void *user;
-    struct charge *charge;     /* NULL: nobody asks */
-    struct follower *follower; /* not NULL: it has no flow, and nothing of what follows */
-    struct facts *facts;       /* not NULL: it was refused, and has no flow either */
+    struct charge *charge; /* NULL: nobody asks */
+    enum route_cached cached;
+    uint64_t cached_age_ms;
+    struct recording *recording; /* the answer, to be kept; NULL: it is not */
+    struct replay *replay;       /* not NULL: it has no flow, and nothing of what follows */
+    struct follower *follower;   /* likewise */
+    struct facts *facts;         /* not NULL: it was refused, and has no flow either */
     struct slot slots[FLOW_SLOTS];
     struct loop_timer timer;
     uint64_t timer_at_us;
@@ -62,6 +67,20 @@ struct route_call {
 /* Around every callback into a call: its memory goes when the last one has returned. */
 void router_enter(struct route_call *call);
 void router_leave(struct route_call *call);
+
+/* ---- Kept answers (router_cache.c) ----------------------------------------------------------- */
+/* Looks whether the answer to the call, whose plan is made, is kept: then call->replay tells it from
+ * the next turn on. Else it is recorded, where that was asked for. ERR_TIMEOUT: only a kept one was
+ * asked for. */
+MUST_USE enum err router_look_up(struct route_call *call, struct error *error);
+/* What the caller is told, before it is; keeps the answer at its end. */
+void router_record_event(struct route_call *call, const struct llm_event *event);
+void router_record_bytes(struct route_call *call, struct str content_type, struct str bytes);
+/* It is not kept. Nothing happens when it was not recorded. */
+void router_drop_recording(struct route_call *call);
+/* Hears what another call said before or says elsewhere: of a replay, of a follower. */
+void router_on_retold_event(void *user, const struct llm_event *event);
+void router_on_retold_raw(void *user, struct str content_type, struct str bytes);
 
 /* ---- The flow's world (router_world.c) ------------------------------------------------------- */
 /* What the flow of a call does; its user is the call. */

@@ -157,6 +157,7 @@ static enum err start_call(struct route_call *call, struct flow_start *start, st
         .raw_headers = sends_raw ? call->request.raw_headers : NULL,
         .losses = &slot->losses,
         .strict = call->request.strict,
+        .marks_prompt = call->plan.policy->prompt_cache,
         .body_bytes_hint = call->request.raw_body.len + call->request.raw_body.len / 8 + 256,
         .timeouts = call->plan.policy->timeouts,
     };
@@ -231,19 +232,22 @@ void router_tell_event(struct route_call *call, const struct llm_event *event)
     struct llm_event extended;
     if (call->is_over)
         return;
-    if (event->kind == LLM_EVENT_FINISH) {
+    if (event->kind == LLM_EVENT_FINISH && call->flow) {
         extended = *event;
         extended.extension = extension_of(call);
         event = &extended;
     }
+    router_record_event(call, event);
     call->is_over = event->kind == LLM_EVENT_END;
     call->events.on_event(call->user, event);
 }
 
 void router_tell_raw(struct route_call *call, struct str content_type, struct str bytes)
 {
-    if (!call->is_over)
-        call->events.on_raw(call->user, content_type, bytes);
+    if (call->is_over)
+        return;
+    router_record_bytes(call, content_type, bytes);
+    call->events.on_raw(call->user, content_type, bytes);
 }
 
 static void tell_rewind(void *user, size_t text_bytes)

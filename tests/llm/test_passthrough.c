@@ -182,6 +182,79 @@ static void test_every_other_byte_stays(void **state)
     }
 }
 
+/* ---- Cutting members out --------------------------------------------------------------------- */
+
+static void expect_cut(const char *body, const char *wanted, const char *wanted_cut)
+{
+    const struct str names[] = {STR("stream"), STR("stream_options")};
+    struct buf out, cut;
+    buf_init(&out, 1024 * 1024);
+    buf_init(&cut, 1024 * 1024);
+    assert_true(passthrough_without(str_from_cstr(body), names, 2, &out, &cut));
+    buf_append_char(&out, '\0');
+    buf_append_char(&cut, '\0');
+    assert_string_equal(out.data, wanted);
+    assert_string_equal(cut.data, wanted_cut);
+    buf_done(&out);
+    buf_done(&cut);
+}
+
+static void test_members_are_cut_out(void **state)
+{
+    (void)state;
+    expect_cut("{\"a\":1}", "{\"a\":1}", "");
+    expect_cut("{}", "{}", "");
+    expect_cut("{\"stream\":true}", "{}", "\"stream\":true,");
+    expect_cut("{\"stream\":true,\"a\":1}", "{\"a\":1}", "\"stream\":true,");
+    expect_cut("{\"a\":1,\"stream\":true}", "{\"a\":1}", "\"stream\":true,");
+    expect_cut(" { \"a\" : 1 , \"stream\" : true , \"b\" : 2 }\n", " { \"a\" : 1 , \"b\" : 2 }\n",
+               " \"stream\" : true ,");
+    expect_cut("{\"stream_options\":{\"include_usage\":true},\"a\":[],\"stream\":false}",
+               "{\"a\":[]}", "\"stream_options\":{\"include_usage\":true},\"stream\":false,");
+}
+
+static void test_only_those_are_cut_out(void **state)
+{
+    (void)state;
+    expect_cut("{\"m\":{\"stream\":true},\"l\":[{\"stream\":1}],\"s\":\"stream\"}",
+               "{\"m\":{\"stream\":true},\"l\":[{\"stream\":1}],\"s\":\"stream\"}", "");
+    expect_cut("{\"streams\":1,\"strea\":2,\"Stream\":3,\"\\\"stream\":4}",
+               "{\"streams\":1,\"strea\":2,\"Stream\":3,\"\\\"stream\":4}", "");
+    /* However they are written, and every one of them. */
+    expect_cut("{\"\\u0073tream\":true,\"a\":1,\"stre\\u0061m\":false,\"stream\":null}",
+               "{\"a\":1}", "\"\\u0073tream\":true,\"stre\\u0061m\":false,\"stream\":null,");
+    expect_cut("{\"stream\":\"}\\\",\\\"a\\\":2,\",\"a\":1}", "{\"a\":1}",
+               "\"stream\":\"}\\\",\\\"a\\\":2,\",");
+}
+
+static void test_what_is_no_object_is_not_cut(void **state)
+{
+    (void)state;
+    const char *const wrong[] = {"",
+                                 " ",
+                                 "[]",
+                                 "1",
+                                 "\"stream\"",
+                                 "{",
+                                 "{\"a\"",
+                                 "{\"a\":",
+                                 "{\"a\":1",
+                                 "{\"",
+                                 "{a}",
+                                 "{}x",
+                                 "{\"a\":1}{\"stream\":1}",
+                                 "{\"a\" "};
+    const struct str names[] = {STR("stream")};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct buf out, cut;
+        buf_init(&out, 1024);
+        buf_init(&cut, 1024);
+        assert_false(passthrough_without(str_from_cstr(wrong[i]), names, 1, &out, &cut));
+        buf_done(&out);
+        buf_done(&cut);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +265,9 @@ int main(void)
         cmocka_unit_test(test_nobody_hides_a_second_model),
         cmocka_unit_test(test_the_name_is_escaped),
         cmocka_unit_test(test_every_other_byte_stays),
+        cmocka_unit_test(test_members_are_cut_out),
+        cmocka_unit_test(test_only_those_are_cut_out),
+        cmocka_unit_test(test_what_is_no_object_is_not_cut),
     };
     return cmocka_run_group_tests_name("llm/passthrough", tests, NULL, NULL);
 }

@@ -4,7 +4,9 @@
 #include "../llm/helper_call.h"
 
 #include "llm/losses.h"
+#include "route/cache.h"
 #include "route/coalesce.h"
+#include "route/governor.h"
 
 #define HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 #define FRAME(text)                                                                                \
@@ -24,6 +26,7 @@ struct sharing {
     struct registry *registry;
     struct metric_registry *metrics;
     struct coalescer *coalescer;
+    struct cache *cache;
     struct router *router; /* the first loop's */
     struct log *log;
     int log_fds[2];
@@ -33,6 +36,9 @@ struct sharing {
 struct caller {
     const char *body;   /* NULL: the usual one */
     const char *tenant; /* NULL: "ann"; "": nobody */
+    struct route_cache_ask cache;
+    struct policy *policy;
+    bool is_strict;
     bool wants_raw, takes_back, has_no_body;
     bool leaves_at_text, pauses_at_text;
     /* What came of it. */
@@ -42,6 +48,8 @@ struct caller {
     int ends, errors, finishes;
     enum err class;
     bool is_shared, was_raw, has_story;
+    enum route_cached cached;
+    int texts; /* pieces */
     int attempts;
     char target[64];
 };
@@ -55,6 +63,7 @@ static inline void caller_look(struct caller *caller)
 {
     caller->is_shared = route_is_shared(caller->call);
     caller->was_raw |= route_is_raw(caller->call);
+    caller->cached = route_cached(caller->call, NULL);
     caller->has_story = route_has_story(caller->call);
     caller->attempts = route_attempts(caller->call);
     assert_non_null(route_losses(caller->call));
@@ -77,6 +86,7 @@ static inline void caller_on_event(void *user, const struct llm_event *event)
     if (event->kind != LLM_EVENT_TEXT)
         return;
     buf_append(&caller->text, event->text);
+    caller->texts++;
     if (caller->pauses_at_text)
         route_pause(caller->call);
     if (caller->leaves_at_text) {
@@ -119,12 +129,16 @@ static inline enum err caller_start(struct caller *caller, struct router *router
         .on_rewind = caller->takes_back ? caller_on_rewind : NULL,
         .on_request = caller_on_request,
     };
+    const struct governor_origin origin = {.policy = caller->policy};
     const struct route_request request = {
         .request = caller_on_request(caller, arena),
         .raw_body = caller->has_no_body ? STR_NONE : body,
         .raw_dialect = &dialect_openai_chat,
         .request_id = str_from_cstr(id),
         .tenant = str_from_cstr(caller->tenant ? caller->tenant : "ann"),
+        .strict = caller->is_strict,
+        .origin = caller->policy ? &origin : NULL,
+        .cache = caller->cache,
     };
     buf_init(&caller->text, 64 * 1024 * 1024);
     buf_init(&caller->raw, 64 * 1024 * 1024);
@@ -147,6 +161,7 @@ static inline struct router *sharing_router(struct sharing *s, struct loop *loop
                                                .client = client,
                                                .registry = s->registry,
                                                .coalescer = s->coalescer,
+                                               .cache = s->cache,
                                                .metrics = s->metrics,
                                                .log = s->log});
 }
@@ -192,6 +207,7 @@ static inline int sharing_setup(void **state)
     s->registry = registry_new(NULL, s->cells);
     s->metrics = metric_registry_new();
     s->coalescer = coalescer_new(s->metrics);
+    s->cache = cache_new(1024 * 1024, s->metrics);
     s->router = sharing_router(s, s->net->loop, s->net->client);
     sharing_configure(s);
     *state = s;
@@ -204,6 +220,7 @@ static inline int sharing_teardown(void **state)
     router_free(s->router);
     coalescer_free(s->coalescer);
     coalescer_free(NULL);
+    cache_free(s->cache);
     registry_free(s->registry);
     call_teardown((void **)&s->net);
     cells_free(s->cells);

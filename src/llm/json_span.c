@@ -1,0 +1,120 @@
+/* JSON spans: walks over a JSON text that is known to be valid. Below passthrough and prompt_marks. */
+#include "llm/json_span.h"
+
+/* Offset behind the string that begins at `at`: behind the next quote that an even number of
+ * backslashes precedes. */
+static size_t skip_string(struct str text, size_t at)
+{
+    for (size_t from = at + 1; from < text.len;) {
+        size_t quote = str_find_char(str_skip(text, from), '"');
+        if (quote == SIZE_MAX)
+            break;
+        quote += from;
+        size_t backslashes = 0;
+        while (quote - backslashes > at + 1 && text.data[quote - backslashes - 1] == '\\')
+            backslashes++;
+        if (backslashes % 2 == 0)
+            return quote + 1;
+        from = quote + 1;
+    }
+    return text.len;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+size_t json_span_skip_space(struct str text, size_t at)
+{
+    while (at < text.len && is_space(text.data[at]))
+        at++;
+    return at;
+}
+
+/* Offset behind the value that begins at `at`, at the comma, brace or bracket. */
+static size_t skip_value(struct str text, size_t at)
+{
+    int depth = 0;
+    while (at < text.len) {
+        char c = text.data[at];
+        if (c == '"') {
+            at = skip_string(text, at);
+            continue;
+        }
+        if (c == '{' || c == '[')
+            depth++;
+        if (depth == 0 && (c == ',' || c == '}' || c == ']'))
+            return at;
+        if (c == '}' || c == ']')
+            depth--;
+        at++;
+    }
+    return at;
+}
+
+/* One hexadecimal digit, or -1. */
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool json_span_key_is(struct str key, struct str wanted)
+{
+    size_t matched = 0;
+    for (size_t at = 0; at < key.len; matched++) {
+        int c = (unsigned char)key.data[at++];
+        if (c == '\\' && at + 5 <= key.len && key.data[at] == 'u') {
+            c = 0;
+            for (size_t i = 1; i <= 4; i++)
+                c = c * 16 + hex_digit(key.data[at + i]);
+            at += 5;
+        }
+        if (matched >= wanted.len || c != wanted.data[matched])
+            return false;
+    }
+    return matched == wanted.len;
+}
+
+/* Takes the value at `from`; *at moves behind it and its comma. Returns where the value ends; *ret_end
+ * is at what stands behind it. */
+static size_t take_value(struct str text, size_t from, size_t *at, size_t *ret_end)
+{
+    size_t end = skip_value(text, from);
+    size_t to = end;
+    while (to > from && is_space(text.data[to - 1]))
+        to--;
+    *ret_end = end;
+    *at = end < text.len && text.data[end] == ',' ? end + 1 : end;
+    return to;
+}
+
+bool json_span_member(struct str text, size_t *at, struct json_span_member *ret)
+{
+    ret->start = *at;
+    *at = json_span_skip_space(text, *at);
+    if (*at >= text.len || text.data[*at] != '"')
+        return false;
+    size_t key_end = skip_string(text, *at);
+    size_t colon = json_span_skip_space(text, key_end);
+    if (key_end < *at + 2 || colon >= text.len)
+        return false;
+    ret->key = str_slice(text, *at + 1, key_end - *at - 2);
+    ret->from = json_span_skip_space(text, colon + 1);
+    ret->to = take_value(text, ret->from, at, &ret->end);
+    return true;
+}
+
+bool json_span_element(struct str text, size_t *at, size_t *ret_from, size_t *ret_to)
+{
+    size_t end;
+    *at = json_span_skip_space(text, *at);
+    if (*at >= text.len || text.data[*at] == ']')
+        return false;
+    *ret_from = *at;
+    *ret_to = take_value(text, *ret_from, at, &end);
+    return *ret_to > *ret_from;
+}

@@ -1,0 +1,51 @@
+/* Cache: whole answers that were given before, of all loops: found by the bytes of their key, those
+ * that were not used for longest go when there is no room. See cache_key.h for what a key is, and
+ * router_cache.c for who looks and who keeps. Any thread. Inside route only, but for the cache itself,
+ * of which a program has one. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/metric.h"
+#include "base/str.h"
+
+struct cache;
+struct facts;
+
+enum { CACHE_ENTRY_BYTES_MAX = 4 * 1024 * 1024 }; /* of one answer with its key */
+
+/* An answer; never changes. A counted reference, so that it can be told to its end whatever becomes
+ * of the cache. All texts are its own. */
+struct cache_entry {
+    _Atomic int references;
+    struct list link; /* the cache's */
+    uint64_t hash;
+    struct str key;
+    struct str flags; /* of the request: its bytes fit only a request with the same */
+    struct str tape;
+    struct facts *facts;
+    bool is_streamed; /* so it was asked for */
+    bool is_raw;      /* its bytes are on the tape, too, and all of them */
+    uint64_t kept_ms; /* when, by the monotonic clock */
+    uint64_t lives_ms;
+    size_t size;
+};
+
+/* `metrics` is borrowed. Freed after all routers that have it; NULL is allowed. */
+struct cache *cache_new(size_t bytes_max, struct metric_registry *metrics);
+void cache_free(struct cache *cache);
+
+/* The answer under that key, which is not older than it may live nor than `age_max_ms`; referenced.
+ * NULL: there is none. */
+struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t now_ms,
+                               uint64_t age_max_ms);
+/* Keeps an answer in place of the one that was there, and lets others go for it. `entry` is copied
+ * but for its facts, of which a reference is taken; references, link, hash and size are not read. One
+ * that is too large is not kept. */
+void cache_keep(struct cache *cache, const struct cache_entry *entry);
+/* NULL is allowed. */
+void cache_entry_unref(struct cache_entry *entry);
+
+/* Counts a request that could have been answered out of the cache, and whether it was. */
+void cache_count(struct cache *cache, bool was_hit);

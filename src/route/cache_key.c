@@ -1,0 +1,69 @@
+/* Cache key: see cache.c for what it opens. */
+#include "route/cache_key.h"
+
+#include "llm/passthrough.h"
+
+static void add_part(struct buf *out, struct str part)
+{
+    const uint64_t len = part.len;
+    buf_append(out, STR_FROM((const char *)&len, sizeof len));
+    buf_append(out, part);
+}
+
+static void add_number(struct buf *out, uint64_t number)
+{
+    buf_append(out, STR_FROM((const char *)&number, sizeof number));
+}
+
+static void add_list(struct buf *out, const struct str *items, size_t count)
+{
+    add_number(out, count);
+    for (size_t i = 0; i < count; i++)
+        add_part(out, items[i]);
+}
+
+/* No policy is another scope than an empty list, which allows everything: nothing crosses. */
+static void add_scope(struct buf *out, const struct policy *policy)
+{
+    buf_append_char(out, policy ? 1 : 0);
+    if (!policy)
+        return;
+    add_list(out, policy->models.items, policy->models.count);
+    add_list(out, policy->doors.items, policy->doors.count);
+    add_list(out, policy->addresses.items, policy->addresses.count);
+}
+
+/* A budget or a scope may have taken targets out of it. */
+static void add_plan(struct buf *out, const struct route_plan *plan)
+{
+    add_part(out, plan->name);
+    add_number(out, plan->target_count);
+    for (size_t i = 0; i < plan->group_count; i++)
+        for (size_t j = 0; j < plan->groups[i].count; j++)
+            add_part(out, plan->groups[i].targets[j]->id);
+}
+
+static void add_headers(struct buf *out, const struct http_headers *headers,
+                        const char *const *names)
+{
+    for (; headers && names && *names; names++)
+        add_part(out, http_headers_get(headers, *names));
+}
+
+bool cache_key_write(const struct cache_key *key, struct buf *out, struct buf *ret_flags)
+{
+    static const struct str flags[] = {{"stream", 6}, {"stream_options", 14}};
+    size_t flag_count = key->door->model_in_path ? 0 : sizeof flags / sizeof flags[0];
+    add_part(out, key->tenant);
+    add_scope(out, key->policy);
+    add_part(out, str_from_cstr(key->door->name));
+    add_plan(out, key->plan);
+    add_part(out, key->model);
+    add_list(out, key->chain, key->chain_count);
+    add_number(out, key->routes_version);
+    add_number(out, key->guardrails_version);
+    buf_append_char(out, key->strict ? 1 : 0);
+    add_headers(out, key->headers, key->door->forwarded);
+    return passthrough_without(key->body, flags, flag_count, out, ret_flags) && buf_ok(out) &&
+           buf_ok(ret_flags);
+}

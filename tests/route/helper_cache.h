@@ -1,0 +1,52 @@
+/* For tests of kept answers: facts of one, and entries. */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "llm/provider.h"
+#include "route/block.h"
+#include "route/cache.h"
+#include "route/tape.h"
+
+/* Of an answer of "fake/m"; give it back with facts_unref. */
+static inline struct facts *cache_facts(void)
+{
+    struct provider provider = {.name = STR("fake")};
+    const struct target target = {.id = STR("fake/m"), .provider = &provider};
+    const struct target *const targets[] = {&target};
+    const struct route_group group = {.targets = targets, .count = 1};
+    return facts_of_plan(&(struct route_plan){.groups = &group, .group_count = 1});
+}
+
+static inline void cache_keep_text(struct cache *cache, const char *key, struct str tape,
+                                   uint64_t now_ms, uint64_t lives_ms)
+{
+    struct facts *facts = cache_facts();
+    cache_keep(cache, &(struct cache_entry){.key = str_from_cstr(key),
+                                            .flags = STR("f"),
+                                            .tape = tape,
+                                            .facts = facts,
+                                            .kept_ms = now_ms,
+                                            .lives_ms = lives_ms});
+    facts_unref(facts);
+}
+
+/* The value of a series ("name{labels} "). */
+static inline int64_t cache_metric(struct metric_registry *metrics, const char *series)
+{
+    struct buf text;
+    buf_init(&text, 1024 * 1024);
+    metric_registry_write(metrics, &text);
+    size_t at = str_find(buf_str(&text), str_from_cstr(series));
+    assert_true(at != SIZE_MAX);
+    int64_t value = strtoll(text.data + at + strlen(series), NULL, 10);
+    buf_done(&text);
+    return value;
+}
