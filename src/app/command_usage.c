@@ -2,8 +2,7 @@
  * the REST API, like every sub-command. */
 #include <stdio.h>
 
-#include "app/commands.h"
-#include "app/local_client.h"
+#include "app/command_client.h"
 #include "base/utf8.h"
 #include "wire/url.h"
 
@@ -57,10 +56,12 @@ struct usage {
     int widths[COLUMNS_MAX];
 };
 
-static int failed(enum err code, struct error *error)
+/* The answer as it comes. */
+static int copy_answer(struct usage *usage, const char *target)
 {
-    error->code = code;
-    return code == ERR_OK ? 0 : command_fail(error);
+    struct error error = {0};
+    error.code = local_client_copy(usage->client, target, stdout, &error);
+    return error.code == ERR_OK ? 0 : command_fail(&error);
 }
 
 /* ---- The question ------------------------------------------------------------------------------ */
@@ -264,14 +265,13 @@ static void print_csv(const struct usage *usage, yyjson_val *root)
 
 static int show_sums(struct usage *usage)
 {
-    struct error error = {0};
     yyjson_val *root = NULL;
     char *target = make_target(usage, "/api/v1/usage", "json");
     if (usage->arguments->switched[SWITCH_JSON])
-        return failed(local_client_copy(usage->client, target, stdout, &error), &error);
-    enum err code = local_client_call(usage->client, HTTP_GET, target, STR(""), &root, &error);
-    if (code != ERR_OK)
-        return failed(code, &error);
+        return copy_answer(usage, target);
+    int status = command_call(usage->client, HTTP_GET, target, NULL, &root);
+    if (status)
+        return status;
     read_by(usage);
     if (usage->arguments->switched[SWITCH_CSV]) {
         print_csv(usage, root);
@@ -284,16 +284,14 @@ static int show_sums(struct usage *usage)
 
 static int show_rows(struct usage *usage)
 {
-    struct error error = {0};
     const char *format = usage->arguments->switched[SWITCH_JSON] ? "json" : "csv";
     char *target = make_target(usage, "/api/v1/ledger", format);
-    return failed(local_client_copy(usage->client, target, stdout, &error), &error);
+    return copy_answer(usage, target);
 }
 
 int command_show_usage(struct config *config, const struct config_arguments *arguments)
 {
     struct usage usage = {.arguments = arguments};
-    struct error error = {0};
     const bool *switched = arguments->switched;
     bool is_wrong = (switched[SWITCH_CSV] && switched[SWITCH_JSON]) ||
                     (switched[SWITCH_ROWS] && arguments->own[OPTION_BY].data);
@@ -301,7 +299,7 @@ int command_show_usage(struct config *config, const struct config_arguments *arg
         config_free(config);
         return command_usage("usage");
     }
-    int status = failed(local_client_open(config, &usage.client, &error), &error);
+    int status = command_open(config, &usage.client);
     if (status)
         return status;
     usage.arena = arena_new(SIZE_MAX);

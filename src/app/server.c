@@ -1,7 +1,8 @@
 /* Server: wiring only.
  *
- * Order of starting: log, data, stored settings, recovery, accounts, providers, workers, listeners,
- * ready. The end goes the other way round; each worker drains by itself. */
+ * Order of starting: log, data, stored settings, recovery (the ledger's rows, then answers),
+ * accounts, limits and what of them is used, providers, workers, listeners, ready. The end goes the
+ * other way round; each worker drains by itself. */
 #include "app/server.h"
 
 #include <signal.h>
@@ -13,10 +14,12 @@
 
 #include "app/providers.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "route/cache.h"
 #include "route/coalesce.h"
 #include "route/ledger.h"
+#include "route/ledger_restore.h"
 #include "route/quotas.h"
 
 enum { WORKERS_MAX = 64, REFRESH_MS = 5 * 60 * 1000, SIGNALS = 3 };
@@ -103,6 +106,8 @@ static enum err open_data(struct server *server, struct config *config, struct e
     server->limiter = limiter_new();
     if (code == ERR_OK)
         code = quotas_load(server->limiter, server->store, error);
+    if (code == ERR_OK)
+        code = ledger_restore(server->store, server->limiter, clock_wall_ms(), error);
     return code;
 }
 

@@ -142,6 +142,25 @@ static void test_flush_after_tasks(void **state)
     expect_order(fixture, "abcf");
 }
 
+/* Records come between the two, or at once for whoever is about to send. */
+static void test_records_before_flushes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct mark f = {.fixture = fixture, .name = 'f'}, r = {.fixture = fixture, .name = 'r'},
+                t = {.fixture = fixture, .name = 't'};
+    loop_defer_flush(fixture->loop, &f.task, leave, &f);
+    loop_defer_record(fixture->loop, &r.task, leave, &r);
+    loop_defer(fixture->loop, &t.task, leave, &t);
+    helper_turn(fixture->loop);
+    expect_order(fixture, "trf");
+    loop_defer_flush(fixture->loop, &f.task, leave, &f);
+    loop_defer_record(fixture->loop, &r.task, leave, &r);
+    loop_run_records(fixture->loop);
+    expect_order(fixture, "r");
+    helper_turn(fixture->loop);
+    expect_order(fixture, "f");
+}
+
 static void test_queued_once_and_cancelled(void **state)
 {
     struct fixture *fixture = *state;
@@ -342,6 +361,7 @@ int main(void)
         TEST(test_timer_inside_timer),
         TEST(test_timer_time),
         TEST(test_flush_after_tasks),
+        TEST(test_records_before_flushes),
         TEST(test_queued_once_and_cancelled),
         TEST(test_flush_after_timer),
         TEST(test_posts_keep_their_order),
