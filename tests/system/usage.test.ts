@@ -57,3 +57,17 @@ test("usage and the ledger's rows, over HTTP and on the command line", async (t)
   await parley.stop();
   await check(); // and without a server
 });
+
+test("what a key used today counts after kill -9, too", async (t) => {
+  const fake = await startFake(t);
+  let parley = await startParley(t, { fake });
+  const { folder, user } = parley;
+  const put = await parley.ask("PUT", `/api/v1/limits/key/${user.keyId}`, { local: true, body: { requests_per_day: 3 } });
+  assert.ok(put.status < 300, put.text);
+  const say = async () => (await parley.ask("POST", "/v1/chat/completions",
+    { key: user.key, body: { model: "openai/count-3", messages: [{ role: "user", content: "go" }] } })).status;
+  assert.deepEqual([await say(), await say()], [200, 200]);
+  await parley.killNow();
+  parley = await startParley(t, { folder, fake });
+  assert.deepEqual([await say(), await say()], [200, 429]);
+});
