@@ -429,15 +429,8 @@ static void on_error(void *user, const struct error *error)
         final_fired(attempt);
         return;
     }
-    struct llm_error failure = {
-        .class = error->code == ERR_TOO_BIG ? ERR_SERVER : error->code,
-        .http_status = attempt->status,
-        .retry_after_ms = -1,
-    };
-    str_copy(str_from_cstr(error->field), failure.code, sizeof failure.code); /* the timer, ... */
-    if (error->code == ERR_TIMEOUT)
-        failure.http_status = 0; /* it was not the provider who gave up */
-    str_copy(str_from_cstr(error_message(error)), failure.message, sizeof failure.message);
+    struct llm_error failure;
+    dialect_error_of_transport(error, attempt->status, &failure);
     llm_call_fail(&attempt->call, &failure);
 }
 

@@ -166,6 +166,11 @@ void dialect_fill_headers(int status, const struct http_headers *headers,
                           struct llm_error *ret_error);
 /* An error of our own making, without anything else set. */
 void dialect_error_set(struct llm_error *ret_error, enum err class, const char *message);
+/* The error of an HTTP call that broke off: `status` of an answer that had begun, or 0. */
+void dialect_error_of_transport(const struct error *error, int status, struct llm_error *ret_error);
+/* Hides what looks like a credential, or names whose it is, in a text of any bytes: its length stays
+ * the same. */
+void dialect_mask_credentials(char *text, size_t len);
 /* Builds the effective class from text that every family shares ("maximum context length", ...), or
  * ERR_OK when it says nothing. */
 enum err dialect_class_of_text(struct str message);

@@ -67,20 +67,37 @@ static bool is_key_char(char c)
            c == '_' || c == '*';
 }
 
-/* Some servers repeat the whole key that they refuse: only its beginning may go into a log. */
-static void mask_credentials(char *text)
+/* Some servers repeat the whole key that they refuse, or say whose it is: only the beginning may be
+ * seen. */
+static const struct {
+    const char *prefix;
+    size_t shown;      /* characters behind it that stay */
+    size_t length_min; /* of what follows: less is a word */
+} credentials[] = {
+    {"sk-", 4, 5},   {"gsk_", 4, 5},    {"AIza", 4, 5},  {"xai-", 4, 5},
+    {"ya29.", 4, 5}, {"Bearer ", 4, 5}, {"org-", 0, 12}, {"proj_", 0, 12},
+};
+
+static void mask_one(char *text, size_t len, size_t which)
 {
-    static const char *const prefixes[] = {"sk-", "gsk_", "AIza", "xai-", "Bearer ", "ya29."};
-    enum { SHOWN = 4 };
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        size_t length = strlen(prefixes[i]);
-        for (char *at = strstr(text, prefixes[i]); at; at = strstr(at + length, prefixes[i])) {
-            bool inside_word = at > text && is_key_char(at[-1]);
-            for (char *c = at + length; !inside_word && is_key_char(*c); c++)
-                if (c - (at + length) >= SHOWN)
-                    *c = '*';
-        }
+    struct str prefix = str_from_cstr(credentials[which].prefix);
+    size_t found;
+    for (size_t at = 0; (found = str_find(STR_FROM(text + at, len - at), prefix)) != SIZE_MAX;) {
+        size_t start = at + found;
+        size_t end = at = start + prefix.len;
+        bool inside_word = start > 0 && is_key_char(text[start - 1]);
+        while (!inside_word && end < len && is_key_char(text[end]))
+            end++;
+        if (end - at < credentials[which].length_min)
+            continue;
+        memset(text + at + credentials[which].shown, '*', end - at - credentials[which].shown);
     }
+}
+
+void dialect_mask_credentials(char *text, size_t len)
+{
+    for (size_t i = 0; i < sizeof credentials / sizeof credentials[0]; i++)
+        mask_one(text, len, i);
 }
 
 /* Copies a text of any bytes: what is not UTF-8 becomes '?'. */
@@ -99,7 +116,7 @@ static void set_text(struct str text, char *ret, size_t size)
 static void set_message(struct str text, struct llm_error *error)
 {
     set_text(str_trim(text), error->message, sizeof error->message);
-    mask_credentials(error->message);
+    dialect_mask_credentials(error->message, strlen(error->message));
 }
 
 #define SET_FIELD(error, member, text) set_text((text), (error)->member, sizeof(error)->member)
@@ -220,4 +237,17 @@ void dialect_error_set(struct llm_error *ret_error, enum err class, const char *
 {
     *ret_error = (struct llm_error){.class = class, .retry_after_ms = -1};
     set_message(str_from_cstr(message), ret_error);
+}
+
+void dialect_error_of_transport(const struct error *error, int status, struct llm_error *ret_error)
+{
+    *ret_error = (struct llm_error){
+        .class = error->code == ERR_TOO_BIG ? ERR_SERVER : error->code,
+        .http_status =
+            error->code == ERR_TIMEOUT ? 0 : status, /* it was not the provider who gave up */
+        .retry_after_ms = -1,
+    };
+    str_copy(str_from_cstr(error->field), ret_error->code,
+             sizeof ret_error->code); /* the timer, ... */
+    str_copy(str_from_cstr(error_message(error)), ret_error->message, sizeof ret_error->message);
 }

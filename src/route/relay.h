@@ -1,7 +1,7 @@
 /* Relay: one HTTP request handed to a provider that is no chat: embeddings, images, audio, files, or
  * anything under /p/. It has the same breaker, pace, limits and rows as a chat; the answer's bytes
  * come as they are. Of several targets the next is asked when one fails before the head of its
- * answer, by the rules of attribution. One per loop: the router's. */
+ * answer, by the rules of attribution. It belongs to a loop's router. */
 #pragma once
 
 #include "net/http_client.h"
@@ -10,39 +10,49 @@
 
 struct relay; /* a call; dead after on_end */
 
-/* What one attempt sends. Filled by relay_request.prepare, with zeroed defaults. */
+/* What one attempt sends. Filled by relay_request.prepare, with zeroed defaults but for target and
+ * provider. */
 struct relay_attempt {
-    const struct target *target; /* NULL: the provider as a whole */
+    const struct target
+        *target; /* of a provider as a whole: its name, a slash and a star. Not NULL */
     const struct provider *provider;
     enum http_method method;
-    struct str path; /* and query, behind the provider's base URL */
+    struct str path; /* and query, behind the provider's base URL. A path that would leave it
+                        (url_path_is_contained) is ERR_INVALID */
     struct str body;
     struct str content_type;            /* empty: none */
-    const struct http_headers *headers; /* more of them; NULL: none. Never credentials: the relay
-                                           signs */
+    const struct http_headers *headers; /* the caller's, of which what is safe goes on
+                                           (relay_headers.h); NULL: none. The relay signs */
 };
 
 struct relay_request {
-    const struct governor_origin *origin;
-    /* Who may be asked, in this order: a model's name as in catalog_plan; or, without one, the
-     * provider of that name as a whole. */
+    const struct governor_origin *origin; /* borrowed during the start */
+    /* Who may be asked, in this order: a model's name as in catalog_plan; or, with `provider`, that
+     * one alone: for the model that it calls `model`, or (empty) as a whole, for which only a scope
+     * that allows everything of it is enough. */
     struct str model;
     struct str provider;
     int64_t input_tokens;    /* estimated; 0: unknown */
     uint64_t body_bytes_max; /* of an answer; 0: 64 MiB */
     bool is_retried;         /* it may be sent to another target, or again, when it failed */
-    /* Makes what is sent to this target, in `scratch`, kept until on_sent or the next attempt. An
-     * error (the target's form cannot say it) goes on to the next target. */
+    /* Makes what is sent to this target, in `scratch`. What it gives is kept until it has been sent,
+     * or the next attempt. An error (the target's form cannot say it) goes on to the next target.
+     * Called for each attempt, never during relay_start. */
     enum err (*prepare)(void *user, struct arena *scratch, struct relay_attempt *attempt,
                         struct error *error);
-    /* What an answer with a 2xx status used, from its whole body (NULL: nothing is read, and of
-     * streams nothing is kept). `body` is at most 1 MiB, else it is not called. */
+    /* What an answer with a 2xx status used. `body`: the whole of it; STR_NONE when it was larger
+     * than 1 MiB, or a stream (SSE, NDJSON): for who has read along. Called before on_end. NULL:
+     * nothing is kept. *ret_usage is LLM_USAGE_UNKNOWN before. */
     void (*usage_of)(void *user, const struct relay_attempt *attempt, struct str body,
                      struct llm_usage *ret_usage);
 };
 
+/* Of `attempt` only target, provider and method are to be read here. */
 struct relay_events {
-    /* The head of the answer that is handed on, valid during the call. Then bytes, then on_end. */
+    /* The head of the answer that is handed on, valid during the call. Then bytes, then on_end. Of
+     * the provider's headers what is safe (relay_headers.h); a Location is what stands behind the
+     * provider's base URL. An error of the provider is handed on like this too, at most 64 KiB of
+     * it, with what looks like a credential masked, when no other target can be asked. */
     void (*on_head)(void *user, const struct relay_attempt *attempt, int status,
                     const struct http_headers *headers);
     void (*on_body)(void *user, struct str bytes);
@@ -50,14 +60,17 @@ struct relay_events {
     void (*on_end)(void *user, const struct llm_error *error);
 };
 
-/* The contract of every start. Errors: those of catalog_plan, and ERR_NOT_FOUND for a provider that
- * is not configured. A refusal by limits comes by on_end. */
+/* The contract of every start. Errors: those of catalog_plan, ERR_NOT_FOUND for a provider that
+ * is not configured, ERR_UNAVAILABLE for one that is not usable, ERR_UNSUPPORTED for the built-in
+ * one. A refusal by limits comes by on_end. */
 MUST_USE enum err relay_start(struct router *router, const struct relay_request *request,
                               const struct relay_events *events, void *user,
                               struct relay **ret_relay, struct error *error);
-/* Nothing is heard after it returns. */
+/* Nothing is heard after it returns. Allowed inside callbacks. */
 void relay_cancel(struct relay *relay);
 void relay_pause(struct relay *relay);
 void relay_resume(struct relay *relay);
-/* For the headers of limits. */
+/* For the headers of limits; NULL: there are none. Until on_end has returned. */
 const struct limiter_view *relay_view(const struct relay *relay);
+/* How many attempts there were so far. */
+int relay_attempts(const struct relay *relay);

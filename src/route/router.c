@@ -48,9 +48,9 @@ static void call_free(struct route_call *call)
     struct loop *loop = call->router->options.loop;
     loop_timer_cancel(loop, &call->timer);
     loop_task_cancel(&call->begun_task);
-    router_forget_ticket(call);
     router_drop_recording(call);
     replay_end(call->replay);
+    wake_free(call->wake);
     if (call->flow)
         flow_done(call->flow);
     if (call->follower)

@@ -1,13 +1,12 @@
 /* Router, inside: what the parts of a router share. */
 #pragma once
 
-#include <stdatomic.h>
-
 #include "route/block.h"
 #include "route/books.h"
 #include "route/coalesce.h"
 #include "route/governor.h"
 #include "route/replay.h"
+#include "route/wake.h"
 
 struct router {
     struct router_options options;
@@ -21,15 +20,6 @@ struct slot {
     struct route_call *call;
     struct llm_call *llm;
     struct llm_losses losses;
-};
-
-/* What a cell wakes: it outlives the call, since a wake may be on its way when the call ends. */
-struct wake_ticket {
-    struct loop_task task;
-    struct loop *loop;
-    struct route_call *call; /* on the loop's thread only; NULL: it has ended */
-    _Atomic int references;
-    _Atomic bool is_posted;
 };
 
 struct route_call {
@@ -56,8 +46,8 @@ struct route_call {
     uint64_t timer_at_us;
     struct loop_task begun_task; /* says what happened within the start */
     struct llm_error *failed;
-    struct wake_ticket *ticket; /* NULL: it never waited for a place */
-    size_t story_told;          /* how long the story was when on_story was called */
+    struct wake *wake; /* NULL: it never waited for a place */
+    size_t story_told; /* how long the story was when on_story was called */
     bool is_paused;
     bool is_over; /* END was heard, or it was cancelled */
     int depth;    /* of callbacks that will come back here */
@@ -88,5 +78,3 @@ extern const struct flow_ops router_world;
 /* As the flow's own words, to the caller. */
 void router_tell_event(struct route_call *call, const struct llm_event *event);
 void router_tell_raw(struct route_call *call, struct str content_type, struct str bytes);
-/* The call has ended: what is still to wake it finds nobody. */
-void router_forget_ticket(struct route_call *call);

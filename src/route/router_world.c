@@ -1,62 +1,27 @@
 /* The flow's world: calls of the llm floor, the loop's clock and timers, messages from other loops,
  * and the books. Part of the router. */
-#include <stdlib.h>
-
-#include "base/assert.h"
 #include "base/clock.h"
 #include "route/recover.h"
 #include "route/router_internal.h"
 
 /* ---- Waking ---------------------------------------------------------------------------------- */
 
-static void ticket_unref(struct wake_ticket *ticket)
+static void on_wake(void *user)
 {
-    if (ticket && atomic_fetch_sub(&ticket->references, 1) == 1)
-        free(ticket);
-}
-
-static void ticket_run(void *user)
-{
-    struct wake_ticket *ticket = user;
-    struct route_call *call = ticket->call;
-    atomic_store(&ticket->is_posted, false);
-    if (call && !call->is_over) {
-        router_enter(call);
-        flow_on_wake(call->flow);
-        router_leave(call);
-    }
-    ticket_unref(ticket);
-}
-
-/* Any thread, under a cell's lock. */
-static void wake(void *user)
-{
-    struct wake_ticket *ticket = user;
-    if (atomic_exchange(&ticket->is_posted, true))
+    struct route_call *call = user;
+    if (call->is_over)
         return;
-    atomic_fetch_add(&ticket->references, 1);
-    if (!loop_post(ticket->loop, &ticket->task, ticket_run, ticket))
-        ticket_unref(ticket);
+    router_enter(call);
+    flow_on_wake(call->flow);
+    router_leave(call);
 }
 
 static void *wake_user(void *user)
 {
     struct route_call *call = user;
-    if (call->ticket)
-        return call->ticket;
-    call->ticket = calloc(1, sizeof *call->ticket);
-    ASSERT(call->ticket);
-    call->ticket->loop = call->router->options.loop;
-    call->ticket->call = call;
-    call->ticket->references = 1;
-    return call->ticket;
-}
-
-void router_forget_ticket(struct route_call *call)
-{
-    if (call->ticket)
-        call->ticket->call = NULL;
-    ticket_unref(call->ticket);
+    if (!call->wake)
+        call->wake = wake_new(call->router->options.loop, on_wake, call);
+    return call->wake;
 }
 
 /* ---- What the flow hears --------------------------------------------------------------------- */
@@ -280,7 +245,7 @@ const struct flow_ops router_world = {
     .start = start,
     .cancel = cancel,
     .timer = set_timer,
-    .wake = wake,
+    .wake = wake_fire,
     .wake_user = wake_user,
     .event = tell_event,
     .raw = tell_raw,

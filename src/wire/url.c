@@ -196,3 +196,38 @@ struct str url_query_get(struct arena *arena, struct str query, struct str name)
     }
     return STR_NONE;
 }
+
+/* The character at *at, decoded; *at moves behind it. 0: none that may stand in such a path. */
+static char contained_char(struct str path, size_t *at)
+{
+    char c = path.data[(*at)++];
+    bool is_escape = c == '%';
+    if (is_escape) {
+        int high = *at + 2 <= path.len ? hex_value(path.data[*at]) : -1;
+        int low = high >= 0 ? hex_value(path.data[*at + 1]) : -1;
+        if (low < 0)
+            return '\0';
+        c = (char)(high << 4 | low);
+        *at += 2;
+    }
+    bool is_forbidden = (unsigned char)c < ' ' || c == 0x7F || strchr("\\?#%", c) != NULL;
+    bool is_raw_only = (is_escape && c == '/') || (!is_escape && c == ' ');
+    return is_forbidden || is_raw_only ? '\0' : c;
+}
+
+bool url_path_is_contained(struct str path)
+{
+    size_t dots = 0; /* of a segment that has nothing else up to now */
+    bool is_dots = true;
+    if (path.len == 0 || path.data[0] != '/' || str_starts_with(path, STR("//")))
+        return false;
+    for (size_t at = 1; at < path.len;) {
+        char c = contained_char(path, &at);
+        bool ends = c == '/' || c == ';'; /* some servers cut parameters off a segment */
+        if (!c || (ends && is_dots && (dots == 1 || dots == 2)))
+            return false;
+        is_dots = c == '/' || (is_dots && (c == '.' || c == ';'));
+        dots = c == '/' ? 0 : dots + (c == '.');
+    }
+    return !(is_dots && (dots == 1 || dots == 2));
+}

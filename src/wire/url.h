@@ -31,3 +31,8 @@ void url_encode(struct buf *out, struct str text);
 /* The decoded value of `name` in a query string ("a=1&b=2", plus is a space), in the arena;
  * STR_NONE when absent or broken. The first one counts. */
 struct str url_query_get(struct arena *arena, struct str query, struct str name);
+/* Whether a path (as it is sent, without a query) stays below what it is appended to, whoever reads
+ * it: it begins with one slash, and has no segment "." or "..", no backslash, control character,
+ * query, fragment or broken escape, and no escape that hides one of these, a slash or a percent sign
+ * (which somebody on the way may decode twice). */
+bool url_path_is_contained(struct str path);

@@ -49,6 +49,20 @@ static void check_coding(struct arena *arena, struct str text)
     buf_done(&out);
 }
 
+/* Decoded, no segment of a contained path leads upwards, however often it is decoded. */
+static void check_contained(struct arena *arena, struct str path)
+{
+    struct str decoded;
+    if (!url_path_is_contained(path))
+        return;
+    ASSERT(url_decode(arena, path, &decoded) && decoded.data[0] == '/');
+    ASSERT(str_find_char(decoded, '%') == SIZE_MAX && str_find_char(decoded, '?') == SIZE_MAX);
+    while (decoded.data) {
+        struct str segment = str_next(&decoded, '/');
+        ASSERT(!str_eq(segment, STR("..")) && !str_eq(segment, STR(".")));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -60,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_parts(arena, text, &url);
     if (size)
         check_coding(arena, text);
+    check_contained(arena, text);
     arena_free(arena);
     return 0;
 }

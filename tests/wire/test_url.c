@@ -200,11 +200,31 @@ static void queries(void **state)
     arena_free(arena);
 }
 
+static void contained_paths(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "/",      "/v1/files",   "/a//b",         "/models/x:generateContent", "/a/..b/b../...",
+        "/a;b/c", "/%C3%A4%20b", "/.well-known/x"};
+    static const char *const bad[] = {
+        "",        "a",       "@a",     "//a",    "/..",       "/.",    "/a/../b", "/a/./b",
+        "/%2e%2E", "/.%2e/a", "/a%2fb", "/a%2Fb", "/a%5cb",    "/a\\b", "/a%00b",  "/a%25b",
+        "/%252e",  "/a?b",    "/a#b",   "/a%3fb", "/a%23b",    "/a%",   "/a%4",    "/a%zz",
+        "/a b",    "/a\rb",   "/a%0db", "/..;/a", "/%2e.;a/b", "/a/.;", "/a\x7f",  "/..%3b/a"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        if (!url_path_is_contained(str_from_cstr(good[i])))
+            fail_msg("refused: %s", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (url_path_is_contained(str_from_cstr(bad[i])))
+            fail_msg("accepted: %s", bad[i]);
+    assert_false(url_path_is_contained(STR_FROM("/a\0b", 4)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts),    cmocka_unit_test(refusals), cmocka_unit_test(decoding),
-        cmocka_unit_test(encoding), cmocka_unit_test(queries),
+        cmocka_unit_test(encoding), cmocka_unit_test(queries),  cmocka_unit_test(contained_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
