@@ -113,6 +113,20 @@ static void fail_in_dialect(struct api_request *request, int status, enum err co
     buf_done(&out);
 }
 
+void api_fail_llm(struct api_request *request, const struct llm_error *error)
+{
+    struct buf out;
+    if (error->retry_after_ms >= 0)
+        http_respond_header(
+            request->exchange, "retry-after",
+            arena_printf(request->arena, "%lld", (long long)(error->retry_after_ms + 999) / 1000));
+    buf_init(&out, 64 * 1024);
+    int status = dialect_of(request)->encode_error(error, &out);
+    http_respond(request->exchange, error->class == ERR_UNSUPPORTED ? 400 : status,
+                 "application/json", buf_str(&out));
+    buf_done(&out);
+}
+
 void api_fail(struct api_request *request, enum err code, const struct error *error)
 {
     api_fail_status(request, 0, code, error);

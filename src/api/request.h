@@ -68,6 +68,9 @@ extern const struct endpoint quota_endpoints[];
 extern const struct endpoint request_log_endpoints[];
 extern const struct endpoint usage_endpoints[];
 extern const struct endpoint user_endpoints[];
+extern const struct endpoint passthrough_endpoints[];
+extern const struct endpoint media_endpoints[];
+extern const struct endpoint tuning_endpoints[];
 
 struct api_request {
     struct api *api;
@@ -106,6 +109,9 @@ void api_fail(struct api_request *request, enum err code, const struct error *er
 /* The same with another status than the table's (0: the table's). */
 void api_fail_status(struct api_request *request, int status, enum err code,
                      const struct error *error);
+/* An error of a provider, or of the governor, with its Retry-After. What nobody can do is a 400 here.
+ */
+void api_fail_llm(struct api_request *request, const struct llm_error *error);
 /* Whether `code` is an error; then the request has been failed with it. */
 bool api_failed(struct api_request *request, enum err code, const struct error *error);
 /* The members of our own error object, for sockets too. */

@@ -185,6 +185,17 @@ static const char *const steps[] = {
     "  quota TEXT NOT NULL,"
     "  PRIMARY KEY (kind, id)"
     ") STRICT, WITHOUT ROWID;",
+
+    /* 7: what people made at providers, by requests that were handed through */
+    "CREATE TABLE relay_objects ("
+    "  owner TEXT NOT NULL," /* empty: the command line's */
+    "  kind TEXT NOT NULL,"
+    "  id TEXT NOT NULL," /* the provider's */
+    "  provider TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY (owner, kind, id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX relay_objects_by_kind ON relay_objects (kind, created_ms, id);",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

@@ -253,3 +253,24 @@ MUST_USE enum err store_request_list(struct store_tx *tx, struct arena *arena, c
 MUST_USE enum err store_request_get(struct store_tx *tx, struct arena *arena, const struct id *key,
                                     const struct id *id, int64_t now_ms, struct store_request *ret,
                                     struct error *error);
+/* ---- What people made at providers, by requests that were handed through --------------------- */
+struct store_relay_object {
+    struct id owner; /* none: the command line */
+    struct str kind; /* "fine_tuning.job" */
+    struct str id;   /* as the provider names it */
+    struct str provider;
+    int64_t created_ms;
+};
+/* What is there already is replaced. */
+MUST_USE enum err store_relay_object_put(struct store_tx *tx,
+                                         const struct store_relay_object *object,
+                                         struct error *error);
+/* `owner` NULL: anybody's, the newest. */
+MUST_USE enum err store_relay_object_get(struct store_tx *tx, struct arena *arena,
+                                         const struct id *owner, struct str kind, struct str id,
+                                         struct store_relay_object *ret, struct error *error);
+/* Newest first, at most `limit`, behind the one with the id `after` (empty: from the beginning). */
+MUST_USE enum err store_relay_object_list(struct store_tx *tx, struct arena *arena,
+                                          const struct id *owner, struct str kind, struct str after,
+                                          int limit, struct store_relay_object **ret,
+                                          size_t *ret_count, struct error *error);

@@ -1,0 +1,51 @@
+/* Foreign: one list of names. */
+#include "api/foreign.h"
+
+static const char *const names[] = {
+    "api_base",
+    "base_url",
+    "api_host",
+    "api_key",
+    "azure_endpoint",
+    "azure_ad_token",
+    "azure_ad_token_provider",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_bedrock_runtime_endpoint",
+    "aws_sts_endpoint",
+    "aws_web_identity_token",
+    "vertex_credentials",
+    "vertex_ai_credentials",
+    "litellm_credential_name",
+    "litellm_params",
+    "extra_headers",
+    "default_headers",
+};
+
+/* Also in other cases of its letters: some readers do not tell them apart. */
+static bool is_foreign(struct str key)
+{
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (str_eq_nocase(key, str_from_cstr(names[i])))
+            return true;
+    return false;
+}
+
+enum err api_refuse_redirections(yyjson_val *root, struct error *error)
+{
+    size_t index, count;
+    yyjson_val *key, *value;
+    if (!yyjson_is_obj(root))
+        return ERR_OK;
+    yyjson_obj_foreach (root, index, count, key, value) {
+        struct str name = json_str(key);
+        if (!is_foreign(name))
+            continue;
+        char field[64];
+        str_copy(name, field, sizeof field);
+        return error_set(error, ERR_INVALID, field,
+                         "is refused: where a request goes and who signs it is Parley's matter");
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,203 @@
+/* Passthrough: /p/{provider}/... hands a request through to a provider as it is: below its base URL,
+ * with its credentials, limits and ledger. What the request says of a model is read for the scope and
+ * the ledger only where the path says that it counts. */
+#include "api/foreign.h"
+#include "api/relay_door.h"
+#include "wire/url.h"
+
+struct passthrough {
+    struct relay_door door; /* first */
+    struct str path;        /* and query, behind the base URL */
+};
+
+/* ---- The address ----------------------------------------------------------------------------- */
+
+/* Names of parameters that carry a key. */
+static bool is_credential(struct arena *arena, struct str pair)
+{
+    static const char *const names[] = {"key", "api_key", "api-key", "apikey", "access_token"};
+    struct str name;
+    if (!url_decode(arena, str_slice(pair, 0, str_find_char(pair, '=')), &name))
+        return true; /* who knows */
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (str_eq_nocase(name, str_from_cstr(names[i])))
+            return true;
+    return false;
+}
+
+/* What stands behind "/p/{provider}", as it was sent, with the query but for keys. */
+static struct str address_of(struct api_request *request)
+{
+    struct str rest = str_skip(request->path, 3);
+    struct str query = request->http->query;
+    struct buf out;
+    char mark = '?';
+    buf_init(&out, 2 * HTTP_TARGET_BYTES_MAX);
+    buf_append(&out, str_skip(rest, str_find_char(rest, '/')));
+    while (query.len) {
+        struct str pair = str_next(&query, '&');
+        if (!pair.len || is_credential(request->arena, pair))
+            continue;
+        buf_append_char(&out, mark);
+        buf_append(&out, pair);
+        mark = '&';
+    }
+    struct str address = arena_str(request->arena, buf_str(&out));
+    buf_done(&out);
+    return address;
+}
+
+/* ---- What it is about ------------------------------------------------------------------------ */
+
+/* Paths by their ends whose body names the one model that is asked, and the dialect of those that are
+ * chats. */
+static const struct {
+    const char *end;
+    const struct dialect *dialect; /* NULL: no chat */
+} known[] = {
+    {"/chat/completions", &dialect_openai_chat},
+    {"/responses", &dialect_openai_responses},
+    {"/messages", &dialect_anthropic},
+    {"/messages/count_tokens", NULL},
+    {"/api/chat", &dialect_ollama},
+    {"/api/generate", NULL},
+    {"/api/embed", NULL},
+    {"/completions", NULL},
+    {"/embeddings", NULL},
+    {"/rerank", NULL},
+    {"/moderations", NULL},
+    {"/images/generations", NULL},
+    {"/audio/speech", NULL},
+};
+
+/* The model of a body; none when it says two, of which nobody knows which one counts. */
+static struct str model_of_body(struct arena *arena, yyjson_val *root)
+{
+    struct str found = STR_NONE;
+    size_t index, count;
+    yyjson_val *key, *value;
+    if (!yyjson_is_obj(root))
+        return STR_NONE;
+    yyjson_obj_foreach (root, index, count, key, value) {
+        if (!str_eq_nocase(json_str(key), STR("model")))
+            continue;
+        if (found.data)
+            return STR_NONE;
+        found = json_str(value);
+    }
+    return arena_str(arena, found);
+}
+
+/* "/models/{model}:{method}" of Gemini. */
+static struct str model_of_path(struct arena *arena, struct str path,
+                                const struct dialect **ret_dialect)
+{
+    static const char *const methods[] = {"generateContent", "streamGenerateContent", "countTokens",
+                                          "embedContent", "batchEmbedContents"};
+    struct str model = STR_NONE;
+    size_t at = str_find(path, STR("/models/"));
+    struct str rest = str_skip(path, at == SIZE_MAX ? path.len : at + 8);
+    size_t colon = str_find_char(rest, ':');
+    struct str method = colon == SIZE_MAX ? STR_NONE : str_skip(rest, colon + 1);
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        if (!str_eq(method, str_from_cstr(methods[i])))
+            continue;
+        if (i < 2)
+            *ret_dialect = &dialect_gemini;
+        if (url_decode(arena, str_slice(rest, 0, colon), &model))
+            return model;
+    }
+    return STR_NONE;
+}
+
+static bool is_json(const struct api_request *request)
+{
+    struct str type = http_headers_get(&request->http->headers, "content-type");
+    return str_find_nocase(type, STR("json")) != SIZE_MAX;
+}
+
+/* Reads what can be read. A body that is no JSON goes on as it is. */
+static enum err read_request(struct passthrough *p, struct str *ret_model, struct error *error)
+{
+    struct api_request *request = p->door.request;
+    struct loop *loop = request->api->options.loop;
+    struct str path = str_slice(p->path, 0, str_find_char(p->path, '?'));
+    struct arena *scratch = loop_scratch_borrow(loop);
+    yyjson_val *root = NULL;
+    enum err code = ERR_OK;
+    *ret_model = model_of_path(request->arena, path, &p->door.dialect);
+    if (is_json(request) && request->http->body.len &&
+        json_read(scratch, request->http->body, &root, NULL) == ERR_OK)
+        code = api_refuse_redirections(root, error);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (request->http->method != HTTP_POST || !str_ends_with(path, str_from_cstr(known[i].end)))
+            continue;
+        p->door.dialect = known[i].dialect;
+        *ret_model = model_of_body(request->arena, root);
+        break;
+    }
+    loop_scratch_return(loop, scratch);
+    return code;
+}
+
+/* ---- Handing it through ---------------------------------------------------------------------- */
+
+static enum err prepare(void *user, struct arena *scratch, struct relay_attempt *attempt,
+                        struct error *error)
+{
+    struct passthrough *p = user;
+    const struct http_request *http = p->door.request->http;
+    (void)scratch;
+    (void)error;
+    attempt->method = http->method;
+    attempt->path = p->path;
+    attempt->body = http->body;
+    attempt->content_type = http_headers_get(&http->headers, "content-type");
+    attempt->headers = &http->headers;
+    return ERR_OK;
+}
+
+static bool is_safe(enum http_method method)
+{
+    return method == HTTP_GET || method == HTTP_HEAD;
+}
+
+static void hand_through(struct api_request *request)
+{
+    struct passthrough *p = ARENA_NEW(request->arena, struct passthrough);
+    struct error error = {0};
+    struct str model;
+    p->door.request = request;
+    p->path = address_of(request);
+    p->door.location = arena_printf(request->arena, "/p/%.*s", STR_ARG(request->parameters[0]));
+    struct str path = str_slice(p->path, 0, str_find_char(p->path, '?'));
+    enum err code = url_path_is_contained(path)
+                        ? ERR_OK
+                        : error_set(&error, ERR_NOT_FOUND, NULL, "a path may not lead elsewhere");
+    if (code == ERR_OK)
+        code = read_request(p, &model, &error);
+    if (api_failed(request, code, &error))
+        return;
+    struct relay_request ask = {
+        .provider = request->parameters[0],
+        .model = model,
+        .is_retried = is_safe(request->http->method),
+        .body_bytes_max = UINT64_MAX,
+        .prepare = prepare,
+    };
+    relay_door_start(&p->door, "provider", &ask);
+}
+
+#define PATTERN "/p/{provider}/{rest...}"
+#define OPENAI  &dialect_openai_chat
+
+const struct endpoint passthrough_endpoints[] = {
+    {HTTP_GET, PATTERN, VERB_CHAT, OPENAI, hand_through, NULL, 0,
+     "Hands a request through to a provider as it is."},
+    {HTTP_POST, PATTERN, VERB_CHAT, OPENAI, hand_through, NULL, API_BODY_LARGE,
+     "The same, with a body of any kind."},
+    {HTTP_PUT, PATTERN, VERB_CHAT, OPENAI, hand_through, NULL, API_BODY_LARGE, "The same."},
+    {HTTP_PATCH, PATTERN, VERB_CHAT, OPENAI, hand_through, NULL, API_BODY_LARGE, "The same."},
+    {HTTP_DELETE, PATTERN, VERB_CHAT, OPENAI, hand_through, NULL, API_BODY_SMALL, "The same."},
+    {0},
+};
