@@ -27,19 +27,35 @@ struct route {
     enum fake_dialect_name dialect;
     const char *file;   /* NULL: a chat */
     const char *header; /* only with this one (two providers share a path); NULL: always */
+    const char *type;   /* of the file; NULL: application/json */
 };
 
 static const struct route routes[] = {
-    {"POST", "/v1/chat/completions", FAKE_OPENAI_CHAT, NULL, NULL},
-    {"POST", "/v1/responses", FAKE_OPENAI_RESPONSES, NULL, NULL},
-    {"POST", "/v1/messages", FAKE_ANTHROPIC, NULL, NULL},
-    {"POST", "/api/chat", FAKE_OLLAMA, NULL, NULL},
-    {"GET", "/v1/models", FAKE_ANTHROPIC, "models", "anthropic-version"},
-    {"GET", "/v1/models", FAKE_OPENAI_CHAT, "models", NULL},
-    {"GET", "/v1beta/models", FAKE_GEMINI, "models", NULL},
-    {"GET", "/api/tags", FAKE_OLLAMA, "models", NULL},
-    {"GET", "/api/version", FAKE_OLLAMA, "version", NULL},
-    {"POST", "/api/show", FAKE_OLLAMA, "show", NULL},
+    {"POST", "/v1/chat/completions", FAKE_OPENAI_CHAT, NULL, NULL, NULL},
+    {"POST", "/v1/responses", FAKE_OPENAI_RESPONSES, NULL, NULL, NULL},
+    {"POST", "/v1/messages", FAKE_ANTHROPIC, NULL, NULL, NULL},
+    {"POST", "/api/chat", FAKE_OLLAMA, NULL, NULL, NULL},
+    {"GET", "/v1/models", FAKE_ANTHROPIC, "models", "anthropic-version", NULL},
+    {"GET", "/v1/models", FAKE_OPENAI_CHAT, "models", NULL, NULL},
+    {"GET", "/v1beta/models", FAKE_GEMINI, "models", NULL, NULL},
+    {"GET", "/api/tags", FAKE_OLLAMA, "models", NULL, NULL},
+    {"GET", "/api/version", FAKE_OLLAMA, "version", NULL, NULL},
+    {"POST", "/api/show", FAKE_OLLAMA, "show", NULL, NULL},
+    {"POST", "/v1/images/generations", FAKE_OPENAI_CHAT, "images", NULL, NULL},
+    {"POST", "/v1/images/edits", FAKE_OPENAI_CHAT, "images", NULL, NULL},
+    {"POST", "/v1/images/variations", FAKE_OPENAI_CHAT, "images", NULL, NULL},
+    {"POST", "/v1/audio/transcriptions", FAKE_OPENAI_CHAT, "transcription", NULL, NULL},
+    {"POST", "/v1/audio/translations", FAKE_OPENAI_CHAT, "translation", NULL, NULL},
+    {"POST", "/v1/audio/speech", FAKE_OPENAI_CHAT, "speech", NULL, "audio/mpeg"},
+    {"POST", "/v1/moderations", FAKE_OPENAI_CHAT, "moderation", NULL, NULL},
+    {"POST", "/v1/fine_tuning/jobs", FAKE_OPENAI_CHAT, "tuning.job", NULL, NULL},
+    {"GET", "/v1/fine_tuning/jobs/ftjob-abc123", FAKE_OPENAI_CHAT, "tuning.job", NULL, NULL},
+    {"POST", "/v1/fine_tuning/jobs/ftjob-abc123/cancel", FAKE_OPENAI_CHAT, "tuning.cancelled", NULL,
+     NULL},
+    {"GET", "/v1/fine_tuning/jobs/ftjob-abc123/events", FAKE_OPENAI_CHAT, "tuning.events", NULL,
+     NULL},
+    {"GET", "/v1/fine_tuning/jobs/ftjob-abc123/checkpoints", FAKE_OPENAI_CHAT, "tuning.checkpoints",
+     NULL, NULL},
 };
 
 /* The last text of a message's content: a string, or a list of parts with a "text" each. */
@@ -114,6 +130,7 @@ static bool read_route(struct str method, struct str path, const struct http_hea
         ret->route = route->file ? FAKE_ROUTE_FILE : FAKE_ROUTE_CHAT;
         ret->dialect = &dialects[route->dialect];
         ret->file = route->file;
+        ret->type = route->type;
         ret->stream = ret->dialect->streams_by_default;
         return true;
     }

@@ -32,6 +32,7 @@ struct fake_request {
     enum fake_route route;
     const struct fake_dialect *dialect;
     const char *file; /* FAKE_ROUTE_FILE: the reply as it stands ("models") */
+    const char *type; /* its Content-Type; NULL: application/json */
     struct str model; /* as asked, and without a ":latest" behind it */
     bool stream;
     bool wants_usage; /* OpenAI chat: stream_options.include_usage */

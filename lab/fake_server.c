@@ -308,7 +308,8 @@ static void answer_provider(struct connection *connection, struct str target)
     else if (request.route == FAKE_ROUTE_CHAT || key_is_wrong)
         choose_script(connection, &request, key_is_wrong);
     else
-        script_init_plain(&connection->script, connection->arena, 200, "application/json",
+        script_init_plain(&connection->script, connection->arena, 200,
+                          request.type ? request.type : "application/json",
                           reply_find(request.dialect->folder, request.file));
 }
 

@@ -106,11 +106,6 @@ static enum err find_provider(struct media *media, struct str *ret_name, struct 
     return row ? ERR_OK : refuse(media, STR("Parley"), error);
 }
 
-void media_fail(struct api_request *request, enum err code, const struct error *error)
-{
-    api_fail_status(request, code == ERR_UNSUPPORTED ? 400 : 0, code, error);
-}
-
 void media_start(struct api_request *request, const struct media_form *form)
 {
     struct media *media = ARENA_NEW(request->arena, struct media);
@@ -124,7 +119,7 @@ void media_start(struct api_request *request, const struct media_form *form)
     if (code == ERR_OK && !media->model.len)
         code = find_provider(media, &ask.provider, &error);
     if (code != ERR_OK)
-        media_fail(request, code, &error);
+        relay_door_fail(request, code, &error);
     else
         relay_door_start(&media->door, "openai", &ask);
 }

@@ -15,5 +15,3 @@ struct media_form {
 
 /* Hands the request to who has the model that its body names. */
 void media_start(struct api_request *request, const struct media_form *form);
-/* api_fail, but what nobody can do is a 400. */
-void media_fail(struct api_request *request, enum err code, const struct error *error);

@@ -156,6 +156,11 @@ static void on_end(void *user, const struct llm_error *error)
         api_fail_llm(request, error);
 }
 
+void relay_door_fail(struct api_request *request, enum err code, const struct error *error)
+{
+    api_fail_status(request, code == ERR_UNSUPPORTED ? 400 : 0, code, error);
+}
+
 void relay_door_start(struct relay_door *door, const char *name, struct relay_request *ask)
 {
     static const struct relay_events events = {on_head, on_body, on_end};
@@ -173,8 +178,10 @@ void relay_door_start(struct relay_door *door, const char *name, struct relay_re
     if (code == ERR_OK)
         code = relay_start(request->api->options.router, ask, &events, door, &door->relay, &error);
     api_origin_done(&origin);
-    if (api_failed(request, code, &error))
+    if (code != ERR_OK) {
+        relay_door_fail(request, code, &error);
         return;
+    }
     http_exchange_on_abort(request->exchange, on_abort, door);
     http_respond_on_drain(request->exchange, on_drain, door);
 }

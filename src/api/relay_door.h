@@ -27,5 +27,7 @@ struct relay_door {
 /* Starts it; fails the request when it cannot be. `door`: one of policy_doors. Of `ask` origin and
  * usage_of are set here. */
 void relay_door_start(struct relay_door *door, const char *name, struct relay_request *ask);
+/* api_fail, but what nobody can do is a 400. */
+void relay_door_fail(struct api_request *request, enum err code, const struct error *error);
 /* Hands on what on_whole got. */
 void relay_door_answer(struct relay_door *door);

@@ -278,11 +278,8 @@ void relay_cancel(struct relay *relay)
         return; /* on_end is being told */
     relay_enter(relay);
     relay->is_over = true;
-    if (relay->http)
-        http_call_cancel(relay->http);
-    relay->http = NULL;
     if (relay->lease.cell)
-        relay_end_attempt(relay, FLOW_CANCELLED, &LLM_USAGE_UNKNOWN);
+        relay_cancel_attempt(relay);
     relay_leave(relay);
 }
 

@@ -41,8 +41,9 @@ struct relay_request {
     enum err (*prepare)(void *user, struct arena *scratch, struct relay_attempt *attempt,
                         struct error *error);
     /* What an answer with a 2xx status used. `body`: the whole of it; STR_NONE when it was larger
-     * than 1 MiB, or a stream (SSE, NDJSON): for who has read along. Called before on_end. NULL:
-     * nothing is kept. *ret_usage is LLM_USAGE_UNKNOWN before. */
+     * than 1 MiB, or a stream (SSE, NDJSON): for who has read along. Called before on_end, and
+     * during a relay_cancel of an answer that had begun (with STR_NONE). NULL: nothing is kept.
+     * *ret_usage is LLM_USAGE_UNKNOWN before. */
     void (*usage_of)(void *user, const struct relay_attempt *attempt, struct str body,
                      struct llm_usage *ret_usage);
 };

@@ -74,6 +74,11 @@ void relay_end_attempt(struct relay *relay, enum flow_outcome outcome,
         governor_end(relay->charge, 0, &row);
 }
 
+static bool is_good(const struct relay *relay)
+{
+    return relay->status >= 200 && relay->status < 300;
+}
+
 /* It was under way, and nothing of it was handed on; relay->error says why. */
 static void attempt_failed(struct relay *relay)
 {
@@ -82,14 +87,30 @@ static void attempt_failed(struct relay *relay)
     relay_failed(relay);
 }
 
+/* What an answer used that was shown; `body` STR_NONE: not all of it came, or it was not kept. */
+static struct llm_usage usage_of(const struct relay *relay, struct str body)
+{
+    struct llm_usage usage = LLM_USAGE_UNKNOWN;
+    if (relay->request.usage_of && relay->state == RELAY_SHOWING && is_good(relay))
+        relay->request.usage_of(relay->user, &relay->attempt, body, &usage);
+    return usage;
+}
+
 /* Something of it was. */
 static void attempt_broke(struct relay *relay)
 {
-    struct llm_usage usage = LLM_USAGE_UNKNOWN;
-    if (relay->request.usage_of)
-        relay->request.usage_of(relay->user, &relay->attempt, STR_NONE, &usage);
+    struct llm_usage usage = usage_of(relay, STR_NONE);
     relay_end_attempt(relay, FLOW_CUT, &usage);
     relay_tell_end(relay, &relay->error);
+}
+
+void relay_cancel_attempt(struct relay *relay)
+{
+    struct llm_usage usage = usage_of(relay, STR_NONE);
+    if (relay->http)
+        http_call_cancel(relay->http);
+    relay->http = NULL;
+    relay_end_attempt(relay, FLOW_CANCELLED, &usage);
 }
 
 /* ---- What the provider says ------------------------------------------------------------------ */
@@ -121,8 +142,7 @@ static void begin_showing(struct relay *relay, const struct http_headers *header
 {
     struct http_headers shown = {0};
     relay_set_state(relay, RELAY_SHOWING);
-    relay->is_read = relay->request.usage_of && relay->status >= 200 && relay->status < 300 &&
-                     !is_stream(headers);
+    relay->is_read = relay->request.usage_of && is_good(relay) && !is_stream(headers);
     buf_done(&relay->body);
     buf_init(&relay->body, USAGE_BYTES_MAX);
     relay_headers_answer(relay->arena, relay->attempt.provider, headers, &shown);
@@ -182,12 +202,8 @@ static void on_body(void *user, struct str data)
 
 static void end_showing(struct relay *relay)
 {
-    struct llm_usage usage = LLM_USAGE_UNKNOWN;
-    bool is_good = relay->status >= 200 && relay->status < 300;
     bool is_whole = relay->is_read && buf_ok(&relay->body);
-    if (relay->request.usage_of && is_good)
-        relay->request.usage_of(relay->user, &relay->attempt,
-                                is_whole ? buf_str(&relay->body) : STR_NONE, &usage);
+    struct llm_usage usage = usage_of(relay, is_whole ? buf_str(&relay->body) : STR_NONE);
     relay_end_attempt(relay, FLOW_ANSWERED, &usage);
     relay_tell_end(relay, NULL);
 }

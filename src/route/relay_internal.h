@@ -68,6 +68,8 @@ bool relay_begin_attempt(struct relay *relay);
 /* Gives its place back, and writes its row. */
 void relay_end_attempt(struct relay *relay, enum flow_outcome outcome,
                        const struct llm_usage *usage);
+/* Ends one that is under way, for its caller has left. */
+void relay_cancel_attempt(struct relay *relay);
 /* Hands the answer that failed on. */
 void relay_show_failure(struct relay *relay);
 /* (Re)starts the timer of a silent answer. */

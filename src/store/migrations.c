@@ -195,7 +195,8 @@ static const char *const steps[] = {
     "  created_ms INTEGER NOT NULL,"
     "  PRIMARY KEY (owner, kind, id)"
     ") STRICT, WITHOUT ROWID;"
-    "CREATE INDEX relay_objects_by_kind ON relay_objects (kind, created_ms, id);",
+    "CREATE INDEX relay_objects_by_time ON relay_objects (kind, created_ms, id);"
+    "CREATE INDEX relay_objects_by_id ON relay_objects (kind, id);",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

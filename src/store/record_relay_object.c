@@ -5,11 +5,14 @@
 
 #define COLUMNS "owner, kind, id, provider, created_ms"
 
-/* NULL when anybody's are meant, else the owner as it is stored. */
+/* NULL when anybody's are meant; the command line's is an empty text. */
 static void bind_owner(struct query *query, const struct id *owner)
 {
-    struct str text = owner ? id_str(owner) : STR_NONE;
-    query_bind_text(query, owner && !text.data ? STR("") : text);
+    static const struct id anybody = {{0}};
+    if (owner)
+        query_bind_text(query, id_str(owner));
+    else
+        query_bind_id(query, &anybody);
 }
 
 enum err store_relay_object_put(struct store_tx *tx, const struct store_relay_object *object,

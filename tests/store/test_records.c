@@ -410,6 +410,57 @@ static enum err too_big(struct store_tx *tx, void *user, struct error *error)
     return ERR_OK;
 }
 
+static enum err put_object(struct store_tx *tx, const struct id *owner, const char *id,
+                           int64_t created_ms, struct error *error)
+{
+    return store_relay_object_put(tx,
+                                  &(struct store_relay_object){.owner = *owner,
+                                                               .kind = STR("job"),
+                                                               .id = str_from_cstr(id),
+                                                               .provider = STR("openai"),
+                                                               .created_ms = created_ms},
+                                  error);
+}
+
+static enum err relay_objects(struct store_tx *tx, void *user, struct error *error)
+{
+    struct fixture *f = user;
+    struct id ann = id_new(1), bob = id_new(2), nobody = {{0}};
+    struct store_relay_object one, *list;
+    size_t count;
+    EXPECT(put_object(tx, &ann, "a", 10, error) == ERR_OK);
+    EXPECT(put_object(tx, &ann, "b", 20, error) == ERR_OK);
+    EXPECT(put_object(tx, &ann, "c", 20, error) == ERR_OK);
+    EXPECT(put_object(tx, &bob, "d", 30, error) == ERR_OK);
+    EXPECT(put_object(tx, &nobody, "e", 5, error) == ERR_OK);
+    EXPECT(put_object(tx, &ann, "a", 11, error) == ERR_OK); /* replaced */
+    EXPECT(store_relay_object_get(tx, f->arena, &ann, STR("job"), STR("a"), &one, error) == ERR_OK);
+    EXPECT(id_eq(&one.owner, &ann) && str_eq(one.provider, STR("openai")) && one.created_ms == 11);
+    EXPECT(store_relay_object_get(tx, f->arena, &bob, STR("job"), STR("a"), &one, error) ==
+           ERR_NOT_FOUND);
+    EXPECT(store_relay_object_get(tx, f->arena, &ann, STR("other"), STR("a"), &one, error) ==
+           ERR_NOT_FOUND);
+    EXPECT(store_relay_object_get(tx, f->arena, NULL, STR("job"), STR("d"), &one, error) == ERR_OK);
+    EXPECT(store_relay_object_get(tx, f->arena, &nobody, STR("job"), STR("e"), &one, error) ==
+           ERR_OK);
+    EXPECT(id_is_none(&one.owner));
+    EXPECT(store_relay_object_get(tx, f->arena, &nobody, STR("job"), STR("a"), &one, error) ==
+           ERR_NOT_FOUND);
+    EXPECT(store_relay_object_list(tx, f->arena, &ann, STR("job"), STR(""), 2, &list, &count,
+                                   error) == ERR_OK);
+    EXPECT(count == 2 && str_eq(list[0].id, STR("c")) && str_eq(list[1].id, STR("b")));
+    EXPECT(store_relay_object_list(tx, f->arena, &ann, STR("job"), STR("b"), 2, &list, &count,
+                                   error) == ERR_OK);
+    EXPECT(count == 1 && str_eq(list[0].id, STR("a")));
+    EXPECT(store_relay_object_list(tx, f->arena, NULL, STR("job"), STR(""), 9, &list, &count,
+                                   error) == ERR_OK);
+    EXPECT(count == 5 && str_eq(list[0].id, STR("d")));
+    EXPECT(store_relay_object_list(tx, f->arena, &bob, STR("job"), STR("a"), 9, &list, &count,
+                                   error) == ERR_OK);
+    EXPECT(count == 0); /* behind another's: nothing is told */
+    return ERR_OK;
+}
+
 #define TEST(name)                                                                                 \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
@@ -426,6 +477,7 @@ TEST(pages)
 TEST(messages)
 TEST(tree)
 TEST(too_big)
+TEST(relay_objects)
 
 /* The plans that the schema was made for: no table is read whole, nothing is sorted. */
 static enum err plan_of(struct store_tx *tx, const char *sql, struct arena *arena, struct str *ret,
@@ -490,6 +542,7 @@ int main(void)
         WITH_STORE(pages),
         WITH_STORE(messages),
         WITH_STORE(tree),
+        WITH_STORE(relay_objects),
         WITH_STORE(too_big),
         WITH_STORE(plans),
         cmocka_unit_test(test_status_names),
