@@ -49,10 +49,11 @@ static struct str address_of(struct api_request *request)
 
 /* ---- What it is about ------------------------------------------------------------------------ */
 
-/* Paths by their ends whose body names the one model that is asked, and the dialect of those that are
- * chats. */
+/* Paths, as they are or below /v1, whose body names the one model that is asked, and the dialect of
+ * those that are chats. The whole path counts: below others the same words mean other things (a
+ * deployment in the path goes before the body's model, messages are a thread's). */
 static const struct {
-    const char *end;
+    const char *path;
     const struct dialect *dialect; /* NULL: no chat */
 } known[] = {
     {"/chat/completions", &dialect_openai_chat},
@@ -88,6 +89,16 @@ static struct str model_of_body(struct arena *arena, yyjson_val *root)
     return arena_str(arena, found);
 }
 
+/* Without the version that some base URLs leave to the path. */
+static struct str without_version(struct str path)
+{
+    static const struct str versions[] = {{"/v1beta/", 8}, {"/v1/", 4}};
+    for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++)
+        if (str_starts_with(path, versions[i]))
+            return str_skip(path, versions[i].len - 1);
+    return path;
+}
+
 /* "/models/{model}:{method}" of Gemini. */
 static struct str model_of_path(struct arena *arena, struct str path,
                                 const struct dialect **ret_dialect)
@@ -95,8 +106,9 @@ static struct str model_of_path(struct arena *arena, struct str path,
     static const char *const methods[] = {"generateContent", "streamGenerateContent", "countTokens",
                                           "embedContent", "batchEmbedContents"};
     struct str model = STR_NONE;
-    size_t at = str_find(path, STR("/models/"));
-    struct str rest = str_skip(path, at == SIZE_MAX ? path.len : at + 8);
+    if (!str_starts_with(path, STR("/models/")))
+        return STR_NONE;
+    struct str rest = str_skip(path, 8);
     size_t colon = str_find_char(rest, ':');
     struct str method = colon == SIZE_MAX ? STR_NONE : str_skip(rest, colon + 1);
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
@@ -121,7 +133,7 @@ static enum err read_request(struct passthrough *p, struct str *ret_model, struc
 {
     struct api_request *request = p->door.request;
     struct loop *loop = request->api->options.loop;
-    struct str path = str_slice(p->path, 0, str_find_char(p->path, '?'));
+    struct str path = without_version(str_slice(p->path, 0, str_find_char(p->path, '?')));
     struct arena *scratch = loop_scratch_borrow(loop);
     yyjson_val *root = NULL;
     enum err code = ERR_OK;
@@ -130,7 +142,7 @@ static enum err read_request(struct passthrough *p, struct str *ret_model, struc
         json_read(scratch, request->http->body, &root, NULL) == ERR_OK)
         code = api_refuse_redirections(root, error);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (request->http->method != HTTP_POST || !str_ends_with(path, str_from_cstr(known[i].end)))
+        if (request->http->method != HTTP_POST || !str_eq(path, str_from_cstr(known[i].path)))
             continue;
         p->door.dialect = known[i].dialect;
         *ret_model = model_of_body(request->arena, root);

@@ -156,6 +156,7 @@ static void plan_whole(struct relay *relay, const struct catalog_provider *row)
     struct target *target = ARENA_NEW(relay->arena, struct target);
     struct route_group *group = ARENA_NEW(relay->arena, struct route_group);
     const struct target **targets = ARENA_NEW_ARRAY(relay->arena, 1, const struct target *);
+    relay->is_whole = true;
     target->id = arena_printf(relay->arena, "%.*s/*", STR_ARG(row->name));
     target->provider = row->provider;
     target->limits = row->limits;

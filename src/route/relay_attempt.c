@@ -23,6 +23,8 @@ static int64_t tokens_of(const struct llm_usage *usage)
            (usage->output_total > 0 ? usage->output_total : 0);
 }
 
+/* Of a provider as a whole a refused key says only that this path is not for it: one caller must not
+ * take it out for all others by asking for such a one. */
 static void tell_cell(struct relay *relay, enum flow_outcome outcome,
                       const struct attribution *attribution, int64_t tokens)
 {
@@ -38,10 +40,10 @@ static void tell_cell(struct relay *relay, enum flow_outcome outcome,
                   &relay->router->random);
     else
         cell_forget(&relay->lease, now, tokens);
-    if (attribution->benches) {
+    if (attribution->benches)
         cell_note_error(cell, now, error->class, error->message);
+    if (attribution->benches && !relay->is_whole)
         cell_bench(cell, now + policy->bench_us, error->message);
-    }
 }
 
 static int64_t cost_of(const struct target *target, const struct llm_usage *usage)

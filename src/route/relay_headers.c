@@ -7,18 +7,10 @@
 #include "wire/url.h"
 
 /* A name; one that ends in '-' stands for all that begin so. */
-static const char *const forwarded[] = {"accept",
-                                        "accept-language",
-                                        "anthropic-version",
-                                        "anthropic-beta",
-                                        "idempotency-key",
-                                        "openai-",
-                                        "x-goog-",
-                                        "range",
-                                        "if-match",
-                                        "if-none-match",
-                                        "x-stainless-retry-count",
-                                        NULL};
+static const char *const forwarded[] = {"content-encoding",  "accept",         "accept-language",
+                                        "anthropic-version", "anthropic-beta", "idempotency-key",
+                                        "openai-",           "x-goog-",        "range",
+                                        "if-match",          "if-none-match",  NULL};
 static const char *const answered[] = {"content-type",     "content-disposition",
                                        "content-language", "content-range",
                                        "accept-ranges",    "etag",
@@ -97,6 +89,8 @@ void relay_mask(const struct provider *provider, char *text, size_t len)
 {
     enum { KEY_BYTES_MIN = 8 }; /* less would hide words */
     struct str key = provider->api_key;
+    if (!len)
+        return;
     dialect_mask_credentials(text, len);
     for (size_t at = 0; key.len >= KEY_BYTES_MIN && at < len;) {
         size_t found = str_find(STR_FROM(text + at, len - at), key);

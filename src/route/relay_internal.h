@@ -19,6 +19,7 @@ struct relay {
     struct str request_id;
     const struct catalog *catalog; /* referenced */
     struct route_plan plan;
+    bool is_whole; /* the target is a provider as a whole */
     struct relay_targets targets;
     struct charge *charge; /* NULL: nobody governs */
     enum relay_state state;

@@ -495,6 +495,33 @@ static void test_an_answer_that_breaks_off(void **state)
     caller_done(&silent);
 }
 
+static void test_a_refused_key(void **state)
+{
+    struct fixture *f = *state;
+    struct heard_relay whole = {0}, again = {0}, model = {0}, rests = {0};
+    start_whole(f, &whole);
+    int fd = call_accept(f->net);
+    call_reply(f->net, fd, "401 No", "application/json", "{\"error\":{\"message\":\"no\"}}");
+    wait_end(f, &whole);
+    assert_int_equal(whole.status, 401);
+    start_whole(f, &again); /* it takes nobody out: the path may be at fault */
+    TURN_UNTIL(f->net->loop, again.prepared);
+    relay_cancel(again.relay);
+    close(fd);
+    start(f, &model, "fake/m");
+    fd = call_accept(f->net);
+    call_reply(f->net, fd, "401 No", "application/json", "{\"error\":{\"message\":\"no\"}}");
+    wait_end(f, &model);
+    start(f, &rests, "fake/m");
+    wait_end(f, &rests);
+    assert_int_equal(rests.error.class, ERR_UNAVAILABLE);
+    close(fd);
+    caller_done(&whole);
+    caller_done(&again);
+    caller_done(&model);
+    caller_done(&rests);
+}
+
 static void test_large_errors_are_cut(void **state)
 {
     struct fixture *f = *state;
@@ -681,6 +708,7 @@ int main(void)
         TEST(test_not_again_what_may_not),
         TEST(test_a_dead_connection),
         TEST(test_an_answer_that_breaks_off),
+        TEST(test_a_refused_key),
         TEST(test_large_errors_are_cut),
         TEST(test_refusals),
         TEST(test_what_cannot_start),
