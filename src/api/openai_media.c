@@ -63,34 +63,30 @@ static enum err prepare(void *user, struct arena *scratch, struct relay_attempt 
 
 /* ---- What comes from the caller -------------------------------------------------------------- */
 
-static enum err read_json(struct media *media, struct error *error)
+static enum err read_json(struct media *media, struct arena *scratch, yyjson_val **ret_root,
+                          struct error *error)
 {
     struct api_request *request = media->door.request;
-    struct loop *loop = request->api->options.loop;
-    struct arena *scratch = loop_scratch_borrow(loop);
-    yyjson_val *root;
-    enum err code = json_read(scratch, request->http->body, &root, error);
-    yyjson_val *model = code == ERR_OK ? json_get(root, "model") : NULL;
-    if (code == ERR_OK && !yyjson_is_obj(root))
-        code = error_set(error, ERR_INVALID, NULL, "the body must be an object");
-    if (code == ERR_OK && model && !yyjson_is_null(model) && !yyjson_is_str(model))
-        code = error_set(error, ERR_INVALID, "model", "must be a string");
-    if (code == ERR_OK)
-        code = api_refuse_redirections(root, error);
+    enum err code = json_read(scratch, request->http->body, ret_root, error);
+    if (code != ERR_OK)
+        return code;
+    yyjson_val *model = json_get(*ret_root, "model");
+    if (!yyjson_is_obj(*ret_root))
+        return error_set(error, ERR_INVALID, NULL, "the body must be an object");
+    if (model && !yyjson_is_null(model) && !yyjson_is_str(model))
+        return error_set(error, ERR_INVALID, "model", "must be a string");
     media->model = arena_str(request->arena, json_str(model));
-    loop_scratch_return(loop, scratch);
-    return code;
+    return api_refuse_redirections(*ret_root, error);
 }
 
-static enum err read_body(struct media *media, struct error *error)
+static enum err read_body(struct media *media, struct arena *scratch, yyjson_val **ret_root,
+                          struct error *error)
 {
     const struct http_request *http = media->door.request->http;
     struct str type = http_headers_get(&http->headers, "content-type");
-    if (!media->form->is_form) {
-        media->content_type = STR("application/json");
-        return read_json(media, error);
-    }
-    media->content_type = type;
+    media->content_type = media->form->is_form ? type : STR("application/json");
+    if (!media->form->is_form)
+        return read_json(media, scratch, ret_root, error);
     return multipart_find(type, http->body, STR("model"), &media->model, error);
 }
 
@@ -106,22 +102,32 @@ static enum err find_provider(struct media *media, struct str *ret_name, struct 
     return row ? ERR_OK : refuse(media, STR("Parley"), error);
 }
 
-void media_start(struct api_request *request, const struct media_form *form)
+static void start(struct media *media, struct arena *scratch)
 {
-    struct media *media = ARENA_NEW(request->arena, struct media);
+    struct api_request *request = media->door.request;
+    struct relay_request ask = {.is_retried = !media->form->is_once, .prepare = prepare};
     struct error error = {0};
-    struct relay_request ask = {.is_retried = !form->is_once, .prepare = prepare};
-    media->door.request = request;
-    media->door.on_whole = form->on_whole;
-    media->form = form;
-    enum err code = read_body(media, &error);
+    yyjson_val *root = NULL;
+    enum err code = read_body(media, scratch, &root, &error);
     ask.model = media->model;
     if (code == ERR_OK && !media->model.len)
         code = find_provider(media, &ask.provider, &error);
     if (code != ERR_OK)
         relay_door_fail(request, code, &error);
     else
-        relay_door_start(&media->door, "openai", &ask);
+        relay_door_start(&media->door, &ask, root);
+}
+
+void media_start(struct api_request *request, const struct media_form *form)
+{
+    struct media *media = ARENA_NEW(request->arena, struct media);
+    struct loop *loop = request->api->options.loop;
+    struct arena *scratch = loop_scratch_borrow(loop);
+    media->door.request = request;
+    media->door.on_whole = form->on_whole;
+    media->form = form;
+    start(media, scratch);
+    loop_scratch_return(loop, scratch);
 }
 
 /* ---- The endpoints --------------------------------------------------------------------------- */

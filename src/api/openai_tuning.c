@@ -131,7 +131,7 @@ static void found(void *user, enum err code, const struct error *error)
     struct relay_request ask = {.provider = one->object.provider,
                                 .is_retried = request->http->method == HTTP_GET,
                                 .prepare = prepare_one};
-    relay_door_start(&one->door, "openai", &ask);
+    relay_door_start(&one->door, &ask, NULL);
 }
 
 static void find(struct api_request *request, const char *action)
@@ -311,16 +311,20 @@ static void found_page(void *user, enum err code, const struct error *error)
 {
     struct page *page = user;
     struct api_request *request = page->request;
-    struct api_origin origin = {0};
+    struct api_origin origin;
+    struct error refused = {0};
     if (http_exchange_is_aborted(request->exchange)) {
         http_respond_break(request->exchange);
         return;
     }
-    if (code == ERR_OK)
-        code = api_origin_init(&origin, request, "openai");
-    if (!api_failed(request, code, error))
-        list_page(page, &origin.origin);
-    api_origin_done(&origin);
+    if (code == ERR_OK) {
+        code = api_origin_open(request, NULL, request->arena, &origin, &refused);
+        error = &refused;
+    }
+    if (api_failed(request, code, error))
+        return;
+    list_page(page, &origin.governor);
+    api_origin_close(&origin);
 }
 
 static enum err run_page(struct store_tx *tx, void *user, struct error *error)

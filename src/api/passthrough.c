@@ -128,28 +128,25 @@ static bool is_json(const struct api_request *request)
     return str_find_nocase(type, STR("json")) != SIZE_MAX;
 }
 
-/* Reads what can be read. A body that is no JSON goes on as it is. */
-static enum err read_request(struct passthrough *p, struct str *ret_model, struct error *error)
+/* Reads what can be read, in `scratch`. A body that is no JSON goes on as it is. */
+static enum err read_request(struct passthrough *p, struct arena *scratch, struct str *ret_model,
+                             yyjson_val **ret_root, struct error *error)
 {
     struct api_request *request = p->door.request;
-    struct loop *loop = request->api->options.loop;
     struct str path = without_version(str_slice(p->path, 0, str_find_char(p->path, '?')));
-    struct arena *scratch = loop_scratch_borrow(loop);
-    yyjson_val *root = NULL;
-    enum err code = ERR_OK;
+    *ret_root = NULL;
     *ret_model = model_of_path(request->arena, path, &p->door.dialect);
     if (is_json(request) && request->http->body.len &&
-        json_read(scratch, request->http->body, &root, NULL) == ERR_OK)
-        code = api_refuse_redirections(root, error);
+        json_read(scratch, request->http->body, ret_root, NULL) != ERR_OK)
+        *ret_root = NULL;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (request->http->method != HTTP_POST || !str_eq(path, str_from_cstr(known[i].path)))
             continue;
         p->door.dialect = known[i].dialect;
-        *ret_model = model_of_body(request->arena, root);
+        *ret_model = model_of_body(request->arena, *ret_root);
         break;
     }
-    loop_scratch_return(loop, scratch);
-    return code;
+    return api_refuse_redirections(*ret_root, error);
 }
 
 /* ---- Handing it through ---------------------------------------------------------------------- */
@@ -174,30 +171,38 @@ static bool is_safe(enum http_method method)
     return method == HTTP_GET || method == HTTP_HEAD;
 }
 
-static void hand_through(struct api_request *request)
+static void start(struct passthrough *p, struct arena *scratch)
 {
-    struct passthrough *p = ARENA_NEW(request->arena, struct passthrough);
+    struct api_request *request = p->door.request;
     struct error error = {0};
-    struct str model;
-    p->door.request = request;
-    p->path = address_of(request);
-    p->door.location = arena_printf(request->arena, "/p/%.*s", STR_ARG(request->parameters[0]));
-    struct str path = str_slice(p->path, 0, str_find_char(p->path, '?'));
-    enum err code = url_path_is_contained(path)
-                        ? ERR_OK
-                        : error_set(&error, ERR_NOT_FOUND, NULL, "a path may not lead elsewhere");
-    if (code == ERR_OK)
-        code = read_request(p, &model, &error);
-    if (api_failed(request, code, &error))
-        return;
+    yyjson_val *root;
     struct relay_request ask = {
         .provider = request->parameters[0],
-        .model = model,
         .is_retried = is_safe(request->http->method),
         .body_bytes_max = UINT64_MAX,
         .prepare = prepare,
     };
-    relay_door_start(&p->door, "provider", &ask);
+    enum err code = read_request(p, scratch, &ask.model, &root, &error);
+    if (!api_failed(request, code, &error))
+        relay_door_start(&p->door, &ask, root);
+}
+
+static void hand_through(struct api_request *request)
+{
+    struct passthrough *p = ARENA_NEW(request->arena, struct passthrough);
+    struct loop *loop = request->api->options.loop;
+    struct error error = {0};
+    p->door.request = request;
+    p->path = address_of(request);
+    p->door.location = arena_printf(request->arena, "/p/%.*s", STR_ARG(request->parameters[0]));
+    if (!url_path_is_contained(str_slice(p->path, 0, str_find_char(p->path, '?')))) {
+        error_set(&error, ERR_NOT_FOUND, NULL, "a path may not lead elsewhere");
+        api_fail(request, ERR_NOT_FOUND, &error);
+        return;
+    }
+    struct arena *scratch = loop_scratch_borrow(loop);
+    start(p, scratch);
+    loop_scratch_return(loop, scratch);
 }
 
 #define PATTERN "/p/{provider}/{rest...}"

@@ -34,11 +34,19 @@ static void on_abort(void *user)
 
 /* ---- The head -------------------------------------------------------------------------------- */
 
+/* The caller's own limits go before the provider's. */
+static bool has_limits(const struct relay_door *door)
+{
+    const struct limiter_view *view = relay_view(door->relay);
+    return view && (view->requests_limit >= 0 || view->tokens_limit >= 0);
+}
+
 static void copy_header(struct relay_door *door, const struct http_header *header)
 {
     struct http_exchange *exchange = door->request->exchange;
     struct arena *arena = door->request->arena;
-    if (str_eq_nocase(header->name, STR("content-type")))
+    bool is_limit = str_find_nocase(header->name, STR("ratelimit")) != SIZE_MAX;
+    if (str_eq_nocase(header->name, STR("content-type")) || (is_limit && has_limits(door)))
         return;
     if (str_eq_nocase(header->name, STR("x-request-id"))) /* the server has its own */
         http_respond_header(exchange, "x-parley-provider-request-id", header->value);
@@ -58,6 +66,7 @@ static void write_own_headers(struct relay_door *door, const struct relay_attemp
     if (http_header_is_valid(STR("x-parley-target"), attempt->target->id))
         http_respond_header(exchange, "x-parley-target", attempt->target->id);
     http_respond_header(exchange, "x-parley-attempts", STR_FROM(number, len));
+    api_write_limits(door->request, relay_view(door->relay));
     http_respond_header(exchange, "cache-control", STR("no-cache"));
     http_respond_header(exchange, "x-accel-buffering", STR("no"));
 }
@@ -138,6 +147,12 @@ static void give_whole(struct relay_door *door)
     api_fail(door->request, ERR_SERVER, NULL);
 }
 
+static void fail(struct relay_door *door, const struct llm_error *error)
+{
+    api_write_limits(door->request, relay_view(door->relay));
+    api_fail_llm(door->request, error);
+}
+
 static void on_end(void *user, const struct llm_error *error)
 {
     struct relay_door *door = user;
@@ -153,7 +168,7 @@ static void on_end(void *user, const struct llm_error *error)
     else if (door->has_begun)
         http_respond_break(request->exchange);
     else
-        api_fail_llm(request, error);
+        fail(door, error);
 }
 
 void relay_door_fail(struct api_request *request, enum err code, const struct error *error)
@@ -161,10 +176,11 @@ void relay_door_fail(struct api_request *request, enum err code, const struct er
     api_fail_status(request, code == ERR_UNSUPPORTED ? 400 : 0, code, error);
 }
 
-void relay_door_start(struct relay_door *door, const char *name, struct relay_request *ask)
+void relay_door_start(struct relay_door *door, struct relay_request *ask, yyjson_val *body)
 {
     static const struct relay_events events = {on_head, on_body, on_end};
     struct api_request *request = door->request;
+    struct loop *loop = request->api->options.loop;
     struct api_origin origin;
     struct error error = {0};
     if (http_exchange_is_aborted(request->exchange)) {
@@ -172,12 +188,14 @@ void relay_door_start(struct relay_door *door, const char *name, struct relay_re
         return;
     }
     buf_init(&door->whole, WHOLE_BYTES_MAX);
-    enum err code = api_origin_init(&origin, request, name);
-    ask->origin = &origin.origin;
+    struct arena *scratch = loop_scratch_borrow(loop);
+    enum err code = api_origin_open(request, body, scratch, &origin, &error);
+    ask->origin = &origin.governor;
     ask->usage_of = usage_of;
     if (code == ERR_OK)
         code = relay_start(request->api->options.router, ask, &events, door, &door->relay, &error);
-    api_origin_done(&origin);
+    api_origin_close(&origin);
+    loop_scratch_return(loop, scratch);
     if (code != ERR_OK) {
         relay_door_fail(request, code, &error);
         return;

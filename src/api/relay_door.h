@@ -24,9 +24,9 @@ struct relay_door {
     bool has_begun;
 };
 
-/* Starts it; fails the request when it cannot be. `door`: one of policy_doors. Of `ask` origin and
- * usage_of are set here. */
-void relay_door_start(struct relay_door *door, const char *name, struct relay_request *ask);
+/* Starts it; fails the request when it cannot be. Of `ask` origin and usage_of are set here. `body`:
+ * of which tags are read (api_origin_open); NULL: none. Both are borrowed. */
+void relay_door_start(struct relay_door *door, struct relay_request *ask, yyjson_val *body);
 /* api_fail, but what nobody can do is a 400. */
 void relay_door_fail(struct api_request *request, enum err code, const struct error *error);
 /* Hands on what on_whole got. */
