@@ -215,6 +215,27 @@ const matrix: Record<string, string> = {
   "POST /v1/responses": "s y y y y y s y",
   "POST /v1/messages": "s y y y y y s y",
   "POST /v1/messages/count_tokens": "s y y y y y s y",
+  "POST /v1/images/generations": "s y y y y y s y",
+  "POST /v1/images/edits": "s y y y y y s y",
+  "POST /v1/images/variations": "s y y y y y s y",
+  "POST /v1/audio/speech": "s y y y y y s y",
+  "POST /v1/audio/transcriptions": "s y y y y y s y",
+  "POST /v1/audio/translations": "s y y y y y s y",
+  "POST /v1/moderations": "s y y y y y s y",
+  "POST /v1/fine_tuning/jobs": "s y y y y y s y",
+  "GET /v1/fine_tuning/jobs": "s y y y y y s y",
+  // Everybody has made the fake's only job by then; whose a job is: relay.test.ts.
+  "GET /v1/fine_tuning/jobs/{id}": "s y y y y y s y",
+  "POST /v1/fine_tuning/jobs/{id}/cancel": "s y y y y y s y",
+  "POST /v1/fine_tuning/jobs/{id}/pause": "s y y y y y s y",
+  "POST /v1/fine_tuning/jobs/{id}/resume": "s y y y y y s y",
+  "GET /v1/fine_tuning/jobs/{id}/events": "s y y y y y s y",
+  "GET /v1/fine_tuning/jobs/{id}/checkpoints": "s y y y y y s y",
+  "GET /p/{provider}/{rest}": "s y y y y y s y",
+  "POST /p/{provider}/{rest}": "s y y y y y s y",
+  "PUT /p/{provider}/{rest}": "s y y y y y s y",
+  "PATCH /p/{provider}/{rest}": "s y y y y y s y",
+  "DELETE /p/{provider}/{rest}": "s y y y y y s y",
   "GET /v1/models": "s y y y y y s y",
   "GET /v1/models/{id}": "s y y y y y s y",
   "POST /v1/models/{id}": "s y y y y y s y",
@@ -323,11 +344,20 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
       return got.status === 404 || got.json.messages.every((message: any) => message.status !== "streaming");
     });
   };
+  const form = '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nopenai/x\r\n--b--\r\n';
   const bodies: Record<string, (object: Awaited<ReturnType<typeof makeObject>>, caller: Caller) => unknown> = {
     "POST /v1/chat/completions": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
     "POST /v1/responses": () => ({ model: "openai/count-1", input: "x" }),
     "POST /v1/messages": () => ({ model: "openai/count-1", max_tokens: 10, messages: [{ role: "user", content: "x" }] }),
     "POST /v1/messages/count_tokens": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
+    "POST /v1/images/generations": () => ({ model: "openai/x", prompt: "x" }),
+    "POST /v1/images/edits": () => form,
+    "POST /v1/images/variations": () => form,
+    "POST /v1/audio/speech": () => ({ model: "openai/x", input: "x", voice: "alloy" }),
+    "POST /v1/audio/transcriptions": () => form,
+    "POST /v1/audio/translations": () => form,
+    "POST /v1/moderations": () => ({ model: "openai/x", input: "x" }),
+    "POST /v1/fine_tuning/jobs": () => ({ model: "openai/x", training_file: "file-abc123" }),
     "POST /v1/models/{id}": () => ({ contents: [{ parts: [{ text: "x" }] }] }),
     "POST /v1beta/models/{id}": () => ({ contents: [{ parts: [{ text: "x" }] }] }),
     "POST /api/chat": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
@@ -379,14 +409,16 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
         let group = "";
         if (pattern.includes("/groups/{id}"))
           group = (await parley.ask("POST", "/api/v1/groups", { local: true, body: { name: `of ${object.run}` } })).json.group.id;
-        const id = pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") ? key
+        const id = pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") ? key
           : pattern.includes("/groups/") ? group : pattern.includes("/users/") ? userKey.key.user_id
           : pattern.includes("/models/{id}") ? (method === "POST" ? "openai/count-1:generateContent" : encodeURIComponent("parley/eliza")) : object.conversation;
         const path = pattern
           .replace("{id}", id).replace("{name}", "openai").replace("{kind}", "key")
+          .replace("{provider}/{rest}", "openai/fine_tuning/jobs/ftjob-abc123")
           .replace("{user_id}", userKey.key.user_id)
           .replace("{message_id}", pattern.endsWith("/continue") ? object.answer : object.question);
         const asking: Asking = { ...as(caller), body: bodies[operation]?.(object, caller) };
+        if (asking.body === form) asking.headers = { "content-type": "multipart/form-data; boundary=b" };
         if (method === "DELETE" && pattern === "/api/v1/session" && asking.cookie) // not the session the rest needs
           asking.cookie = await signIn(parley, `with-${caller}@example.org`, password);
         let letter: string;
