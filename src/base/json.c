@@ -425,6 +425,79 @@ void json_put_double(struct json_writer *w, double value)
     json_put_raw(w, value == 0 && signbit(value) ? STR("-0.0") : STR_FROM(text, len));
 }
 
+/* digits / 10^decimals, without an exponent. */
+static size_t write_decimal(uint64_t digits, size_t decimals, char *text)
+{
+    char all[STR_U64_BYTES_MAX];
+    size_t count = str_from_u64(digits, all), len = 0;
+    if (count > decimals) {
+        memcpy(text, all, len = count - decimals);
+    } else {
+        text[len++] = '0';
+    }
+    if (!decimals)
+        return len;
+    text[len++] = '.';
+    for (size_t zeros = count; zeros < decimals; zeros++)
+        text[len++] = '0';
+    size_t rest = count < decimals ? count : decimals;
+    memcpy(text + len, all + count - rest, rest);
+    return len + rest;
+}
+
+/* Vectors of embeddings have thousands of numbers: no printf for those of usual size. What a reader
+ * makes of digits / scale is what is computed here, for both are exact. */
+static size_t write_short_float(double value, char *text)
+{
+    static const double scales[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    int exponent = (int)floor(log10(value));
+    for (int wanted = 6; wanted <= 9; wanted++) {
+        int decimals = wanted - 1 - exponent;
+        if (decimals < 0 || decimals >= (int)(sizeof scales / sizeof *scales))
+            continue;
+        uint64_t digits = (uint64_t)(value * scales[decimals] + 0.5);
+        if ((float)((double)digits / scales[decimals]) != (float)value)
+            continue;
+        for (; decimals && digits % 10 == 0; decimals--)
+            digits /= 10;
+        return write_decimal(digits, (size_t)decimals, text);
+    }
+    return 0;
+}
+
+/* Nine digits are always enough. */
+static size_t write_any_float(float value, char *text, size_t size)
+{
+    for (int digits = 1;; digits++) {
+        size_t len = (size_t)snprintf(text, size, "%.*g", digits, fabs((double)value));
+        double again;
+        if (digits == 9 ||
+            (str_to_double(STR_FROM(text, len), &again) && (float)again == fabsf(value)))
+            return len;
+    }
+}
+
+void json_put_float(struct json_writer *w, float value)
+{
+    char text[40] = "-";
+    size_t sign = signbit(value) ? 1 : 0, len = 0;
+    double size = fabs((double)value);
+    if (!isfinite(value)) {
+        json_put_null(w);
+        return;
+    }
+    if (size > 0)
+        len = write_short_float(size, text + sign);
+    if (!len && size > 0)
+        len = write_any_float(value, text + sign, sizeof text - sign);
+    if (size > 0)
+        json_put_raw(w, STR_FROM(text, sign + len));
+    else
+        json_put_raw(w, sign ? STR("-0.0") : STR("0"));
+}
+
 void json_put_bool(struct json_writer *w, bool value)
 {
     json_put_raw(w, value ? STR("true") : STR("false"));

@@ -60,6 +60,8 @@ void json_put_str(struct json_writer *w, struct str value);
 void json_put_int(struct json_writer *w, int64_t value);
 /* Shortest form that reads back to the same double; non-finite writes null. */
 void json_put_double(struct json_writer *w, double value);
+/* Shortest form that reads back to the same float, also by way of a double; non-finite writes null. */
+void json_put_float(struct json_writer *w, float value);
 void json_put_bool(struct json_writer *w, bool value);
 void json_put_null(struct json_writer *w);
 /* `text` is already one JSON value; an empty one writes null. */

@@ -618,6 +618,55 @@ static void doubles_round_trip_in_shortest_form(void **state)
     buf_done(&out);
 }
 
+static void floats_round_trip_in_short_form(void **state)
+{
+    (void)state;
+    static const struct {
+        float value;
+        const char *text;
+    } texts[] = {{0.1f, "0.1"},
+                 {1, "1"},
+                 {0, "0"},
+                 {-0.0f, "-0.0"},
+                 {-0.5f, "-0.5"},
+                 {0.006929283f, "0.006929283"},
+                 {16777216, "16777216"},
+                 {1e-10f, "0.0000000001"},
+                 {1e20f, "1e+20"},
+                 {NAN, "null"},
+                 {-INFINITY, "null"}};
+    struct arena *arena = arena_new(SIZE_MAX);
+    struct random random;
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, 100);
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        json_writer_init(&w, &out);
+        json_put_float(&w, texts[i].value);
+        assert_json(&out, texts[i].text);
+    }
+    random_init(&random, 17);
+    for (int i = 0; i < 100000; i++) {
+        uint32_t bits = (uint32_t)random_next(&random);
+        float value, again;
+        yyjson_val *root;
+        bits = i % 2 ? bits : (bits & 0x83ffffff) | 0x3c000000; /* as embeddings have them */
+        memcpy(&value, &bits, sizeof value);
+        if (!isfinite(value))
+            continue;
+        buf_clear(&out);
+        json_writer_init(&w, &out);
+        json_put_float(&w, value);
+        assert_int_equal(json_read(arena, buf_str(&out), &root, NULL), ERR_OK);
+        again = (float)yyjson_get_num(root);
+        if (memcmp(&value, &again, sizeof value) != 0)
+            fail_msg("%.9g became %.*s", (double)value, STR_ARG(buf_str(&out)));
+        arena_reset(arena);
+    }
+    buf_done(&out);
+    arena_free(arena);
+}
+
 static void what_does_not_fit_is_told(void **state)
 {
     (void)state;
@@ -653,6 +702,7 @@ int main(void)
         cmocka_unit_test(every_byte_is_escaped_at_every_place),
         cmocka_unit_test(any_bytes_become_a_string_that_reads_back),
         cmocka_unit_test(doubles_round_trip_in_shortest_form),
+        cmocka_unit_test(floats_round_trip_in_short_form),
         cmocka_unit_test(what_does_not_fit_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
