@@ -25,6 +25,7 @@ struct llm_call_request {
     /* When not STR_NONE: the body to send instead of encoding `request`, unchanged but for its
      * model (same dialect in and out). Only read during llm_call_start. */
     struct str raw_body;
+    const char *raw_path; /* where it goes, when not to the kind's own path; lives for ever */
     const struct http_headers *raw_headers; /* that came with it; NULL: none. Likewise */
     struct llm_losses *losses;              /* what encoding lost is noted here; may be NULL */
     bool strict;       /* a loss is an error (ERR_INVALID), and nothing is sent; needs `losses` */

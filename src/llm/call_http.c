@@ -515,11 +515,12 @@ static enum err send_request(struct http_attempt *attempt, struct http_client *c
 {
     const struct provider *provider = request->provider;
     const struct provider_kind *kind = provider->kind;
+    const char *path = attempt->stream ? kind->path_stream : kind->path_complete;
+    if (attempt->raw && request->raw_path)
+        path = request->raw_path;
     struct http_call_request http_request = {
         .method = HTTP_POST,
-        .url =
-            provider_url(scratch, provider,
-                         attempt->stream ? kind->path_stream : kind->path_complete, request->model),
+        .url = provider_url(scratch, provider, path, request->model),
         .body = attempt->request_body,
         .never_replays = true, /* that is route's decision */
         .connect_timeout_ms = request->timeouts.connect_ms ? request->timeouts.connect_ms

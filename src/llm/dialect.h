@@ -56,7 +56,8 @@ struct dialect_decoder; /* of one streamed answer; in an arena; each dialect has
 struct dialect_encoder;
 
 struct dialect {
-    const char *name; /* "openai_chat", "openai_responses", "anthropic", "gemini", "ollama" */
+    const char *name; /* "openai_chat", "openai_responses", "anthropic", "gemini", "ollama",
+                         "ollama_generate" */
     enum dialect_framing framing; /* of its streams */
     bool errors_name_field;       /* its errors have a place for the field that is wrong */
     bool model_in_path;           /* a request's body has none */
@@ -64,6 +65,10 @@ struct dialect {
     /* Headers of a caller that speaks the same dialect which go on to the provider beside its
      * bytes; ends with NULL; NULL: none. */
     const char *const *forwarded;
+    /* A further form of that dialect, which only doors speak: no provider has it for its own (nor an
+     * encode_request), but those of that dialect take its bytes at this path. NULL: it is one. */
+    const struct dialect *asked_of;
+    const char *asked_path;
 
     /* ---- requests -------------------------------------------------------------------------------- */
     /* Appends the JSON body. What cannot be carried is noted in `losses` (may be NULL). The model
@@ -137,6 +142,7 @@ extern const struct dialect dialect_openai_responses;
 extern const struct dialect dialect_anthropic;
 extern const struct dialect dialect_gemini;
 extern const struct dialect dialect_ollama;
+extern const struct dialect dialect_ollama_generate; /* a door's only */
 
 /* All of them, NULL-terminated; for tables and tests. */
 extern const struct dialect *const dialects[];

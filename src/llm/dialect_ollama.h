@@ -13,6 +13,10 @@ size_t ollama_note_parts(struct arena *arena, const struct llm_part *parts, size
 /* Writes a message that is no tool result: {"role":...,"content":...,...}. */
 void ollama_write_message(struct json_writer *w, struct arena *arena, struct str role,
                           const struct llm_part *parts, size_t count);
+/* Writes the members of an assistant's message as generate has them, in the answer itself:
+ * "response":...,... */
+void ollama_write_generated(struct json_writer *w, struct arena *arena,
+                            const struct llm_part *parts, size_t count);
 /* Writes one element of tool_calls; the arguments on one line, {} when they are no object. */
 void ollama_write_call(struct json_writer *w, struct arena *arena, const struct llm_part *part,
                        int index);
@@ -40,6 +44,13 @@ enum err ollama_decode_request(struct arena *arena, yyjson_val *root,
                                struct llm_request *ret_request, struct error *error);
 void ollama_encode_response(struct arena *arena, const struct llm_response *response,
                             int64_t created_ms, struct buf *out, struct llm_losses *losses);
+/* The same for POST /api/generate, whose answers have the message's members in themselves. */
+enum err ollama_generate_decode_request(struct arena *arena, yyjson_val *root,
+                                        struct llm_request *ret_request, struct error *error);
+void ollama_generate_encode_response(struct arena *arena, const struct llm_response *response,
+                                     int64_t created_ms, struct buf *out,
+                                     struct llm_losses *losses);
+/* Of either, as are the lines of streams. */
 enum err ollama_decode_response(struct arena *arena, struct str body,
                                 struct llm_response *ret_response, struct llm_error *ret_error);
 struct dialect_decoder *ollama_decoder_new(struct arena *arena);
@@ -52,5 +63,7 @@ void ollama_decode_end(struct dialect_decoder *decoder, llm_emit_fn *emit, void 
 struct dialect_progress ollama_progress(const struct dialect_decoder *decoder);
 struct dialect_encoder *ollama_encoder_new(struct arena *arena, int64_t created_ms,
                                            bool include_usage);
+struct dialect_encoder *ollama_generate_encoder_new(struct arena *arena, int64_t created_ms,
+                                                    bool include_usage);
 void ollama_encode_event(struct dialect_encoder *encoder, const struct llm_event *event,
                          struct buf *out, struct llm_losses *losses);

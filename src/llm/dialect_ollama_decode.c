@@ -1,4 +1,5 @@
-/* Ollama: the body of POST /api/chat as a canonical request, strictly; for our door. */
+/* Ollama: the bodies of POST /api/chat and /api/generate as a canonical request, strictly; for our
+ * doors. */
 #include "base/vec.h"
 #include "llm/dialect_ollama.h"
 #include "llm/reader.h"
@@ -15,6 +16,9 @@ struct decoding {
     size_t call_count;
     bool *is_answered; /* beside them */
     struct llm_strings stops;
+    struct str system; /* of generate, as are the next two */
+    struct str prompt;
+    struct llm_strings images;
 };
 
 /* ---- Messages -------------------------------------------------------------------------------- */
@@ -316,31 +320,65 @@ static enum err read_options(struct llm_reader *reader, yyjson_val *value, void 
     return ERR_OK;
 }
 
+#define COMMON_MEMBERS                                                                             \
+    OPTION("model", llm_read_str, request.model), OPTION("stream", llm_read_bool, request.stream), \
+        {"format", read_format, 0}, {"think", read_think, 0},                                      \
+    {                                                                                              \
+        "options", read_options, 0                                                                 \
+    }
+
 static const struct llm_member request_members[] = {
-    {"model", llm_read_str, offsetof(struct decoding, request.model)},
     {"messages", read_messages, 0},
     {"tools", read_tools, 0},
-    {"stream", llm_read_bool, offsetof(struct decoding, request.stream)},
-    {"format", read_format, 0},
-    {"think", read_think, 0},
-    {"options", read_options, 0},
+    COMMON_MEMBERS,
 };
 
-enum err ollama_decode_request(struct arena *arena, yyjson_val *root,
-                               struct llm_request *ret_request, struct error *error)
+/* A prompt, perhaps with a system's; the rest is for the server's own templates and models. */
+static const struct llm_member generate_members[] = {
+    OPTION("prompt", llm_read_str, prompt),
+    OPTION("system", llm_read_str, system),
+    OPTION("images", llm_read_strings, images),
+    COMMON_MEMBERS,
+};
+
+static void add_prompt(struct llm_reader *reader, struct decoding *decoding)
+{
+    const struct message system = {.content = decoding->system};
+    const struct message prompt = {.content = decoding->prompt, .images = decoding->images};
+    if (decoding->system.len)
+        add_message(reader, decoding, LLM_SYSTEM, &system);
+    if (decoding->prompt.len || decoding->images.count)
+        add_message(reader, decoding, LLM_USER, &prompt);
+}
+
+static enum err decode(struct arena *arena, yyjson_val *root, const struct llm_member *members,
+                       size_t count, struct llm_request *ret_request, struct error *error)
 {
     struct decoding decoding = {.request.stream = true}; /* what the API does by default */
     struct llm_request *request = &decoding.request;
     struct llm_reader reader;
     llm_reader_init(&reader, arena, request, error);
-    enum err status = LLM_READ_OBJECT(&reader, root, request_members, &decoding);
+    enum err status = llm_read_object(&reader, root, members, count, &decoding);
     if (status == ERR_OK && !request->model.len)
         status = llm_reader_fail_member(&reader, "model", "is required");
     if (status)
         return status;
+    add_prompt(&reader, &decoding);
     request->stops = decoding.stops.items;
     request->stop_count = decoding.stops.count;
     llm_request_name_results(request);
     *ret_request = *request;
     return ERR_OK;
+}
+
+enum err ollama_decode_request(struct arena *arena, yyjson_val *root,
+                               struct llm_request *ret_request, struct error *error)
+{
+    return decode(arena, root, request_members, COUNT_OF(request_members), ret_request, error);
+}
+
+enum err ollama_generate_decode_request(struct arena *arena, yyjson_val *root,
+                                        struct llm_request *ret_request, struct error *error)
+{
+    return decode(arena, root, generate_members, COUNT_OF(generate_members), ret_request, error);
 }

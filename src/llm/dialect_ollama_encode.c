@@ -22,6 +22,7 @@ struct item {
 struct dialect_encoder {
     struct arena *arena;
     int64_t created_ms;
+    bool is_generated; /* the answer of /api/generate */
     struct llm_cursor cursor;
     struct buf *out; /* of the call at hand */
     struct llm_losses *losses;
@@ -51,6 +52,14 @@ struct dialect_encoder *ollama_encoder_new(struct arena *arena, int64_t created_
     return encoder;
 }
 
+struct dialect_encoder *ollama_generate_encoder_new(struct arena *arena, int64_t created_ms,
+                                                    bool include_usage)
+{
+    struct dialect_encoder *encoder = ollama_encoder_new(arena, created_ms, include_usage);
+    encoder->is_generated = true;
+    return encoder;
+}
+
 static void lose(struct dialect_encoder *encoder, enum llm_field field, int part)
 {
     llm_losses_add(encoder->losses, field, -1, part);
@@ -71,21 +80,32 @@ static void end_line(struct dialect_encoder *encoder, struct json_writer *w)
     buf_append_char(encoder->out, '\n');
 }
 
-static void begin_message(struct json_writer *w, struct str content)
+static void begin_message(const struct dialect_encoder *encoder, struct json_writer *w,
+                          struct str content)
 {
+    if (encoder->is_generated) {
+        json_key_str(w, "response", content);
+        return;
+    }
     json_key_object(w, "message");
     json_key_str(w, "role", STR("assistant"));
     json_key_str(w, "content", content);
+}
+
+static void end_message(const struct dialect_encoder *encoder, struct json_writer *w)
+{
+    if (!encoder->is_generated)
+        json_end_object(w);
 }
 
 static void write_text(struct dialect_encoder *encoder, enum llm_event_kind kind, struct str text)
 {
     struct json_writer w;
     begin_line(encoder, &w);
-    begin_message(&w, kind == LLM_EVENT_TEXT ? text : STR(""));
+    begin_message(encoder, &w, kind == LLM_EVENT_TEXT ? text : STR(""));
     if (kind == LLM_EVENT_REASONING)
         json_key_str(&w, "thinking", text);
-    json_end_object(&w);
+    end_message(encoder, &w);
     json_key_bool(&w, "done", false);
     end_line(encoder, &w);
 }
@@ -99,11 +119,11 @@ static void write_call(struct dialect_encoder *encoder, const struct item *item)
     struct arena *scratch = arena_new(SIZE_MAX); /* for the parsed arguments */
     struct json_writer w;
     begin_line(encoder, &w);
-    begin_message(&w, STR(""));
+    begin_message(encoder, &w, STR(""));
     json_key_array(&w, "tool_calls");
     ollama_write_call(&w, scratch, &part, encoder->call_count++);
     json_end_array(&w);
-    json_end_object(&w);
+    end_message(encoder, &w);
     json_key_bool(&w, "done", false);
     end_line(encoder, &w);
     if (!ollama_is_object(scratch, item->text))
@@ -248,8 +268,8 @@ static void write_end(struct dialect_encoder *encoder)
     end_part(encoder);
     flush(encoder, true);
     begin_line(encoder, &w);
-    begin_message(&w, STR(""));
-    json_end_object(&w);
+    begin_message(encoder, &w, STR(""));
+    end_message(encoder, &w);
     ollama_write_done(&w, encoder->ending.finish, encoder->ending.finish_raw,
                       encoder->call_count > 0, &encoder->ending.usage, encoder->losses);
     llm_put_extension(&w, encoder->ending.extension, encoder->losses);

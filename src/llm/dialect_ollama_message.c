@@ -161,6 +161,17 @@ static void write_list(const struct message_writer *m, const char *key, enum pla
     json_end_array(m->w);
 }
 
+static void write_members(const struct message_writer *m, const char *content_key)
+{
+    write_joined(m, content_key, PLACE_CONTENT);
+    if (has_place(m, PLACE_THINKING))
+        write_joined(m, "thinking", PLACE_THINKING);
+    if (has_place(m, PLACE_IMAGES))
+        write_list(m, "images", PLACE_IMAGES);
+    if (has_place(m, PLACE_CALLS))
+        write_list(m, "tool_calls", PLACE_CALLS);
+}
+
 void ollama_write_message(struct json_writer *w, struct arena *arena, struct str role,
                           const struct llm_part *parts, size_t count)
 {
@@ -170,12 +181,13 @@ void ollama_write_message(struct json_writer *w, struct arena *arena, struct str
     const struct message_writer m = {w, arena, parts, count, canonical};
     json_begin_object(w);
     json_key_str(w, "role", role);
-    write_joined(&m, "content", PLACE_CONTENT);
-    if (has_place(&m, PLACE_THINKING))
-        write_joined(&m, "thinking", PLACE_THINKING);
-    if (has_place(&m, PLACE_IMAGES))
-        write_list(&m, "images", PLACE_IMAGES);
-    if (has_place(&m, PLACE_CALLS))
-        write_list(&m, "tool_calls", PLACE_CALLS);
+    write_members(&m, "content");
     json_end_object(w);
+}
+
+void ollama_write_generated(struct json_writer *w, struct arena *arena,
+                            const struct llm_part *parts, size_t count)
+{
+    const struct message_writer m = {w, arena, parts, count, LLM_ASSISTANT};
+    write_members(&m, "response");
 }

@@ -73,22 +73,39 @@ static bool has_call(const struct llm_response *response)
     return false;
 }
 
-void ollama_encode_response(struct arena *arena, const struct llm_response *response,
-                            int64_t created_ms, struct buf *out, struct llm_losses *losses)
+static void encode_whole(struct arena *arena, const struct llm_response *response,
+                         int64_t created_ms, bool is_generated, struct buf *out,
+                         struct llm_losses *losses)
 {
     struct json_writer w;
     json_writer_init(&w, out);
     json_begin_object(&w);
     ollama_write_head(&w, response->model, created_ms);
     ollama_note_parts(arena, response->parts, response->part_count, LLM_ASSISTANT, -1, losses);
-    json_key(&w, STR("message"));
-    ollama_write_message(&w, arena, STR("assistant"), response->parts, response->part_count);
+    if (is_generated) {
+        ollama_write_generated(&w, arena, response->parts, response->part_count);
+    } else {
+        json_key(&w, STR("message"));
+        ollama_write_message(&w, arena, STR("assistant"), response->parts, response->part_count);
+    }
     ollama_write_done(&w, response->finish, response->finish_raw, has_call(response),
                       &response->usage, losses);
     if (response->id.len)
         llm_losses_add(losses, LLM_FIELD_RESPONSE_ID, -1, -1);
     llm_put_extension(&w, response->extension, losses);
     json_end_object(&w);
+}
+
+void ollama_encode_response(struct arena *arena, const struct llm_response *response,
+                            int64_t created_ms, struct buf *out, struct llm_losses *losses)
+{
+    encode_whole(arena, response, created_ms, false, out, losses);
+}
+
+void ollama_generate_encode_response(struct arena *arena, const struct llm_response *response,
+                                     int64_t created_ms, struct buf *out, struct llm_losses *losses)
+{
+    encode_whole(arena, response, created_ms, true, out, losses);
 }
 
 static void add_to_builder(void *user, const struct llm_event *event)
@@ -106,7 +123,9 @@ enum err ollama_decode_response(struct arena *arena, struct str body,
         ollama_error_read(arena, root, 0, ret_error);
         return ret_error->class;
     }
-    if (!is_json || !yyjson_is_obj(json_get(root, "message"))) {
+    bool has_answer =
+        yyjson_is_obj(json_get(root, "message")) || yyjson_is_str(json_get(root, "response"));
+    if (!is_json || !has_answer) {
         dialect_error_set(ret_error, ERR_SERVER, "the provider's answer is not its protocol");
         return ret_error->class;
     }
@@ -181,6 +200,25 @@ static enum err ollama_decode_models(struct arena *arena, struct str body,
     *ret_count = count;
     return ERR_OK;
 }
+
+const struct dialect dialect_ollama_generate = {
+    .name = "ollama_generate",
+    .framing = DIALECT_NDJSON,
+    .asked_of = &dialect_ollama,
+    .asked_path = "/api/generate",
+    .decode_request = ollama_generate_decode_request,
+    .encode_response = ollama_generate_encode_response,
+    .decode_response = ollama_decode_response,
+    .decoder_new = ollama_decoder_new,
+    .decode_frame = ollama_decode_frame,
+    .decode_end = ollama_decode_end,
+    .progress = ollama_progress,
+    .encoder_new = ollama_generate_encoder_new,
+    .encode_event = ollama_encode_event,
+    .decode_error = ollama_decode_error,
+    .encode_error = ollama_encode_error,
+    .decode_models = ollama_decode_models,
+};
 
 const struct dialect dialect_ollama = {
     .name = "ollama",

@@ -86,11 +86,14 @@ static void take_call(struct dialect_decoder *decoder, const struct sink *sink, 
     emit_event(sink, (struct llm_event){.kind = LLM_EVENT_TOOL_END, .index = index});
 }
 
-static void take_message(struct dialect_decoder *decoder, const struct sink *sink,
-                         yyjson_val *message)
+/* What generate answers has the message's members in itself, and "response" for its content. */
+static void take_message(struct dialect_decoder *decoder, const struct sink *sink, yyjson_val *root)
 {
+    yyjson_val *message = json_get(root, "message");
+    const char *content = message ? "content" : "response";
+    message = message ? message : root;
     take_text(sink, LLM_EVENT_REASONING, json_get_str(message, "thinking"));
-    take_text(sink, LLM_EVENT_TEXT, json_get_str(message, "content"));
+    take_text(sink, LLM_EVENT_TEXT, json_get_str(message, content));
     yyjson_arr_iter iter = yyjson_arr_iter_with(json_get(message, "tool_calls"));
     for (yyjson_val *call; (call = yyjson_arr_iter_next(&iter));)
         take_call(decoder, sink, call);
@@ -132,7 +135,7 @@ void ollama_decode_value(struct dialect_decoder *decoder, struct arena *scratch,
         return;
     }
     start(decoder, &sink, json_get_str(root, "model"));
-    take_message(decoder, &sink, json_get(root, "message"));
+    take_message(decoder, &sink, root);
     if (json_get_bool(root, "done", &is_done) && is_done)
         take_done(decoder, &sink, root);
 }

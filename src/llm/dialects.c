@@ -2,8 +2,13 @@
 #include "llm/dialect.h"
 
 const struct dialect *const dialects[] = {
-    &dialect_openai_chat, &dialect_openai_responses, &dialect_anthropic,
-    &dialect_gemini,      &dialect_ollama,           NULL,
+    &dialect_openai_chat,
+    &dialect_openai_responses,
+    &dialect_anthropic,
+    &dialect_gemini,
+    &dialect_ollama,
+    &dialect_ollama_generate,
+    NULL,
 };
 
 const struct dialect *dialect_find(struct str name)

@@ -93,7 +93,9 @@ static bool takes_raw(const struct route_call *call, const struct flow_start *st
 {
     const struct dialect *form = start->target->provider->kind->dialect;
     bool as_asked = start->mode == ROUTE_WHOLE || start->mode == ROUTE_SPLICE;
-    return as_asked && call->request.raw_body.data && form && form == call->request.raw_dialect;
+    const struct dialect *raw = call->request.raw_dialect;
+    return as_asked && call->request.raw_body.data && form && raw &&
+           (form == raw || form == raw->asked_of);
 }
 
 static const struct llm_request *request_of(struct route_call *call, const struct flow_start *start,
@@ -119,6 +121,7 @@ static enum err start_call(struct route_call *call, struct flow_start *start, st
         .request = request_of(call, start, scratch),
         .model = start->target->model,
         .raw_body = sends_raw ? call->request.raw_body : STR_NONE,
+        .raw_path = sends_raw ? call->request.raw_dialect->asked_path : NULL,
         .raw_headers = sends_raw ? call->request.raw_headers : NULL,
         .losses = &slot->losses,
         .strict = call->request.strict,
