@@ -7,6 +7,7 @@
 #include "base/config.h"
 #include "chat/chat.h"
 #include "net/http_server.h"
+#include "route/memo.h"
 
 struct api;
 
@@ -37,6 +38,7 @@ struct api_options {
     struct registry *registry;
     struct router *router;
     struct chat *chat;
+    struct memo *memo; /* the program's; NULL: no vectors are kept */
     struct hub *hub;
     struct metric_registry *metrics;
     struct log *log;

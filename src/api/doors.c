@@ -1,9 +1,12 @@
 /* The doors that programs know already: the paths of OpenAI, Anthropic, Gemini and Ollama, each in
  * its own dialect, to every model. Lists of models are models_door.c's. */
 #include "api/completion.h"
+#include "api/embeddings.h"
+#include "base/clock.h"
 #include "llm/estimate.h"
 
 #define EVENT_STREAM "text/event-stream"
+#define NDJSON       "application/x-ndjson"
 
 /* ---- OpenAI ---------------------------------------------------------------------------------- */
 
@@ -125,7 +128,7 @@ void api_gemini_model(struct api_request *request)
                                                  .add_path = add_gemini_path,
                                                  .is_array = true};
     struct str method;
-    split_method(request->parameters[0], &method);
+    struct str model = split_method(request->parameters[0], &method);
     bool is_stream = str_eq(method, STR("streamGenerateContent"));
     if (str_eq(method, STR("generateContent")))
         completion_start(request, &plain);
@@ -133,6 +136,10 @@ void api_gemini_model(struct api_request *request)
         completion_start(request, str_eq(api_query(request, "alt"), STR("sse")) ? &plain : &array);
     else if (str_eq(method, STR("countTokens")))
         answer_count(request, &dialect_gemini, "generateContentRequest", "totalTokens");
+    else if (str_eq(method, STR("embedContent")))
+        embeddings_start(request, &embedding_gemini_single, model);
+    else if (str_eq(method, STR("batchEmbedContents")))
+        embeddings_start(request, &embedding_gemini, model);
     else
         api_fail(request, ERR_NOT_FOUND, NULL);
 }
@@ -151,6 +158,59 @@ void api_gemini_slash(struct api_request *request)
 void api_ollama_chat(struct api_request *request)
 {
     static const struct completion_form form = {
-        .dialect = &dialect_ollama, .stream_type = "application/x-ndjson", .has_usage = true};
+        .dialect = &dialect_ollama, .stream_type = NDJSON, .has_usage = true};
     completion_start(request, &form);
+}
+
+/* A request without a prompt loads the model: here they are always loaded. */
+static void answer_loaded(struct api_request *request, struct str model, bool is_stream)
+{
+    const struct catalog *catalog = registry_acquire(request->api->options.registry);
+    struct llm_response response = {.model = model,
+                                    .finish = LLM_FINISH_OTHER,
+                                    .finish_raw = STR("load"),
+                                    .usage = LLM_USAGE_UNKNOWN};
+    struct error error = {0};
+    struct buf out;
+    enum err code = catalog_check(catalog, model, &error);
+    catalog_unref(catalog);
+    if (api_failed(request, code, &error))
+        return;
+    buf_init(&out, 64 * 1024);
+    dialect_ollama_generate.encode_response(request->arena, &response, clock_wall_ms(), &out, NULL);
+    if (is_stream)
+        buf_append_char(&out, '\n');
+    http_respond(request->exchange, 200, is_stream ? NDJSON : "application/json", buf_str(&out));
+    buf_done(&out);
+}
+
+/* Whether the body is right and asks nothing; then its model. */
+static bool is_load(struct api_request *request, struct arena *scratch, struct str *ret_model,
+                    bool *ret_stream)
+{
+    struct llm_request llm = {0};
+    yyjson_val *root;
+    if (json_read(scratch, request->http->body, &root, NULL) != ERR_OK ||
+        json_get_str(root, "prompt").len ||
+        dialect_ollama_generate.decode_request(scratch, root, &llm, NULL) != ERR_OK ||
+        (llm.message_count && llm.messages[llm.message_count - 1].role == LLM_USER))
+        return false;
+    *ret_model = arena_str(request->arena, llm.model);
+    *ret_stream = llm.stream;
+    return true;
+}
+
+void api_ollama_generate(struct api_request *request)
+{
+    static const struct completion_form form = {
+        .dialect = &dialect_ollama_generate, .stream_type = NDJSON, .has_usage = true};
+    struct loop *loop = request->api->options.loop;
+    struct arena *scratch = loop_scratch_borrow(loop);
+    struct str model;
+    bool is_stream, loads = is_load(request, scratch, &model, &is_stream);
+    loop_scratch_return(loop, scratch);
+    if (loads)
+        answer_loaded(request, model, is_stream);
+    else
+        completion_start(request, &form);
 }

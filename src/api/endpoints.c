@@ -76,7 +76,9 @@ static const struct endpoint core_endpoints[] = {
     {HTTP_GET, "/v1/models/{id...}", VERB_MODELS_LIST, OPENAI, api_door_model, NONE,
      "One model, in the same forms."},
     {HTTP_POST, "/v1/models/{id...}", VERB_CHAT, &dialect_gemini, api_gemini_model, NULL,
-     API_BODY_LARGE, "Gemini: {model}:generateContent, :streamGenerateContent, :countTokens."},
+     API_BODY_LARGE,
+     "Gemini: {model}:generateContent, :streamGenerateContent, :countTokens, :embedContent, "
+     ":batchEmbedContents."},
     {HTTP_GET, "/v1beta/models", VERB_MODELS_LIST, &dialect_gemini, api_gemini_models, NONE,
      "Models in Gemini's form."},
     {HTTP_GET, "/v1beta/models/{id...}", VERB_MODELS_LIST, &dialect_gemini, api_gemini_get_model,
@@ -85,6 +87,8 @@ static const struct endpoint core_endpoints[] = {
      API_BODY_LARGE, "Gemini, as under /v1."},
     {HTTP_POST, "/api/chat", VERB_CHAT, &dialect_ollama, api_ollama_chat, NULL, API_BODY_LARGE,
      "Ollama chat, streamed or not, for any model."},
+    {HTTP_POST, "/api/generate", VERB_CHAT, &dialect_ollama, api_ollama_generate, NULL,
+     API_BODY_LARGE, "Ollama: goes on with a prompt, streamed or not, for any model."},
     {HTTP_GET, "/api/tags", VERB_MODELS_LIST, &dialect_ollama, api_ollama_tags, NONE,
      "Models in Ollama's form."},
     {HTTP_POST, "/api/show", VERB_MODELS_LIST, &dialect_ollama, api_ollama_show, show_fields,
@@ -162,9 +166,11 @@ static const struct endpoint last_endpoints[] = {
 };
 
 /* What is called most comes first. */
-/* clang-format off: one a line */
+/* clang-format off */
+/* clang-format off */
 static const struct endpoint *const tables[] = {
     core_endpoints,
+    embedding_endpoints,
     group_endpoints,
     key_endpoints,
     media_endpoints,

@@ -62,15 +62,16 @@ void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endp
                     size_t *ret_count);
 
 /* ---- Tables of families -------------------------------------------------------------------------- */
+extern const struct endpoint embedding_endpoints[];
 extern const struct endpoint group_endpoints[];
 extern const struct endpoint key_endpoints[];
+extern const struct endpoint media_endpoints[];
+extern const struct endpoint passthrough_endpoints[];
 extern const struct endpoint quota_endpoints[];
 extern const struct endpoint request_log_endpoints[];
+extern const struct endpoint tuning_endpoints[];
 extern const struct endpoint usage_endpoints[];
 extern const struct endpoint user_endpoints[];
-extern const struct endpoint passthrough_endpoints[];
-extern const struct endpoint media_endpoints[];
-extern const struct endpoint tuning_endpoints[];
 
 struct api_request {
     struct api *api;
@@ -203,6 +204,7 @@ void api_gemini_slash(struct api_request *request);
 void api_gemini_models(struct api_request *request);
 void api_gemini_get_model(struct api_request *request);
 void api_ollama_chat(struct api_request *request);
+void api_ollama_generate(struct api_request *request);
 void api_ollama_tags(struct api_request *request);
 void api_ollama_show(struct api_request *request);
 void api_ollama_ps(struct api_request *request);

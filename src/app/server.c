@@ -21,6 +21,7 @@
 #include "route/ledger.h"
 #include "route/ledger_restore.h"
 #include "route/quotas.h"
+#include "route/memo.h"
 
 enum { WORKERS_MAX = 64, REFRESH_MS = 5 * 60 * 1000, SIGNALS = 3 };
 
@@ -34,6 +35,7 @@ struct server {
     struct coalescer *coalescer; /* of all workers */
     struct limiter *limiter;     /* likewise */
     struct cache *cache;         /* likewise; NULL: nothing is kept */
+    struct memo *memo;           /* likewise; NULL: no vectors are kept */
     struct registry *registry;
     struct hub *hub;
     struct host *host;
@@ -122,6 +124,7 @@ static enum err make_workers(struct server *server, int count, struct error *err
         .coalescer = server->coalescer,
         .limiter = server->limiter,
         .cache = server->cache,
+        .memo = server->memo,
         .hub = server->hub,
         .metrics = server->metrics,
         .host = host_api(server->host),
@@ -215,6 +218,9 @@ static enum err start(struct server *server, struct config *config, struct error
     size_t cache_mib = (size_t)config_get_int(server->config, "cache.mib_max");
     if (cache_mib)
         server->cache = cache_new(cache_mib * 1024 * 1024, server->metrics);
+    size_t memo_mib = (size_t)config_get_int(server->config, "cache.embeddings_mib_max");
+    if (memo_mib)
+        server->memo = memo_new(memo_mib * 1024 * 1024);
     code = make_workers(server, worker_count(server), error);
     return code == ERR_OK ? listen_all(server, error) : code;
 }
@@ -245,6 +251,7 @@ void server_free(struct server *server)
         worker_free(server->workers[i]);
     coalescer_free(server->coalescer);
     cache_free(server->cache);
+    memo_free(server->memo);
     registry_free(server->registry);
     if (server->cells)
         cells_free(server->cells);

@@ -80,6 +80,8 @@ static const struct config_key keys[] = {
           "How long answers may go on after SIGTERM."),
     FIXED("cache.mib_max", CONFIG_INTEGER, "64", NULL, 0, 65536,
           "Memory for answers that are kept to be given again, in MiB; 0: none are."),
+    FIXED("cache.embeddings_mib_max", CONFIG_INTEGER, "16", NULL, 0, 65536,
+          "Memory for vectors of embeddings that are kept to be given again, in MiB; 0: none are."),
     FIXED("data.directory", CONFIG_STRING, "data", NULL, 0, 4000,
           "Where everything is kept; one server at a time."),
     FIXED("data.journal_sync_ms", CONFIG_INTEGER, "1000", NULL, 10, 60000,

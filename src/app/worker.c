@@ -155,6 +155,7 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
         .registry = options->registry,
         .router = worker->router,
         .chat = worker->chat,
+        .memo = options->memo,
         .hub = options->hub,
         .metrics = options->metrics,
         .log = options->log,

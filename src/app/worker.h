@@ -19,6 +19,7 @@ struct worker_options {
     struct registry *registry;
     struct coalescer *coalescer;
     struct cache *cache;
+    struct memo *memo; /* NULL: no vectors are kept */
     struct hub *hub;
     struct metric_registry *metrics;
     const struct api_host *host;

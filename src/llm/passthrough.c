@@ -104,3 +104,20 @@ bool passthrough_without(struct str body, const struct str *names, size_t count,
     bool is_closed = at < body.len && body.data[at] == '}';
     return is_closed && json_span_skip_space(body, at + 1) == body.len;
 }
+
+void passthrough_with_model_in(struct str body, struct str list, struct str model, struct buf *out)
+{
+    struct json_span_member member;
+    size_t copied = 0, from, to;
+    for (size_t at = json_span_skip_space(body, 0) + 1; json_span_member(body, &at, &member);) {
+        if (!json_span_key_is(member.key, list) || body.data[member.from] != '[')
+            continue;
+        for (size_t inside = member.from + 1; json_span_element(body, &inside, &from, &to);) {
+            if (body.data[from] != '{')
+                continue;
+            copy_to(body, &copied, from, to, out);
+            passthrough_with_model(str_slice(body, from, to - from), model, out);
+        }
+    }
+    buf_append(out, str_skip(body, copied));
+}

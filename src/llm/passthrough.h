@@ -17,3 +17,6 @@ void passthrough_with_model(struct str body, struct str model, struct buf *out);
  * `ret_cut`, as it stood. False when the body is no object that can be cut: then both are of no use. */
 bool passthrough_without(struct str body, const struct str *names, size_t count, struct buf *out,
                          struct buf *ret_cut);
+/* The same in each object of the list that is the top-level member `list` (plain ASCII), and nowhere
+ * else. */
+void passthrough_with_model_in(struct str body, struct str list, struct str model, struct buf *out);

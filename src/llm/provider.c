@@ -12,45 +12,48 @@
 enum { NAME_BYTES_MAX = 40, URL_BYTES_MAX = 16 * 1024, OLLAMA_PORT = 11434 };
 
 #define CHAT_PATHS "/chat/completions", "/chat/completions", "/models"
+#define PATHS      CHAT_PATHS, "/embeddings"
 #define CLONE      (LLM_QUIRK_MAX_TOKENS | LLM_QUIRK_NO_DEVELOPER_ROLE)
 
 /* Adding an OpenAI-compatible provider is one row here, or three lines of configuration with kind
  * openai-compatible. Facts: the providers' own documents. */
 const struct provider_kind provider_kinds[] = {
     {"openai", "OpenAI", &dialect_openai_chat, "https://api.openai.com/v1", PROVIDER_AUTH_BEARER,
-     true, CHAT_PATHS, NULL, NULL, 0},
+     true, PATHS, NULL, NULL, 0},
     {"openai-responses", "OpenAI (Responses)", &dialect_openai_responses,
      "https://api.openai.com/v1", PROVIDER_AUTH_BEARER, true, "/responses", "/responses", "/models",
-     NULL, NULL, LLM_QUIRK_STORE_FALSE},
+     "/embeddings", NULL, NULL, LLM_QUIRK_STORE_FALSE},
     {"anthropic", "Anthropic", &dialect_anthropic, "https://api.anthropic.com",
-     PROVIDER_AUTH_X_API_KEY, true, "/v1/messages", "/v1/messages", "/v1/models?limit=1000",
+     PROVIDER_AUTH_X_API_KEY, true, "/v1/messages", "/v1/messages", "/v1/models?limit=1000", NULL,
      "anthropic-version", "2023-06-01", 0},
     {"gemini", "Google Gemini", &dialect_gemini, "https://generativelanguage.googleapis.com/v1beta",
      PROVIDER_AUTH_X_GOOG_API_KEY, true, "/models/{model}:generateContent",
-     "/models/{model}:streamGenerateContent?alt=sse", "/models?pageSize=1000", NULL, NULL, 0},
+     "/models/{model}:streamGenerateContent?alt=sse", "/models?pageSize=1000",
+     "/models/{model}:batchEmbedContents", NULL, NULL, 0},
     {"ollama", "Ollama", &dialect_ollama, "http://127.0.0.1:11434", PROVIDER_AUTH_BEARER, false,
-     "/api/chat", "/api/chat", "/api/tags", NULL, NULL, 0},
+     "/api/chat", "/api/chat", "/api/tags", "/api/embed", NULL, NULL, 0},
     {"openai-compatible", "OpenAI-compatible", &dialect_openai_chat, NULL, PROVIDER_AUTH_BEARER,
-     false, CHAT_PATHS, NULL, NULL, CLONE},
+     false, PATHS, NULL, NULL, CLONE},
     {"openrouter", "OpenRouter", &dialect_openai_chat, "https://openrouter.ai/api/v1",
-     PROVIDER_AUTH_BEARER, true, CHAT_PATHS, NULL, NULL, CLONE},
+     PROVIDER_AUTH_BEARER, true, PATHS, NULL, NULL, CLONE},
     {"groq", "Groq", &dialect_openai_chat, "https://api.groq.com/openai/v1", PROVIDER_AUTH_BEARER,
-     true, CHAT_PATHS, NULL, NULL, LLM_QUIRK_NO_DEVELOPER_ROLE | LLM_QUIRK_NO_NAME},
+     true, CHAT_PATHS, NULL, NULL, NULL, LLM_QUIRK_NO_DEVELOPER_ROLE | LLM_QUIRK_NO_NAME},
     {"mistral", "Mistral", &dialect_openai_chat, "https://api.mistral.ai/v1", PROVIDER_AUTH_BEARER,
-     true, CHAT_PATHS, NULL, NULL, CLONE | LLM_QUIRK_MISTRAL | LLM_QUIRK_NO_STREAM_OPTIONS},
+     true, PATHS, NULL, NULL, CLONE | LLM_QUIRK_MISTRAL | LLM_QUIRK_NO_STREAM_OPTIONS},
     {"deepseek", "DeepSeek", &dialect_openai_chat, "https://api.deepseek.com", PROVIDER_AUTH_BEARER,
-     true, CHAT_PATHS, NULL, NULL, CLONE | LLM_QUIRK_REASONING_BACK},
-    {"xai", "xAI", &dialect_openai_chat, "https://api.x.ai/v1", PROVIDER_AUTH_BEARER, true,
-     CHAT_PATHS, NULL, NULL, CLONE},
-    {"together", "Together", &dialect_openai_chat, "https://api.together.xyz/v1",
-     PROVIDER_AUTH_BEARER, true, CHAT_PATHS, NULL, NULL, CLONE},
-    {"azure", "Azure OpenAI", &dialect_openai_chat, NULL, PROVIDER_AUTH_API_KEY, true, CHAT_PATHS,
-     NULL, NULL, 0},
-    {"vllm", "vLLM", &dialect_openai_chat, "http://127.0.0.1:8000/v1", PROVIDER_AUTH_BEARER, false,
-     CHAT_PATHS, NULL, NULL, CLONE},
-    {"llama.cpp", "llama.cpp", &dialect_openai_chat, NULL, PROVIDER_AUTH_BEARER, false, CHAT_PATHS,
+     true, CHAT_PATHS, NULL, NULL, NULL, CLONE | LLM_QUIRK_REASONING_BACK},
+    {"xai", "xAI", &dialect_openai_chat, "https://api.x.ai/v1", PROVIDER_AUTH_BEARER, true, PATHS,
      NULL, NULL, CLONE},
-    {"parley", "Built in", NULL, "", PROVIDER_AUTH_NONE, false, NULL, NULL, NULL, NULL, NULL, 0},
+    {"together", "Together", &dialect_openai_chat, "https://api.together.xyz/v1",
+     PROVIDER_AUTH_BEARER, true, PATHS, NULL, NULL, CLONE},
+    {"azure", "Azure OpenAI", &dialect_openai_chat, NULL, PROVIDER_AUTH_API_KEY, true, PATHS, NULL,
+     NULL, 0},
+    {"vllm", "vLLM", &dialect_openai_chat, "http://127.0.0.1:8000/v1", PROVIDER_AUTH_BEARER, false,
+     PATHS, NULL, NULL, CLONE},
+    {"llama.cpp", "llama.cpp", &dialect_openai_chat, NULL, PROVIDER_AUTH_BEARER, false, PATHS, NULL,
+     NULL, CLONE},
+    {"parley", "Built in", NULL, "", PROVIDER_AUTH_NONE, false, NULL, NULL, NULL, NULL, NULL, NULL,
+     0},
     {0},
 };
 
@@ -303,22 +306,38 @@ bool provider_ollama_base_url(struct str host, char *ret, size_t size)
     return len > 0 && (size_t)len < size && url_parse(str_from_cstr(ret), &url, NULL) == ERR_OK;
 }
 
-struct str provider_url(struct arena *arena, const struct provider *provider, const char *path,
-                        struct str model)
+static void append_path(struct buf *out, const char *path, struct str model)
+{
+    struct str rest = str_from_cstr(path);
+    size_t at = str_find(rest, STR("{model}"));
+    buf_append(out, str_slice(rest, 0, at));
+    if (at != SIZE_MAX) {
+        url_encode(out, model);
+        buf_append(out, str_skip(rest, at + 7));
+    }
+}
+
+static struct str base_and_path(struct arena *arena, struct str base, const char *path,
+                                struct str model)
 {
     struct buf url;
     buf_init(&url, URL_BYTES_MAX);
-    struct str rest = str_from_cstr(path);
-    size_t at = str_find(rest, STR("{model}"));
-    buf_append(&url, provider->base_url);
-    buf_append(&url, str_slice(rest, 0, at));
-    if (at != SIZE_MAX) {
-        url_encode(&url, model);
-        buf_append(&url, str_skip(rest, at + 7));
-    }
+    buf_append(&url, base);
+    append_path(&url, path, model);
     struct str copy = buf_ok(&url) ? arena_str(arena, buf_str(&url)) : STR_NONE;
     buf_done(&url);
     return copy;
+}
+
+struct str provider_path(struct arena *arena, const char *path, struct str model)
+{
+    return base_and_path(arena, STR(""), path, model);
+}
+
+struct str provider_url(struct arena *arena, const struct provider *provider, const char *path,
+                        struct str model)
+{
+    return base_and_path(arena, provider->base_url, path, model);
 }
 
 void provider_headers(struct arena *arena, const struct provider *provider,

@@ -27,8 +27,9 @@ struct provider_kind {
     bool key_required;
     const char *path_complete; /* appended to the base URL; "{model}" is replaced */
     const char *path_stream;
-    const char *path_models; /* NULL: cannot list */
-    const char *header_name; /* one fixed header, or NULL: anthropic-version */
+    const char *path_models;     /* NULL: cannot list */
+    const char *path_embeddings; /* NULL: makes none */
+    const char *header_name;     /* one fixed header, or NULL: anthropic-version */
     const char *header_value;
     unsigned quirks; /* set of llm_quirk */
 };
@@ -81,6 +82,8 @@ void provider_unref(struct provider *provider);
  * section 12): false when it cannot be one, or is the URL of a Unix socket. */
 bool provider_ollama_base_url(struct str host, char *ret, size_t size);
 
+/* One of the kind's paths with {model} filled in, in the arena; STR_NONE when it is too long. */
+struct str provider_path(struct arena *arena, const char *path, struct str model);
 /* The URL of one of the kind's paths, with {model} filled in, in the arena; STR_NONE when the
  * model's name makes it too long to be one. */
 struct str provider_url(struct arena *arena, const struct provider *provider, const char *path,

@@ -5,6 +5,7 @@
  *   CHOOSING --try_next: a place--> ASKING          --: all are busy--> WAITING
  *            \--nobody is left: give_up--> ended    the last answer that failed, or an error
  *   WAITING --on_wake, on_timer: try_next--> CHOOSING
+ *   CHOOSING --relay_begin_attempt: it is answered already--> ended
  *   ASKING --on_headers: 1xx to 3xx--> SHOWING      on_head is told: it is this one
  *          \--on_headers: 4xx, 5xx--> FAILING       the body says what is wrong
  *          \--on_error: attempt_failed--> CHOOSING, or ended

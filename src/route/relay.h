@@ -23,6 +23,8 @@ struct relay_attempt {
     struct str content_type;            /* empty: none */
     const struct http_headers *headers; /* the caller's, of which what is safe goes on
                                            (relay_headers.h); NULL: none. The relay signs */
+    bool is_answered; /* by something kept: nothing is sent, a row says LEDGER_CACHED, and on_end
+                         comes without on_head */
 };
 
 struct relay_request {
@@ -57,7 +59,8 @@ struct relay_events {
     void (*on_head)(void *user, const struct relay_attempt *attempt, int status,
                     const struct http_headers *headers);
     void (*on_body)(void *user, struct str bytes);
-    /* Once, last. `error`: nobody answered (then there was no on_head), or the answer broke off. */
+    /* Once, last. `error`: nobody answered (then there was no on_head), or the answer broke off.
+     * NULL without on_head: prepare said is_answered. */
     void (*on_end)(void *user, const struct llm_error *error);
 };
 

@@ -393,6 +393,16 @@ static enum err start_attempt(struct relay *relay)
     return code;
 }
 
+/* The caller has it already. */
+static void end_answered(struct relay *relay)
+{
+    cell_forget(&relay->lease, relay_now_us(), 0);
+    if (relay->charge)
+        governor_note(relay->charge, LEDGER_CACHED, relay->attempt.target->id, 0);
+    forget_sent(relay);
+    relay_tell_end(relay, NULL);
+}
+
 bool relay_begin_attempt(struct relay *relay)
 {
     struct relay_attempt before = relay->attempt;
@@ -401,6 +411,10 @@ bool relay_begin_attempt(struct relay *relay)
         pass_over(relay, &error);
         relay->attempt = before; /* whose answer may be kept */
         return false;
+    }
+    if (relay->attempt.is_answered) {
+        end_answered(relay);
+        return true;
     }
     if (start_attempt(relay) != ERR_OK)
         return false;

@@ -45,6 +45,29 @@ static void test_the_model_is_added(void **state)
     expect("\t{\n\"n\":1}", "b", "\t{\"model\":\"b\",\n\"n\":1}");
 }
 
+static void test_the_models_of_a_list(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{\"requests\":[{\"model\":\"a\",\"x\":[1,{}]} , { "
+         "\"content\":{\"model\":1}}\n],\"model\":\"a\"}",
+         "{\"requests\":[{\"model\":\"b\",\"x\":[1,{}]} , {\"model\":\"b\", "
+         "\"content\":{\"model\":1}}\n],\"model\":\"a\"}"},
+        {"{\"requests\":[]}", "{\"requests\":[]}"},
+        {"{\"requests\" : [ ] }", "{\"requests\" : [ ] }"},
+        {" {\"n\":[{}],\"requests\":[{}]}", " {\"n\":[{}],\"requests\":[{\"model\":\"b\"}]}"},
+        {"{\"requests\":{\"model\":\"a\"}}", "{\"requests\":{\"model\":\"a\"}}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf out;
+        buf_init(&out, 4096);
+        passthrough_with_model_in(str_from_cstr(rows[i][0]), STR("requests"), STR("b"), &out);
+        buf_append_char(&out, '\0');
+        assert_string_equal(out.data, rows[i][1]);
+        buf_done(&out);
+    }
+}
+
 static void test_nested_and_similar_names_stay(void **state)
 {
     (void)state;
@@ -260,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_model_is_replaced),
         cmocka_unit_test(test_the_model_is_added),
+        cmocka_unit_test(test_the_models_of_a_list),
         cmocka_unit_test(test_nested_and_similar_names_stay),
         cmocka_unit_test(test_own_members_are_left_out),
         cmocka_unit_test(test_nobody_hides_a_second_model),

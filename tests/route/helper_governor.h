@@ -9,7 +9,7 @@ struct governor {
     bool refuses;       /* at governor_open */
     const char *denied; /* target that governor_check refuses; NULL: none */
     struct limiter_view view;
-    int opens, closes, begins, reached, last_status;
+    int opens, closes, begins, reached, last_status, notes;
     struct {
         char target[64];
         enum flow_outcome outcome;
@@ -91,7 +91,8 @@ void governor_end(struct charge *charge, int slot, const struct flow_row *row)
 void governor_note(struct charge *charge, enum ledger_outcome outcome, struct str target,
                    uint64_t duration_us)
 {
-    (void)charge, (void)outcome, (void)target, (void)duration_us;
+    (void)target, (void)duration_us;
+    charge->governor->notes += outcome == LEDGER_CACHED;
 }
 
 void governor_lost(struct charge *charge, struct str names)

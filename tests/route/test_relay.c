@@ -33,6 +33,7 @@ struct heard_relay {
     const char *path;
     const struct http_headers *send;
     const char *refuses_model; /* prepare fails for it */
+    bool has_kept;             /* prepare says that it is answered */
 };
 
 static void configure(struct fixture *f, int attempts_max)
@@ -120,6 +121,7 @@ static enum err prepare(void *user, struct arena *scratch, struct relay_attempt 
     attempt->body = arena_printf(scratch, "{\"model\":\"%.*s\"}", STR_ARG(attempt->target->model));
     attempt->content_type = STR("application/json");
     attempt->headers = heard->send;
+    attempt->is_answered = heard->has_kept;
     return ERR_OK;
 }
 
@@ -285,6 +287,23 @@ static void test_an_answer_as_it_is(void **state)
     assert_int_equal(heard.usage_bytes, 5);
     assert_int_equal(f->governor.last_status, 206);
     close(fd);
+    caller_done(&heard);
+}
+
+/* Nothing is sent, and the place is given back. */
+static void test_what_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct heard_relay heard = {.has_kept = true};
+    start(f, &heard, "fake/m");
+    wait_end(f, &heard);
+    assert_int_equal(heard.prepared, 1);
+    assert_int_equal(heard.heads, 0);
+    assert_int_equal(heard.failures, 0);
+    assert_int_equal(heard.attempts, 0);
+    assert_int_equal(f->governor.begins, 0);
+    assert_int_equal(f->governor.notes, 1);
+    assert_int_equal(f->governor.closes, 1);
     caller_done(&heard);
 }
 
@@ -698,6 +717,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_an_answer_as_it_is),
+        TEST(test_what_is_kept),
         TEST(test_streams_are_not_kept),
         TEST(test_paths_stay_with_the_provider),
         TEST(test_locations),
