@@ -6,14 +6,16 @@
 #include "wire/url.h"
 
 static const struct fake_dialect dialects[FAKE_DIALECT_COUNT] = {
-    [FAKE_OPENAI_CHAT] = {"openai-chat", "text/event-stream; charset=utf-8", "\n\n", "messages",
-                          "content", false},
-    [FAKE_OPENAI_RESPONSES] = {"openai-responses", "text/event-stream; charset=utf-8", "\n\n",
+    [FAKE_OPENAI_CHAT] = {"openai-chat", NULL, "text/event-stream; charset=utf-8", "\n\n",
+                          "messages", "content", false},
+    [FAKE_OPENAI_RESPONSES] = {"openai-responses", NULL, "text/event-stream; charset=utf-8", "\n\n",
                                "input", "content", false},
-    [FAKE_ANTHROPIC] = {"anthropic", "text/event-stream; charset=utf-8", "\n\n", "messages",
+    [FAKE_ANTHROPIC] = {"anthropic", NULL, "text/event-stream; charset=utf-8", "\n\n", "messages",
                         "content", false},
-    [FAKE_GEMINI] = {"gemini", "text/event-stream", "\n\n", "contents", "parts", false},
-    [FAKE_OLLAMA] = {"ollama", "application/x-ndjson", "\n", "messages", "content", true},
+    [FAKE_GEMINI] = {"gemini", NULL, "text/event-stream", "\n\n", "contents", "parts", false},
+    [FAKE_OLLAMA] = {"ollama", NULL, "application/x-ndjson", "\n", "messages", "content", true},
+    [FAKE_OLLAMA_GENERATE] = {"ollama-generate", "ollama", "application/x-ndjson", "\n", "prompt",
+                              "content", true},
 };
 
 const struct fake_dialect *fake_dialect(enum fake_dialect_name name)
@@ -35,6 +37,7 @@ static const struct route routes[] = {
     {"POST", "/v1/responses", FAKE_OPENAI_RESPONSES, NULL, NULL, NULL},
     {"POST", "/v1/messages", FAKE_ANTHROPIC, NULL, NULL, NULL},
     {"POST", "/api/chat", FAKE_OLLAMA, NULL, NULL, NULL},
+    {"POST", "/api/generate", FAKE_OLLAMA_GENERATE, NULL, NULL, NULL},
     {"GET", "/v1/models", FAKE_ANTHROPIC, "models", "anthropic-version", NULL},
     {"GET", "/v1/models", FAKE_OPENAI_CHAT, "models", NULL, NULL},
     {"GET", "/v1beta/models", FAKE_GEMINI, "models", NULL, NULL},
@@ -63,6 +66,18 @@ static const struct route routes[] = {
      NULL},
     {"GET", "/v1/fine_tuning/jobs/ftjob-abc123/checkpoints", FAKE_OPENAI_CHAT, "tuning.checkpoints",
      NULL, NULL},
+};
+
+/* All are POST. */
+static const struct embeddings_route {
+    const char *path;
+    enum fake_dialect_name dialect;
+    const char *inputs; /* the member that has them */
+    bool is_single;
+} embeddings_routes[] = {
+    {"/v1/embeddings", FAKE_OPENAI_CHAT, "input", false},
+    {"/api/embed", FAKE_OLLAMA, "input", false},
+    {"/api/embeddings", FAKE_OLLAMA, "prompt", true},
 };
 
 /* The last text of a message's content: a string, or a list of parts with a "text" each. */
@@ -110,6 +125,75 @@ static void read_conversation(yyjson_val *messages, struct fake_request *ret)
         ret->begun = begun;
 }
 
+/* ---- Embeddings ------------------------------------------------------------------------------ */
+
+static uint64_t size_of(yyjson_val *input)
+{
+    size_t index, count;
+    yyjson_val *token;
+    uint64_t sum = json_str(input).len;
+    if (yyjson_is_arr(input))
+        yyjson_arr_foreach (input, index, count, token)
+            sum += yyjson_get_uint(token);
+    return sum;
+}
+
+static void add_input(struct fake_request *ret, yyjson_val *input)
+{
+    ret->inputs[ret->input_count++] = size_of(input);
+}
+
+/* A text, a list of tokens, or a list of either. */
+static void read_inputs(struct arena *arena, yyjson_val *value, struct fake_request *ret)
+{
+    size_t index, count = yyjson_arr_size(value);
+    yyjson_val *input;
+    ret->inputs = ARENA_NEW_ARRAY(arena, count + 1, uint64_t);
+    if (yyjson_is_str(value) || yyjson_is_num(yyjson_arr_get_first(value))) {
+        add_input(ret, value);
+        return;
+    }
+    yyjson_arr_foreach (value, index, count, input)
+        add_input(ret, input);
+}
+
+/* The model stands in each request as well, and must be the path's. */
+static void read_gemini_input(yyjson_val *item, struct fake_request *ret)
+{
+    struct str model = json_get_str(item, "model");
+    yyjson_val *text =
+        json_get(yyjson_arr_get_first(json_get(json_get(item, "content"), "parts")), "text");
+    bool is_same = str_starts_with(model, STR("models/")) && str_eq(str_skip(model, 7), ret->model);
+    if (!is_same || !yyjson_is_str(text))
+        ret->bad_json = true;
+    add_input(ret, text);
+    json_get_int(item, "outputDimensionality", &ret->dimensions);
+}
+
+static void read_gemini_inputs(struct arena *arena, yyjson_val *root, struct fake_request *ret)
+{
+    size_t index, count;
+    yyjson_val *items = json_get(root, "requests"), *item;
+    ret->inputs = ARENA_NEW_ARRAY(arena, yyjson_arr_size(items) + 1, uint64_t);
+    if (ret->is_single)
+        read_gemini_input(root, ret);
+    else
+        yyjson_arr_foreach (items, index, count, item)
+            read_gemini_input(item, ret);
+}
+
+static void read_embeddings(struct arena *arena, yyjson_val *root, struct fake_request *ret)
+{
+    if (ret->dialect == &dialects[FAKE_GEMINI])
+        read_gemini_inputs(arena, root, ret);
+    else
+        read_inputs(arena, json_get(root, ret->inputs_member), ret);
+    json_get_int(root, "dimensions", &ret->dimensions);
+    ret->wants_base64 = str_eq(json_get_str(root, "encoding_format"), STR("base64"));
+}
+
+/* ---- Requests -------------------------------------------------------------------------------- */
+
 /* "/v1beta/models/{model}:{method}" */
 static bool read_gemini_path(struct arena *arena, struct str path, struct fake_request *ret)
 {
@@ -120,8 +204,10 @@ static bool read_gemini_path(struct arena *arena, struct str path, struct fake_r
     struct str model = str_next(&path, ':');
     ret->stream = str_eq(path, STR("streamGenerateContent"));
     ret->dialect = &dialects[FAKE_GEMINI];
-    ret->route = FAKE_ROUTE_CHAT;
-    return (ret->stream || str_eq(path, STR("generateContent"))) &&
+    ret->is_single = str_eq(path, STR("embedContent"));
+    bool embeds = ret->is_single || str_eq(path, STR("batchEmbedContents"));
+    ret->route = embeds ? FAKE_ROUTE_EMBEDDINGS : FAKE_ROUTE_CHAT;
+    return (embeds || ret->stream || str_eq(path, STR("generateContent"))) &&
            url_decode(arena, model, &ret->model);
 }
 
@@ -144,6 +230,21 @@ static bool read_route(struct str method, struct str path, const struct http_hea
     return false;
 }
 
+static bool read_embeddings_route(struct str path, struct fake_request *ret)
+{
+    for (size_t i = 0; i < sizeof embeddings_routes / sizeof *embeddings_routes; i++) {
+        const struct embeddings_route *route = &embeddings_routes[i];
+        if (!str_eq(path, str_from_cstr(route->path)))
+            continue;
+        ret->route = FAKE_ROUTE_EMBEDDINGS;
+        ret->dialect = &dialects[route->dialect];
+        ret->inputs_member = route->inputs;
+        ret->is_single = route->is_single;
+        return true;
+    }
+    return false;
+}
+
 static void read_body(struct arena *arena, struct str body, struct fake_request *ret)
 {
     yyjson_val *root;
@@ -152,10 +253,15 @@ static void read_body(struct arena *arena, struct str body, struct fake_request 
         return;
     }
     struct str model = json_get_str(root, "model");
-    if (model.data)
+    if (model.data && ret->dialect != &dialects[FAKE_GEMINI]) /* whose path says it */
         ret->model = model;
     if (str_ends_with(ret->model, STR(":latest")))
         ret->model = str_slice(ret->model, 0, ret->model.len - STR(":latest").len);
+    if (ret->route == FAKE_ROUTE_EMBEDDINGS) {
+        ret->stream = false;
+        read_embeddings(arena, root, ret);
+        return;
+    }
     json_get_bool(root, "stream", &ret->stream);
     json_get_bool(json_get(root, "stream_options"), "include_usage", &ret->wants_usage);
     read_conversation(json_get(root, ret->dialect->messages_key), ret);
@@ -168,10 +274,11 @@ void fake_request_read(struct arena *arena, struct str method, struct str target
     *ret = (struct fake_request){.user_text = STR("")};
     struct str path = str_next(&target, '?');
     bool found = read_route(method, path, headers, ret) ||
-                 (str_eq(method, STR("POST")) && read_gemini_path(arena, path, ret));
+                 (str_eq(method, STR("POST")) &&
+                  (read_embeddings_route(path, ret) || read_gemini_path(arena, path, ret)));
     if (!found)
         ret->route = FAKE_ROUTE_NONE;
-    else if (ret->route == FAKE_ROUTE_CHAT)
+    else if (ret->route != FAKE_ROUTE_FILE)
         read_body(arena, body, ret);
 }
 

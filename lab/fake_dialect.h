@@ -12,11 +12,13 @@ enum fake_dialect_name {
     FAKE_ANTHROPIC,
     FAKE_GEMINI,
     FAKE_OLLAMA,
+    FAKE_OLLAMA_GENERATE,
     FAKE_DIALECT_COUNT
 };
 
 struct fake_dialect {
     const char *folder;       /* under lab/replies */
+    const char *second;       /* the folder of what is not in the first; NULL: there is none */
     const char *stream_type;  /* Content-Type of a stream */
     const char *separator;    /* between two frames of a stream */
     const char *messages_key; /* where the conversation is in a request */
@@ -25,7 +27,7 @@ struct fake_dialect {
 };
 const struct fake_dialect *fake_dialect(enum fake_dialect_name name);
 
-enum fake_route { FAKE_ROUTE_NONE, FAKE_ROUTE_CHAT, FAKE_ROUTE_FILE };
+enum fake_route { FAKE_ROUTE_NONE, FAKE_ROUTE_CHAT, FAKE_ROUTE_FILE, FAKE_ROUTE_EMBEDDINGS };
 
 /* What a request asks for. Texts are in the arena. */
 struct fake_request {
@@ -42,6 +44,13 @@ struct fake_request {
                              is behind it */
     bool begun_is_last;   /* nothing is behind it: a prefill */
     int64_t wall_ms;      /* when it came; 0: not known */
+    /* FAKE_ROUTE_EMBEDDINGS: the bytes of each text, or the sum of its tokens. */
+    const char *inputs_member;
+    uint64_t *inputs;
+    size_t input_count;
+    int64_t dimensions; /* 0: not said */
+    bool wants_base64;
+    bool is_single; /* the answer is one vector in no list */
 };
 
 /* Never fails: what is not known has route NONE. `target` with its query. */

@@ -305,7 +305,7 @@ static void answer_provider(struct connection *connection, struct str target)
     if (request.route == FAKE_ROUTE_NONE)
         script_init_plain(&connection->script, connection->arena, 404, "text/plain",
                           STR("no such route"));
-    else if (request.route == FAKE_ROUTE_CHAT || key_is_wrong)
+    else if (request.route != FAKE_ROUTE_FILE || key_is_wrong)
         choose_script(connection, &request, key_is_wrong);
     else
         script_init_plain(&connection->script, connection->arena, 200,

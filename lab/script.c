@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "base/vec.h"
@@ -37,9 +38,15 @@ struct builder {
     bool over;       /* the fault has come: nothing more is added */
 };
 
+static struct str find_part(const struct fake_dialect *dialect, const char *part)
+{
+    struct str found = reply_find(dialect->folder, part);
+    return found.data || !dialect->second ? found : reply_find(dialect->second, part);
+}
+
 static struct str part_of(const struct builder *builder, const char *part)
 {
-    return reply_find(builder->request->dialect->folder, part);
+    return find_part(builder->request->dialect, part);
 }
 
 /* "stream.<recording>", or without what is behind its dash ("tools-interleaved" is "tools" where
@@ -339,17 +346,65 @@ static void build_stream(struct builder *builder)
 /* ---- Whole answers -----------------------------------------------------------------------------
  */
 
+static void render_part(struct builder *builder, struct str part)
+{
+    reply_render(&builder->script->bytes, without_last_newline(part), &builder->values);
+}
+
+static void render_chat(struct builder *builder)
+{
+    bool is_recorded = builder->behaviour->content == CONTENT_RECORDING;
+    struct str whole = is_recorded ? recording_of(builder, "whole") : part_of(builder, "whole");
+    if (!is_recorded)
+        say_all(builder);
+    render_part(builder, whole);
+}
+
+/* 0.25, -1, the input's size, and as many of 1/64 as are asked for. */
+static struct str vector_text(const struct builder *builder, uint64_t size, bool is_base64)
+{
+    struct arena *arena = builder->script->arena;
+    size_t count = builder->request->dimensions ? (size_t)builder->request->dimensions : 3;
+    float *values = ARENA_NEW_ARRAY(arena, count, float);
+    struct buf text;
+    buf_init(&text, BODY_BYTES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        values[i] = i == 0 ? 0.25f : i == 1 ? -1 : i == 2 ? (float)size : 0.015625f;
+        if (!is_base64)
+            buf_printf(&text, "%s%.9g", i ? "," : "", (double)values[i]);
+    }
+    struct str bytes = STR_FROM((const char *)values, count * sizeof *values);
+    if (is_base64)
+        buf_commit(&text, base64_encode(bytes, buf_reserve(&text, base64_length(bytes.len))));
+    struct str copy = arena_str(arena, buf_str(&text));
+    buf_done(&text);
+    return copy;
+}
+
+static void render_embeddings(struct builder *builder)
+{
+    const struct fake_request *request = builder->request;
+    bool is_base64 = request->wants_base64 && part_of(builder, "embed.item-base64").data;
+    struct str item = part_of(builder, request->is_single ? "embed.single"
+                                       : is_base64        ? "embed.item-base64"
+                                                          : "embed.item");
+    builder->values.limit = request->input_count; /* tokens: one for each */
+    render_part(builder, request->is_single ? STR("") : part_of(builder, "embed.head"));
+    for (size_t i = 0; i < request->input_count; i++) {
+        buf_append(&builder->script->bytes, i ? STR(",") : STR(""));
+        builder->values.text = vector_text(builder, request->inputs[i], is_base64);
+        render_part(builder, item);
+    }
+    render_part(builder, request->is_single ? STR("") : part_of(builder, "embed.end"));
+}
+
 static void build_whole(struct builder *builder)
 {
-    struct str whole;
-    if (builder->behaviour->content == CONTENT_RECORDING) {
-        whole = recording_of(builder, "whole");
-    } else {
-        whole = part_of(builder, "whole");
-        say_all(builder);
-    }
     struct buf *bytes = &builder->script->bytes;
-    reply_render(bytes, without_last_newline(whole), &builder->values);
+    if (builder->request->route == FAKE_ROUTE_EMBEDDINGS)
+        render_embeddings(builder);
+    else
+        render_chat(builder);
     builder->script->length = bytes->len;
     bool is_cut = ends_by_count(builder->behaviour) || builder->behaviour->malformed_at ||
                   builder->behaviour->ending == ENDING_HUGE_LINE ||
@@ -560,9 +615,9 @@ void script_init_error(struct script *script, struct arena *arena,
 {
     char part[64];
     snprintf(part, sizeof part, "error.%s", name);
-    struct str file = reply_find(request->dialect->folder, part);
+    struct str file = find_part(request->dialect, part);
     if (!file.data) /* "400-filtered": not every dialect has it */
-        file = reply_find(request->dialect->folder, "error.400-invalid");
+        file = find_part(request->dialect, "error.400-invalid");
     struct reply_values values = {.model = request->model, .retry_after_s = retry_after_s};
     size_t blank = str_find(file, STR("\n\n"));
     struct str head = str_slice(file, 0, blank);

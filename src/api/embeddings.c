@@ -348,10 +348,12 @@ static struct embedding_answer whole_of(struct embedding_call *call)
         .model = call->answer.model.len ? call->answer.model : call->target_model,
         .vectors = ARENA_NEW_ARRAY(call->arena, count, struct embedding_vector),
         .count = count,
-        .usage = {0, -1, -1, 0, -1, false}, /* nothing was asked */
+        .usage = LLM_USAGE_UNKNOWN,
     };
     if (call->missing_count)
         whole.usage = usage_told(call);
+    else if (count)
+        whole.usage.input_total = 0; /* nothing was asked */
     for (size_t i = 0; i < count; i++)
         whole.vectors[i] = call->kept && call->kept[i].data
                                ? embedding_unpack(call->arena, call->kept[i])

@@ -16,6 +16,7 @@ struct row {
 };
 
 static const struct row rows[] = {
+    {"/api/generate", "{\"model\":\"m\",\"prompt\":\"p\"}", FAKE_OLLAMA_GENERATE, true, "m", "p"},
     {"/v1/chat/completions",
      "{\"model\":\"echo\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\","
      "\"content\":\"one\"},{\"role\":\"assistant\",\"content\":\"two\"}]}",
@@ -159,6 +160,48 @@ static void test_credentials(void **state)
     arena_free(arena);
 }
 
+/* Sizes of inputs in every dialect's form; Gemini's model is checked against the path's. */
+static void test_embeddings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target, *body;
+        enum fake_dialect_name dialect;
+        size_t count;
+        uint64_t first, last;
+        bool is_bad;
+    } asked[] = {
+        {"/v1/embeddings", "{\"model\":\"m\",\"input\":\"abc\"}", FAKE_OPENAI_CHAT, 1, 3, 3, false},
+        {"/v1/embeddings", "{\"model\":\"m\",\"input\":[\"a\",\"\"]}", FAKE_OPENAI_CHAT, 2, 1, 0,
+         false},
+        {"/v1/embeddings", "{\"model\":\"m\",\"input\":[1,2]}", FAKE_OPENAI_CHAT, 1, 3, 3, false},
+        {"/v1/embeddings", "{\"model\":\"m\",\"input\":[[1,2],[9]]}", FAKE_OPENAI_CHAT, 2, 3, 9,
+         false},
+        {"/api/embed", "{\"model\":\"m\",\"input\":[\"a\",\"bc\"]}", FAKE_OLLAMA, 2, 1, 2, false},
+        {"/api/embeddings", "{\"model\":\"m\",\"prompt\":\"abc\"}", FAKE_OLLAMA, 1, 3, 3, false},
+        {"/v1beta/models/m:batchEmbedContents",
+         "{\"requests\":[{\"model\":\"models/m\",\"content\":{\"parts\":[{\"text\":\"ab\"}]}}]}",
+         FAKE_GEMINI, 1, 2, 2, false},
+        {"/v1beta/models/m:embedContent",
+         "{\"model\":\"models/x\",\"content\":{\"parts\":[{\"text\":\"ab\"}]}}", FAKE_GEMINI, 1, 2,
+         2, true},
+    };
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        struct arena *arena = arena_new(65536);
+        struct http_headers none = {0};
+        struct fake_request request =
+            read_request(arena, "POST", asked[i].target, &none, asked[i].body);
+        assert_int_equal(request.route, FAKE_ROUTE_EMBEDDINGS);
+        assert_ptr_equal(request.dialect, fake_dialect(asked[i].dialect));
+        assert_true(str_eq(request.model, STR("m")));
+        assert_int_equal(request.bad_json, asked[i].is_bad);
+        assert_int_equal(request.input_count, asked[i].count);
+        assert_int_equal(request.inputs[0], asked[i].first);
+        assert_int_equal(request.inputs[asked[i].count - 1], asked[i].last);
+        arena_free(arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_begun_answers),
         cmocka_unit_test(test_files_and_strangers),
         cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_embeddings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,7 +101,7 @@ static size_t check_stream(enum fake_dialect_name dialect, struct str bytes)
 {
     size_t count = 0;
     struct sse_parser parser;
-    if (dialect == FAKE_OLLAMA)
+    if (dialect == FAKE_OLLAMA || dialect == FAKE_OLLAMA_GENERATE)
         return check_lines(bytes);
     sse_parser_init(&parser, 4 * 1024 * 1024, check_event, &count);
     assert_int_equal(sse_parser_feed(&parser, bytes), ERR_OK);
@@ -518,6 +518,50 @@ static void test_every_reply_is_found(void **state)
     assert_null(reply_find("nobody", "whole").data);
 }
 
+/* One vector for each input, in the form that was asked for. */
+static void test_embeddings(void **state)
+{
+    (void)state;
+    uint64_t inputs[] = {3, 7};
+    static const struct {
+        enum fake_dialect_name dialect;
+        bool wants_base64, is_single;
+        const char *wanted;
+    } rows[] = {
+        {FAKE_OPENAI_CHAT, false, false,
+         "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":"
+         "[0.25,-1]},{\"object\":\"embedding\",\"index\":1,\"embedding\":[0.25,-1]}],\"model\":"
+         "\"m\",\"usage\":{\"prompt_tokens\":2,\"total_tokens\":2}}"},
+        {FAKE_OPENAI_CHAT, true, false,
+         "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":"
+         "\"AACAPgAAgL8=\"},{\"object\":\"embedding\",\"index\":1,\"embedding\":"
+         "\"AACAPgAAgL8=\"}],\"model\":\"m\",\"usage\":{\"prompt_tokens\":2,\"total_tokens\":2}}"},
+        {FAKE_GEMINI, true, false,
+         "{\"embeddings\":[{\"values\":[0.25,-1]},{\"values\":[0.25,-1]}]}"},
+        {FAKE_GEMINI, false, true, "{\"embedding\":{\"values\":[0.25,-1]}}"},
+        {FAKE_OLLAMA, false, true, "{\"embedding\":[0.25,-1]}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena *arena = arena_new(SIZE_MAX);
+        struct fake_request request = {.route = FAKE_ROUTE_EMBEDDINGS,
+                                       .dialect = fake_dialect(rows[i].dialect),
+                                       .model = STR("m"),
+                                       .user_text = STR(""),
+                                       .inputs = inputs,
+                                       .input_count = rows[i].is_single ? 1 : 2,
+                                       .dimensions = 2,
+                                       .wants_base64 = rows[i].wants_base64,
+                                       .is_single = rows[i].is_single};
+        struct behaviour behaviour;
+        struct script script;
+        assert_true(behaviour_parse(STR("echo"), &(struct behaviour_history){0}, &behaviour));
+        script_init(&script, arena, &request, &behaviour);
+        assert_true(str_eq(buf_str(&script.bytes), str_from_cstr(rows[i].wanted)));
+        script_done(&script);
+        arena_free(arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_an_event_of_sixteen_mebibytes),
         cmocka_unit_test(test_interleaved_calls),
         cmocka_unit_test(test_every_reply_is_found),
+        cmocka_unit_test(test_embeddings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
