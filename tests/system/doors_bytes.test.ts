@@ -211,7 +211,7 @@ test("lists of models, and other questions", async (t) => {
     const ollama = ollamaOf(parley);
     assert.match((await ollama.version()).version, /^\d+\.\d+\.\d+$/);
     assert.deepEqual((await ollama.ps()).models, []);
-    await assert.rejects(ollama.embed({ model: "openai/echo", input: "x" }), (error: any) => {
+    await assert.rejects(ollama.copy({ source: "openai/echo", destination: "x" }), (error: any) => {
       assert.equal(error.status_code, 404);
       assert.ok(typeof error.error === "string" && error.error.length > 5, JSON.stringify(error));
       return true;

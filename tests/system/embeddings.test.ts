@@ -243,7 +243,7 @@ test("Ollama's generate", async (t) => {
       assert.deepEqual([whole.response, whole.done, whole.done_reason, whole.prompt_eval_count, whole.eval_count], ["You said: Grüße", true, "stop", 11, 7]);
       const pieces: string[] = [];
       for await (const line of await ollama.generate({ model: `${provider}/${own("count-20")}`, prompt: "x", stream: true })) {
-        pieces.push(line.response);
+        pieces.push(line.response!);
         assert.equal(line.done, pieces.length === 21);
       }
       assert.equal(pieces.join(""), counted(20));
