@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#include "api/foreign.h"
+#include "api/origin.h"
 #include "base/clock.h"
 #include "llm/passthrough.h"
 #include "route/memo.h"
@@ -21,7 +23,6 @@ enum {
     ANSWER_BYTES_MAX = 64 * 1024 * 1024,
     REQUEST_BYTES_MAX = 256 * 1024 * 1024,
     ARENA_BYTES_MAX = 512 * 1024 * 1024,
-    ERROR_BYTES_MAX = 64 * 1024,
     SECONDS_DEFAULT = 24 * 3600, /* vectors of a model do not change */
     SECONDS_MAX = 30 * 24 * 3600
 };
@@ -248,24 +249,17 @@ static void write_head(struct embedding_call *call)
                             : call->missing_count == count ? STR("miss")
                                                            : STR("partial"));
     http_respond_header(exchange, "cache-control", STR("no-cache"));
+    if (call->relay)
+        api_write_limits(call->request, relay_view(call->relay));
 }
 
 /* Ends the exchange, and the call. */
 static void fail(struct embedding_call *call, const struct llm_error *error)
 {
-    struct http_exchange *exchange = call->request->exchange;
-    char number[STR_U64_BYTES_MAX];
-    struct buf out;
-    buf_init(&out, ERROR_BYTES_MAX);
+    struct api_request *request = call->request;
     write_head(call);
-    if (error->retry_after_ms >= 0)
-        http_respond_header(
-            exchange, "retry-after",
-            STR_FROM(number, str_from_u64((uint64_t)(error->retry_after_ms + 999) / 1000, number)));
-    int status = call->form->dialect->encode_error(error, &out);
     call_free(call);
-    http_respond(exchange, status, "application/json", buf_str(&out));
-    buf_done(&out);
+    api_fail_llm(request, error);
 }
 
 static void fail_with(struct embedding_call *call, enum err class, const char *message)
@@ -456,40 +450,33 @@ static enum err refuse_chains(yyjson_val *root, struct error *error)
     return ERR_OK;
 }
 
-/* Strings live as long as the call, values only here. */
-static enum err decode(struct embedding_call *call, struct str model, struct error *error)
+/* Strings live as long as the call, values only in `values`. */
+static enum err decode(struct embedding_call *call, struct str model, struct arena *values,
+                       yyjson_val **ret_root, struct error *error)
 {
-    yyjson_val *root;
-    struct arena *values = arena_new(SIZE_MAX); /* the body is bounded */
-    enum err code = json_read_split(call->arena, values, call->request->http->body, &root, error);
+    enum err code =
+        json_read_split(call->arena, values, call->request->http->body, ret_root, error);
     if (code == ERR_OK)
-        code = refuse_chains(root, error);
+        code = api_refuse_redirections(*ret_root, error);
     if (code == ERR_OK)
-        code = call->form->decode_request(call->arena, root, &call->asked, error);
+        code = refuse_chains(*ret_root, error);
+    if (code == ERR_OK)
+        code = call->form->decode_request(call->arena, *ret_root, &call->asked, error);
+    if (code == ERR_OK)
+        code = read_keep_seconds(call->request, &call->keep_seconds, error);
     if (code == ERR_OK && model.data)
         call->asked.model = model;
-    arena_free(values);
     return code;
 }
 
-/* As scopes and the ledger name it. */
-static struct str door_of(const struct embedding_call *call)
-{
-    const struct dialect *dialect = call->form->dialect;
-    return dialect == &dialect_openai_chat ? STR("openai") : str_from_cstr(dialect->name);
-}
-
-static enum err ask(struct embedding_call *call, struct error *error)
+static enum err ask(struct embedding_call *call, yyjson_val *root, struct error *error)
 {
     static const struct relay_events events = {on_head, on_body, on_end};
-    const struct api_request *request = call->request;
-    const struct governor_origin origin = {
-        .address = str_from_cstr(request->http->peer_address),
-        .door = door_of(call),
-        .request_id = http_exchange_id(request->exchange),
-    };
+    struct api_request *request = call->request;
+    struct api_origin origin;
+    enum err code = api_origin_open(request, root, call->arena, &origin, error);
     const struct relay_request relay = {
-        .origin = &origin,
+        .origin = &origin.governor,
         .model = call->asked.model,
         .input_tokens = embedding_estimate(&call->asked),
         .body_bytes_max = ANSWER_BYTES_MAX,
@@ -497,7 +484,11 @@ static enum err ask(struct embedding_call *call, struct error *error)
         .prepare = prepare,
         .usage_of = usage_of,
     };
-    return relay_start(request->api->options.router, &relay, &events, call, &call->relay, error);
+    if (code == ERR_OK)
+        code =
+            relay_start(request->api->options.router, &relay, &events, call, &call->relay, error);
+    api_origin_close(&origin);
+    return code;
 }
 
 /* Nothing to embed is no error where the form allows it, for a model that is there. */
@@ -517,29 +508,35 @@ static void answer_nothing(struct embedding_call *call)
     api_fail(request, code, &error);
 }
 
-void embeddings_start(struct api_request *request, const struct embedding_codec *form,
-                      struct str model)
+static void call_init(struct embedding_call *call, struct api_request *request,
+                      const struct embedding_codec *form)
 {
-    struct arena *arena = arena_new(ARENA_BYTES_MAX);
-    struct embedding_call *call = ARENA_NEW(arena, struct embedding_call);
-    struct error error = {0};
-    call->arena = arena;
     call->request = request;
     call->form = form;
     call->answer.usage = LLM_USAGE_UNKNOWN;
     call->strict =
         str_eq_nocase(http_headers_get(&request->http->headers, "x-parley-strict"), STR("true"));
     buf_init(&call->body, ANSWER_BYTES_MAX);
-    enum err code = decode(call, model, &error);
-    if (code == ERR_OK)
-        code = read_keep_seconds(request, &call->keep_seconds, &error);
-    if (code == ERR_OK && !call->asked.input_count) {
+}
+
+void embeddings_start(struct api_request *request, const struct embedding_codec *form,
+                      struct str model)
+{
+    struct arena *arena = arena_new(ARENA_BYTES_MAX);
+    struct arena *values = arena_new(SIZE_MAX); /* the body is bounded */
+    struct embedding_call *call = ARENA_NEW(arena, struct embedding_call);
+    struct error error = {0};
+    yyjson_val *root = NULL;
+    call->arena = arena;
+    call_init(call, request, form);
+    enum err code = decode(call, model, values, &root, &error);
+    bool is_empty = code == ERR_OK && !call->asked.input_count;
+    if (code == ERR_OK && !is_empty)
+        code = ask(call, root, &error);
+    arena_free(values);
+    if (is_empty) {
         answer_nothing(call);
-        return;
-    }
-    if (code == ERR_OK)
-        code = ask(call, &error);
-    if (code == ERR_UNSUPPORTED) {
+    } else if (code == ERR_UNSUPPORTED) {
         fail_unsupported(call);
     } else if (code != ERR_OK) {
         call_free(call);
