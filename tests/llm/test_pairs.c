@@ -19,9 +19,12 @@ static void requests_go_through(void **state)
     (void)state;
     const struct dialect_target target = {.model = STR("some-model")};
     for (size_t d = 0; dialects[d]; d++)
-        for (size_t p = 0; dialects[p]; p++)
+        for (size_t p = 0; dialects[p]; p++) {
+            if (!dialects[d]->encode_request || !dialects[p]->encode_request)
+                continue; /* only doors speak it, and nothing makes its requests */
             for (uint64_t seed = 1; seed <= SEEDS; seed++)
                 law_request_through(dialects[d], dialects[p], &target, seed);
+        }
 }
 
 static void answers_come_back(void **state)
@@ -125,7 +128,7 @@ static yyjson_val *find_extended(struct arena *arena, struct str stream)
             continue;
         assert_int_equal(json_read(arena, line, &root, NULL), ERR_OK);
         yyjson_val *response = json_get(root, "response"); /* of OpenAI's events */
-        return response ? response : root;
+        return yyjson_is_obj(response) ? response : root;
     }
     return NULL;
 }
