@@ -169,25 +169,29 @@ static enum err run_days(struct store_tx *tx, void *user, struct error *error)
     return code == ERR_OK ? store_usage_ask(tx, &whole, add_total, &job->total, error) : code;
 }
 
+/* The job goes with the exchange: what is not in its arena goes first. */
 static void reply_days(void *user, enum err code, const struct error *error)
 {
     struct days_job *job = user;
+    struct api_request *request = job->request;
     struct api_reply reply;
-    if (code == ERR_OK && !buf_ok(&job->rows))
-        code = ERR_TOO_BIG;
-    if (!api_failed(job->request, code, code == ERR_TOO_BIG ? NULL : error)) {
-        api_reply_begin(&reply);
-        write_day(&reply.w, "from", job->question.from_day);
-        write_day(&reply.w, "to", job->question.to_day - 1);
-        json_key_bool(&reply.w, "truncated", job->row_count > ROWS_MAX);
-        json_key_object(&reply.w, "total");
-        write_sums(&reply.w, &job->total);
-        json_end_object(&reply.w);
-        json_key(&reply.w, STR("rows"));
-        json_put_raw(&reply.w, buf_str(&job->rows));
-        api_reply(job->request, 200, &reply);
+    bool too_big = code == ERR_OK && !buf_ok(&job->rows);
+    if (code != ERR_OK || too_big) {
+        buf_done(&job->rows);
+        api_fail(request, too_big ? ERR_TOO_BIG : code, too_big ? NULL : error);
+        return;
     }
+    api_reply_begin(&reply);
+    write_day(&reply.w, "from", job->question.from_day);
+    write_day(&reply.w, "to", job->question.to_day - 1);
+    json_key_bool(&reply.w, "truncated", job->row_count > ROWS_MAX);
+    json_key_object(&reply.w, "total");
+    write_sums(&reply.w, &job->total);
+    json_end_object(&reply.w);
+    json_key(&reply.w, STR("rows"));
+    json_put_raw(&reply.w, buf_str(&job->rows));
     buf_done(&job->rows);
+    api_reply(request, 200, &reply);
 }
 
 static const struct usage_field *find_field(struct str name)
@@ -356,26 +360,34 @@ static void write_bounds(struct json_writer *w)
     json_end_array(w);
 }
 
+static void write_minutes(struct json_writer *w, struct minutes_job *job)
+{
+    json_key_time(w, "from", job->from * MINUTE_MS);
+    json_key_time(w, "to", job->to * MINUTE_MS);
+    json_key_time(w, "next", job->next * MINUTE_MS);
+    write_bounds(w);
+    json_key(w, STR("rows"));
+    json_put_raw(w, buf_str(&job->rows));
+    json_key(w, STR("errors"));
+    json_put_raw(w, buf_str(&job->errors));
+}
+
 static void reply_minutes(void *user, enum err code, const struct error *error)
 {
     struct minutes_job *job = user;
+    struct api_request *request = job->request;
     struct api_reply reply;
-    if (code == ERR_OK && (!buf_ok(&job->rows) || !buf_ok(&job->errors)))
-        code = ERR_TOO_BIG;
-    if (!api_failed(job->request, code, code == ERR_TOO_BIG ? NULL : error)) {
+    bool good = code == ERR_OK, too_big = !buf_ok(&job->rows) || !buf_ok(&job->errors);
+    if (good && !too_big) {
         api_reply_begin(&reply);
-        json_key_time(&reply.w, "from", job->from * MINUTE_MS);
-        json_key_time(&reply.w, "to", job->to * MINUTE_MS);
-        json_key_time(&reply.w, "next", job->next * MINUTE_MS);
-        write_bounds(&reply.w);
-        json_key(&reply.w, STR("rows"));
-        json_put_raw(&reply.w, buf_str(&job->rows));
-        json_key(&reply.w, STR("errors"));
-        json_put_raw(&reply.w, buf_str(&job->errors));
-        api_reply(job->request, 200, &reply);
+        write_minutes(&reply.w, job);
     }
     buf_done(&job->rows);
     buf_done(&job->errors);
+    if (good && !too_big)
+        api_reply(request, 200, &reply);
+    else
+        api_fail(request, good ? ERR_TOO_BIG : code, good ? NULL : error);
 }
 
 static void begin_list(struct buf *out, struct json_writer *w)
