@@ -1,5 +1,6 @@
 /* REST: limits and budgets: who has which, what was used of them, and changing them. */
 #include "account/api_key.h"
+#include "account/group.h"
 #include "api/request.h"
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -108,22 +109,17 @@ static void get_limits(struct api_request *request)
 
 /* ---- Whose ----------------------------------------------------------------------------------- */
 
-/* Whether there is such a key, of anybody or of `owner`. */
-static bool has_key(struct api_request *request, const struct id *owner, struct str id)
+static bool find_key(struct api_request *request, struct str text, struct store_key *ret_key)
 {
-    struct store_key *keys = NULL;
-    size_t count = 0;
-    if (account_list_keys(account_of(request), request->arena, owner, &keys, &count) != ERR_OK)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (str_eq(id_str(&keys[i].id), id))
-            return true;
-    return false;
+    struct id id;
+    return id_parse(text, &id) &&
+           account_get_key(account_of(request), request->arena, &id, ret_key) == ERR_OK;
 }
 
-static bool is_key(struct api_request *request, struct str *id)
+static bool is_key(struct api_request *request, struct str *text)
 {
-    return has_key(request, &(struct id){0}, *id);
+    struct store_key key;
+    return find_key(request, *text, &key);
 }
 
 static bool is_user(struct api_request *request, struct str *text)
@@ -136,9 +132,10 @@ static bool is_user(struct api_request *request, struct str *text)
 
 static bool is_group(struct api_request *request, struct str *text)
 {
+    struct store_group group;
     struct id id;
-    (void)request;
-    return id_parse(*text, &id);
+    return id_parse(*text, &id) &&
+           account_get_group(account_of(request), request->arena, &id, &group) == ERR_OK;
 }
 
 static bool is_text(struct api_request *request, struct str *text)
@@ -198,11 +195,13 @@ static enum err authorise_look(struct api_request *request, struct limiter_subje
                                struct error *error)
 {
     const struct principal *who = &request->who;
+    struct store_key key;
+    struct id nobody = {0};
     if (authorise(who, VERB_LIMIT_MANAGE, (struct authorise_object){0}, NULL) == ERR_OK)
         return ERR_OK;
     bool is_own = (subject.kind == QUOTA_USER && str_eq(subject.id, id_str(&who->user))) ||
-                  (subject.kind == QUOTA_KEY && has_key(request, &who->user, subject.id));
-    struct id nobody = {0};
+                  (subject.kind == QUOTA_KEY && find_key(request, subject.id, &key) &&
+                   id_eq(&key.owner, &who->user));
     return authorise(who, VERB_LIMIT_READ,
                      (struct authorise_object){.owner = is_own ? &who->user : &nobody}, error);
 }

@@ -1,6 +1,7 @@
 /* Limits over REST: set, told, stored, removed; who may look; what is refused. */
 #include "helper_api.h"
 
+#include "account/group.h"
 #include "route/quotas.h"
 
 /* As the command line asks: as an administrator. */
@@ -92,6 +93,7 @@ static void test_stars_and_forms_of_ids(void **state)
         {"/user/nobody", "{}", 404, "the id of a person"},
         {"/key/01ARZ3NDEKTSV4RRFFQ69G5FAV", "{}", 404, "the id of an API key"},
         {"/group/friends", "{}", 404, "the id of a group"},
+        {"/group/01arz3ndektsv4rrffq69g5fav", "{}", 404, "the id of a group"},
         {"/thing/x", "{}", 404, "\"field\":\"kind\""},
         {"/model/%0A", "{}", 404, "\"field\":\"id\""},
         {"/model/m", "{\"stream\":3}", 400, "did you mean"},
@@ -105,6 +107,26 @@ static void test_stars_and_forms_of_ids(void **state)
     }
     ask_local(f, "GET", path_of("user", f->chat->owner), NULL);
     expect_status(f, 200, "\"is_default\":true,\"limits\":{\"streams\":3}");
+}
+
+static void on_group(void *user, enum err code, const struct error *error,
+                     const struct store_group *group)
+{
+    struct id *made = user;
+    assert_int_equal(code, ERR_OK);
+    assert_null(error);
+    *made = group->id;
+}
+
+static void test_groups_that_exist(void **state)
+{
+    struct api_fixture *f = *state;
+    struct id made = {0};
+    struct loop *loop = f->chat->net->loop;
+    account_create_group(f->account, loop, STR("g"), on_group, &made);
+    TURN_UNTIL(loop, made.text[0]);
+    ask_local(f, "PUT", path_of("group", made), "{\"streams\":4}");
+    expect_status(f, 200, "\"streams\":4");
 }
 
 static void test_people_see_their_own(void **state)
@@ -173,9 +195,9 @@ static void test_what_cannot_be_read_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_set_told_and_removed),        TEST(test_stars_and_forms_of_ids),
-        TEST(test_people_see_their_own),        TEST(test_they_are_there_after_a_restart),
-        TEST(test_what_cannot_be_read_is_told),
+        TEST(test_set_told_and_removed),           TEST(test_stars_and_forms_of_ids),
+        TEST(test_people_see_their_own),           TEST(test_groups_that_exist),
+        TEST(test_they_are_there_after_a_restart), TEST(test_what_cannot_be_read_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
