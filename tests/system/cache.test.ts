@@ -95,6 +95,40 @@ test("nothing crosses people, and a revoked key gets nothing", async (t) => {
   assert.equal(await count(), 3);
 });
 
+test("scopes: other keys of one person, and one that is narrowed", async (t) => {
+  const { fake, parley } = await start(t);
+  const name = own("echo"), model = `anthropic/${name}`, count = counter(fake, name);
+  const make = async (settings: object) => {
+    const made = await parley.ask("POST", "/api/v1/keys", { local: true, body: { name: "k", user: parley.user.email, ...settings } });
+    assert.equal(made.status, 201, made.text);
+    return { ...parley.user, key: made.json.secret as string, keyId: made.json.key.id as string };
+  };
+  const wide = await make({}), narrow = await make({ models: ["anthropic/*"] }), door = await make({ doors: ["openai"] });
+  const ask = async (person: Person, cached: string | undefined, seen: number, status = 200) => {
+    const answer = await chat(parley, model, false, {}, {}, person);
+    assert.deepEqual([answer.status, answer.headers[CACHED], await count()], [status, cached, seen], answer.text);
+  };
+  await ask(parley.user, "miss", 1);
+  await ask(wide, "hit", 1); // the same person, the same scope
+  await ask(narrow, "miss", 2);
+  await ask(door, "miss", 3);
+  await ask(narrow, "hit", 3);
+  const patch = async (models: string[]) =>
+    assert.equal((await parley.ask("PATCH", `/api/v1/keys/${narrow.keyId}`, { local: true, body: { models } })).status, 200);
+  await patch(["openai/*"]);
+  await ask(narrow, undefined, 3, 403);
+  await patch(["anthropic/*"]);
+  await ask(narrow, "hit", 3);
+  // The ledger has a row for each, and those out of the cache cost nothing.
+  const rows = await eventually("the rows are in the database", async () => {
+    const { json } = await parley.ask("GET", "/api/v1/ledger", { key: parley.admin.key });
+    return json.length >= 7 && json;
+  });
+  const cached = rows.filter((row: any) => row.outcome === "cached");
+  assert.deepEqual(cached.map((row: any) => [row.target, row.reached, row.tokens_input > 0]), Array(3).fill([model, false, false]));
+  assert.equal(rows.filter((row: any) => row.outcome === "answered").length, 3);
+});
+
 test("what a request says of it", async (t) => {
   const { fake, parley } = await start(t, oneAttempt);
   const name = own("echo"), model = `gemini/${name}`, count = counter(fake, name);
