@@ -125,6 +125,9 @@ void api_write_error(struct json_writer *w, enum err code, const struct error *e
 /* Parameter `index` as an id; fails the request (ERR_NOT_FOUND) and returns false when it is none.
  */
 bool api_parameter_id(struct api_request *request, int index, struct id *ret);
+/* The key that parameter 0 names; fails the request and returns false when there is none, or another's.
+ */
+bool api_find_key(struct api_request *request, struct store_key *ret_key);
 /* A member that may be absent or null: none. Checked before by the fields. */
 struct id api_body_id(struct api_request *request, const char *name);
 struct str api_body_str(struct api_request *request, const char *name);
@@ -211,4 +214,3 @@ void api_ollama_ps(struct api_request *request);
 void api_ollama_version(struct api_request *request);
 void api_door_models(struct api_request *request);
 void api_door_model(struct api_request *request);
-

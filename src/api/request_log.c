@@ -117,12 +117,6 @@ struct reading {
     size_t count;
 };
 
-static bool is_visible(const struct reading *reading, const struct store_request *row)
-{
-    const struct principal *who = &reading->request->who;
-    return who->role == ROLE_ADMIN || id_eq(&who->user, &row->owner);
-}
-
 static enum err read_one(struct store_tx *tx, void *user, struct error *error)
 {
     struct reading *reading = user;
@@ -156,8 +150,6 @@ static void on_one(void *user, enum err code, const struct error *error)
 {
     struct reading *reading = user;
     struct api_reply reply;
-    if (code == ERR_OK && !is_visible(reading, &reading->one))
-        code = ERR_NOT_FOUND;
     if (api_failed(reading->request, code, error))
         return;
     api_reply_begin(&reply);
@@ -171,8 +163,6 @@ static void on_list(void *user, enum err code, const struct error *error)
 {
     struct reading *reading = user;
     struct api_reply reply;
-    if (code == ERR_OK && reading->count && !is_visible(reading, &reading->list[0]))
-        code = ERR_NOT_FOUND;
     if (api_failed(reading->request, code, error))
         return;
     api_reply_begin(&reply);
@@ -201,8 +191,10 @@ static void get_list(struct api_request *request)
     uint64_t limit = LIST_DEFAULT;
     reading->request = request;
     reading->before = api_query(request, "before");
-    if (!api_parameter_id(request, 0, &reading->key))
+    struct store_key key;
+    if (!api_find_key(request, &key))
         return;
+    reading->key = key.id;
     struct str wished = api_query(request, "limit");
     if (wished.data && (!str_to_u64(wished, &limit) || limit == 0 || limit > LIST_MAX)) {
         struct error error = {0};
@@ -218,8 +210,11 @@ static void get_one(struct api_request *request)
 {
     struct reading *reading = ARENA_NEW(request->arena, struct reading);
     reading->request = request;
-    if (api_parameter_id(request, 0, &reading->key) && api_parameter_id(request, 1, &reading->id))
-        start_reading(reading);
+    struct store_key key;
+    if (!api_find_key(request, &key) || !api_parameter_id(request, 1, &reading->id))
+        return;
+    reading->key = key.id;
+    start_reading(reading);
 }
 
 const struct endpoint request_log_endpoints[] = {

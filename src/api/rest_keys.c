@@ -183,8 +183,7 @@ static enum err find_owner(struct api_request *request, struct str name, struct 
     return is_self ? ERR_OK : error_set(error, ERR_FORBIDDEN, "user", "keys are made for oneself");
 }
 
-/* The key of the path; fails the request and returns false when there is none, or another's. */
-static bool find_key(struct api_request *request, struct store_key *ret)
+bool api_find_key(struct api_request *request, struct store_key *ret)
 {
     struct id id;
     if (!api_parameter_id(request, 0, &id))
@@ -247,7 +246,7 @@ static void post_keys(struct api_request *request)
 static void get_key(struct api_request *request)
 {
     struct store_key key;
-    if (find_key(request, &key))
+    if (api_find_key(request, &key))
         reply_key(request, &key, STR_NONE);
 }
 
@@ -256,7 +255,7 @@ static void patch_key(struct api_request *request)
     struct store_key key;
     struct error error = {0};
     struct account_key_change change;
-    if (!find_key(request, &key) ||
+    if (!api_find_key(request, &key) ||
         api_failed(request, read_change(request, &change, &error), &error))
         return;
     account_edit_key(account_of(request), request->api->options.loop, &key.id, &change, on_key,
@@ -268,7 +267,7 @@ static void rotate_key(struct api_request *request)
     struct store_key key;
     int64_t overlap_seconds = ACCOUNT_KEY_OVERLAP_SECONDS;
     json_get_int(request->body, "overlap_seconds", &overlap_seconds);
-    if (find_key(request, &key))
+    if (api_find_key(request, &key))
         account_rotate_key(account_of(request), request->api->options.loop, &key.id,
                            overlap_seconds, on_key, request);
 }
@@ -276,7 +275,7 @@ static void rotate_key(struct api_request *request)
 static void delete_key(struct api_request *request)
 {
     struct store_key key;
-    if (find_key(request, &key))
+    if (api_find_key(request, &key))
         account_revoke_key(account_of(request), request->api->options.loop, &key.owner, &key.id,
                            api_on_done, request);
 }

@@ -246,6 +246,7 @@ const matrix: Record<string, string> = {
   "GET /v1beta/models": "s y y y y y s y",
   "GET /v1beta/models/{id}": "s y y y y y s y",
   "POST /v1beta/models/{id}": "s y y y y y s y",
+  "POST /v1beta/{provider}/{model}": "s y y y y y s y",
   "POST /api/chat": "s y y y y y s y",
   "GET /api/tags": "s y y y y y s y",
   "POST /api/show": "s y y y y y s y",
@@ -284,6 +285,11 @@ const matrix: Record<string, string> = {
   "PATCH /api/v1/keys/{id}": "s y n y f f s y",
   "POST /api/v1/keys/{id}/rotate": "s y n y f f s y",
   "DELETE /api/v1/keys/{id}": "s y n y f f s y",
+  "GET /api/v1/keys/{id}/requests": "s y n y f f s y",
+  "GET /api/v1/keys/{id}/requests/{request_id}": "s n n n f f s n", // none is kept: request_log.test.ts
+  "GET /api/v1/usage": "s y y y y y s y",
+  "GET /api/v1/usage/minutes": "s f f y y f s y",
+  "GET /api/v1/ledger": "s y y y y y s y",
   "GET /api/v1/users": "s f f y f f s y",
   "POST /api/v1/users": "s f f y f f s y",
   "GET /api/v1/users/{id}": "s f f y f f s y",
@@ -368,6 +374,7 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
     "POST /v1/fine_tuning/jobs": () => ({ model: "openai/x", training_file: "file-abc123" }),
     "POST /v1/models/{id}": () => ({ contents: [{ parts: [{ text: "x" }] }] }),
     "POST /v1beta/models/{id}": () => ({ contents: [{ parts: [{ text: "x" }] }] }),
+    "POST /v1beta/{provider}/{model}": () => ({ contents: [{ parts: [{ text: "x" }] }] }),
     "POST /api/chat": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
     "POST /api/show": () => ({ model: "parley/eliza" }),
     "POST /api/v1/setup": () => ({ token: "x".repeat(32), email: "z@example.org", password }),
@@ -423,6 +430,7 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
         const path = pattern
           .replace("{id}", id).replace("{name}", "openai").replace("{kind}", "key")
           .replace("{provider}/{rest}", "openai/fine_tuning/jobs/ftjob-abc123")
+          .replace("{provider}/{model}", "openai/count-1:generateContent").replace("{request_id}", object.run)
           .replace("{user_id}", userKey.key.user_id)
           .replace("{message_id}", pattern.endsWith("/continue") ? object.answer : object.question);
         const asking: Asking = { ...as(caller), body: bodies[operation]?.(object, caller) };
