@@ -167,7 +167,6 @@ static const struct endpoint last_endpoints[] = {
 
 /* What is called most comes first. */
 /* clang-format off */
-/* clang-format off */
 static const struct endpoint *const tables[] = {
     core_endpoints,
     embedding_endpoints,
