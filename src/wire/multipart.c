@@ -116,6 +116,81 @@ enum err multipart_begin(struct multipart_reader *reader, struct str content_typ
     if (!is_dashed(reader, 0) || !read_delimiter(reader, 0))
         return refuse(error, "it does not begin with its boundary");
     return ERR_OK;
+/* multipart/form-data: what programs and browsers send files in. Lines end with CR LF only; what
+ * stands in front of the first delimiter and behind the last one is nobody's (RFC 2046).
+ *
+ *   preamble --boundary CRLF head CRLF CRLF body CRLF --boundary CRLF ... CRLF --boundary-- */
+#include "wire/multipart.h"
+
+#include "base/vec.h"
+
+enum { BOUNDARY_BYTES_MAX = 200 };
+
+struct reader {
+    struct arena *arena;
+    struct str delimiter; /* CR LF "--" boundary */
+    struct str rest;      /* behind the last delimiter that was found */
+    struct error *error;
+};
+
+/* ---- Parameters of a header's value ---------------------------------------------------------- */
+
+/* A quoted string's inside, up to its end; *rest goes behind the closing quote. Only the quote and
+ * the backslash itself are escaped by those who escape with backslashes: others send paths. */
+static bool take_quoted(struct arena *arena, struct str *rest, struct str *ret)
+{
+    size_t len = 0;
+    char *text = arena_alloc(arena, rest->len);
+    for (size_t i = 0; i < rest->len; i++) {
+        char c = rest->data[i];
+        bool escapes = c == '\\' && i + 1 < rest->len &&
+                       (rest->data[i + 1] == '"' || rest->data[i + 1] == '\\');
+        if (c == '"') {
+            *ret = STR_FROM(text, len);
+            *rest = str_skip(*rest, i + 1);
+            return true;
+        }
+        text[len++] = escapes ? rest->data[++i] : c;
+    }
+    return false;
+}
+
+/* The next "name=value" behind a semicolon; false at the end, or when it is broken. */
+static bool take_parameter(struct arena *arena, struct str *rest, struct str *ret_name,
+                           struct str *ret_value)
+{
+    size_t semicolon = str_find_char(*rest, ';');
+    if (semicolon == SIZE_MAX)
+        return false;
+    *rest = str_trim(str_skip(*rest, semicolon + 1));
+    size_t equals = str_find_char(*rest, '=');
+    if (equals == SIZE_MAX)
+        return false;
+    *ret_name = str_trim(str_slice(*rest, 0, equals));
+    *rest = str_skip(*rest, equals + 1);
+    if (rest->len && rest->data[0] == '"') {
+        *rest = str_skip(*rest, 1);
+        return take_quoted(arena, rest, ret_value);
+    }
+    size_t end = str_find_char(*rest, ';');
+    *ret_value = str_trim(str_slice(*rest, 0, end));
+    *rest = str_skip(*rest, end == SIZE_MAX ? rest->len : end);
+    return true;
+}
+
+/* The value's first word without its parameters: "form-data". */
+static struct str first_word(struct str value)
+{
+    return str_trim(str_slice(value, 0, str_find_char(value, ';')));
+}
+
+static struct str parameter_of(struct arena *arena, struct str value, struct str wanted)
+{
+    struct str name, text;
+    while (take_parameter(arena, &value, &name, &text))
+        if (str_eq_nocase(name, wanted))
+            return text;
+    return STR_NONE;
 }
 
 /* ---- Parts ----------------------------------------------------------------------------------- */
@@ -226,4 +301,134 @@ enum err multipart_find(struct str content_type, struct str body, struct str nam
         return code;
     *ret_value = found;
     return ERR_OK;
+}
+static enum err fail(struct reader *reader, const char *message)
+{
+    return error_set(reader->error, ERR_INVALID, "body", "%s", message);
+}
+
+static void take_header(struct arena *arena, struct str line, struct multipart_part *part)
+{
+    struct str value = line;
+    struct str name = str_next(&value, ':');
+    value = str_trim(value);
+    if (str_eq_nocase(name, STR("content-type"))) {
+        part->type = value;
+    } else if (str_eq_nocase(name, STR("content-disposition")) &&
+               str_eq_nocase(first_word(value), STR("form-data"))) {
+        part->name = parameter_of(arena, value, STR("name"));
+        part->filename = parameter_of(arena, value, STR("filename"));
+    }
+}
+
+static enum err read_head(struct reader *reader, struct str head, struct multipart_part *part)
+{
+    if (head.len > MULTIPART_HEAD_BYTES_MAX)
+        return error_set(reader->error, ERR_TOO_BIG, "body", "the head of a part is too long");
+    while (head.len) {
+        size_t end = str_find(head, STR("\r\n"));
+        take_header(reader->arena, str_slice(head, 0, end), part);
+        head = end == SIZE_MAX ? STR_NONE : str_skip(head, end + 2);
+    }
+    return part->name.data ? ERR_OK : fail(reader, "a part has no name");
+}
+
+/* The rest of a delimiter's line: *ret_last for the closing one. */
+static enum err end_delimiter(struct reader *reader, bool *ret_last)
+{
+    *ret_last = str_starts_with(reader->rest, STR("--"));
+    if (*ret_last)
+        return ERR_OK;
+    size_t blanks = 0;
+    while (blanks < reader->rest.len && blanks < 64 &&
+           (reader->rest.data[blanks] == ' ' || reader->rest.data[blanks] == '\t'))
+        blanks++;
+    reader->rest = str_skip(reader->rest, blanks);
+    if (!str_starts_with(reader->rest, STR("\r\n")))
+        return fail(reader, "a delimiter between parts is broken");
+    reader->rest = str_skip(reader->rest, 2);
+    return ERR_OK;
+}
+
+/* From behind a delimiter's line to behind the next delimiter. */
+static enum err read_part(struct reader *reader, struct multipart_part *part)
+{
+    struct str text = reader->rest;
+    size_t head = str_find(text, STR("\r\n\r\n"));
+    if (head == SIZE_MAX)
+        return fail(reader, "a part has no end of its head");
+    enum err code = read_head(reader, str_slice(text, 0, head), part);
+    if (code != ERR_OK)
+        return code;
+    text = str_skip(text, head + 2); /* an empty body's own end may be the end of the head */
+    size_t end = str_find(text, reader->delimiter);
+    if (end == SIZE_MAX)
+        return fail(reader, "the body ends within a part");
+    part->body = end ? str_slice(text, 2, end - 2) : STR("");
+    reader->rest = str_skip(text, end + reader->delimiter.len);
+    return ERR_OK;
+}
+
+/* The first delimiter may stand at the very beginning. */
+static enum err find_first(struct reader *reader, struct str body)
+{
+    struct str opening = str_skip(reader->delimiter, 2);
+    if (str_starts_with(body, opening)) {
+        reader->rest = str_skip(body, opening.len);
+        return ERR_OK;
+    }
+    size_t at = str_find(body, reader->delimiter);
+    if (at == SIZE_MAX)
+        return fail(reader, "the body has no part");
+    reader->rest = str_skip(body, at + reader->delimiter.len);
+    return ERR_OK;
+}
+
+bool multipart_is(struct str content_type)
+{
+    return str_eq_nocase(first_word(content_type), STR("multipart/form-data"));
+}
+
+static enum err begin(struct reader *reader, struct str content_type, struct str body)
+{
+    if (!multipart_is(content_type))
+        return fail(reader, "must be multipart/form-data");
+    struct str boundary = parameter_of(reader->arena, content_type, STR("boundary"));
+    if (boundary.len == 0 || boundary.len > BOUNDARY_BYTES_MAX)
+        return fail(reader, "the content type names no boundary");
+    reader->delimiter = arena_printf(reader->arena, "\r\n--%.*s", STR_ARG(boundary));
+    return find_first(reader, body);
+}
+
+enum err multipart_parse(struct arena *arena, struct str content_type, struct str body,
+                         struct multipart_part **ret_parts, size_t *ret_count, struct error *error)
+{
+    struct reader reader = {.arena = arena, .error = error};
+    struct multipart_part *parts = NULL;
+    size_t count = 0, capacity = 0;
+    bool is_last = false;
+    enum err code = begin(&reader, content_type, body);
+    if (code == ERR_OK)
+        code = end_delimiter(&reader, &is_last);
+    while (code == ERR_OK && !is_last) {
+        if (count == MULTIPART_PARTS_MAX)
+            return error_set(error, ERR_TOO_BIG, "body", "too many parts");
+        code = read_part(&reader, VEC_PUSH(arena, parts, count, capacity));
+        if (code == ERR_OK)
+            code = end_delimiter(&reader, &is_last);
+    }
+    if (code != ERR_OK)
+        return code;
+    *ret_parts = parts;
+    *ret_count = count;
+    return ERR_OK;
+}
+
+const struct multipart_part *multipart_find(const struct multipart_part *parts, size_t count,
+                                            const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(parts[i].name, str_from_cstr(name)))
+            return &parts[i];
+    return NULL;
 }

@@ -35,3 +35,31 @@ MUST_USE enum err multipart_next(struct multipart_reader *reader, struct multipa
  * of the form. ERR_INVALID also: it is there twice, or is a file. */
 MUST_USE enum err multipart_find(struct str content_type, struct str body, struct str name,
                                  struct str *ret_value, struct error *error);
+/* multipart/form-data (RFC 7578): a whole body to its parts, as views of it. Pure. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct multipart_part {
+    struct str name;
+    struct str filename; /* as sent, perhaps a path or worse; STR_NONE: it is no file */
+    struct str type;     /* its Content-Type; STR_NONE: none is given */
+    struct str body;     /* a view of the whole body */
+};
+
+enum { MULTIPART_PARTS_MAX = 256, MULTIPART_HEAD_BYTES_MAX = 16 * 1024 };
+
+/* Whether a request's Content-Type says that its body is of this form. */
+bool multipart_is(struct str content_type);
+
+/* Cuts `body` into its parts, in their order. The list is in the arena, texts with escapes too; all
+ * else are views of `body` and `content_type`. ERR_INVALID: not of this form, or not whole;
+ * ERR_TOO_BIG: more than MULTIPART_PARTS_MAX parts, or one with a longer head. */
+MUST_USE enum err multipart_parse(struct arena *arena, struct str content_type, struct str body,
+                                  struct multipart_part **ret_parts, size_t *ret_count,
+                                  struct error *error);
+
+/* The first part of that name, or NULL. */
+const struct multipart_part *multipart_find(const struct multipart_part *parts, size_t count,
+                                            const char *name);

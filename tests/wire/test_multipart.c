@@ -143,6 +143,119 @@ static void bounds(void **state)
     buf_append(&body, STR("\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n" END));
     assert_int_equal(multipart_find(STR(TYPE), buf_str(&body), STR("a"), &value, NULL),
                      ERR_INVALID);
+/* multipart/form-data: parts as they were sent, and what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "wire/multipart.h"
+
+#define TYPE STR("multipart/form-data; boundary=\"b1\"")
+
+static struct arena *arena;
+static struct multipart_part *parts;
+static size_t count;
+
+static int set_up(void **state)
+{
+    (void)state;
+    arena = arena_new(1 << 20);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    arena_free(arena);
+    return 0;
+}
+
+static enum err parse(struct str type, struct str body)
+{
+    struct error error = {0};
+    enum err code = multipart_parse(arena, type, body, &parts, &count, &error);
+    assert_int_equal(error.code, code);
+    return code;
+}
+
+static void expect(size_t index, const char *name, const char *filename, const char *type,
+                   struct str body)
+{
+    assert_true(index < count);
+    assert_true(str_eq(parts[index].name, str_from_cstr(name)));
+    assert_true(str_eq(parts[index].filename, str_from_cstr(filename)));
+    assert_true((parts[index].filename.data != NULL) == (filename != NULL));
+    assert_true(str_eq(parts[index].type, str_from_cstr(type)));
+    assert_true(str_eq(parts[index].body, body));
+}
+
+static void test_a_form(void **state)
+{
+    (void)state;
+    struct str body =
+        STR("nobody's\r\n--b1  \r\n"
+            "Content-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--b1\r\n"
+            "content-disposition: form-data; filename=\"a \\\"b\\\" c:\\d.jsonl\"; "
+            "NAME=file\r\nContent-Type: application/json\r\n\r\n"
+            "{\"x\":\"--b1\"}\r\n\r\n--b\0more\r\n--b1\r\n"
+            "Content-Disposition: form-data; name=\"\"; filename=\"\"\r\n\r\n\r\n"
+            "--b1--\r\nnobody's either\r\n--b1\r\n");
+    assert_int_equal(parse(TYPE, body), ERR_OK);
+    assert_int_equal(count, 3);
+    expect(0, "purpose", NULL, NULL, STR("batch"));
+    expect(1, "file", "a \"b\" c:\\d.jsonl", "application/json",
+           STR("{\"x\":\"--b1\"}\r\n\r\n--b\0more"));
+    expect(2, "", "", NULL, STR(""));
+    assert_ptr_equal(multipart_find(parts, count, "file"), &parts[1]);
+    assert_null(multipart_find(parts, count, "other"));
+}
+
+static void test_the_type(void **state)
+{
+    (void)state;
+    struct str body = STR("--b1\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--b1--");
+    assert_true(multipart_is(STR("Multipart/Form-Data;boundary=b1")));
+    assert_false(multipart_is(STR("multipart/mixed; boundary=b1")));
+    assert_int_equal(parse(STR("multipart/form-data;charset=utf-8;boundary=b1"), body), ERR_OK);
+    expect(0, "a", NULL, NULL, STR("1"));
+    assert_int_equal(parse(STR("multipart/form-data"), body), ERR_INVALID);
+    assert_int_equal(parse(STR("multipart/form-data; boundary=\"b1"), body), ERR_INVALID);
+    assert_int_equal(parse(STR("application/json"), body), ERR_INVALID);
+    assert_int_equal(parse(STR("multipart/form-data; boundary=b2"), body), ERR_INVALID);
+}
+
+/* Cut anywhere it is refused, never taken for a shorter whole. */
+static void test_what_is_cut_off(void **state)
+{
+    (void)state;
+    struct str body = STR("--b1\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--b1--");
+    for (size_t len = 0; len < body.len; len++)
+        assert_int_equal(parse(TYPE, str_slice(body, 0, len)), ERR_INVALID);
+    assert_int_equal(parse(TYPE, STR("--b1\r\nX: y\r\n\r\n1\r\n--b1--")), ERR_INVALID);
+    assert_int_equal(parse(TYPE, STR("--b1\r\n\r\n1\r\n--b1--")), ERR_INVALID);
+    assert_int_equal(parse(TYPE, STR("--b1x\r\nContent-Disposition: form-data; name=a\r\n\r\n1"
+                                     "\r\n--b1--")),
+                     ERR_INVALID);
+}
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    struct buf body;
+    buf_init(&body, 1 << 20);
+    for (int i = 0; i <= MULTIPART_PARTS_MAX; i++)
+        buf_append(&body, STR("--b1\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n"));
+    buf_append(&body, STR("--b1--"));
+    assert_int_equal(parse(TYPE, buf_str(&body)), ERR_TOO_BIG);
+    buf_clear(&body);
+    buf_append(&body, STR("--b1\r\nContent-Disposition: form-data; name="));
+    for (int i = 0; i < MULTIPART_HEAD_BYTES_MAX; i++)
+        buf_append_char(&body, 'a');
+    buf_append(&body, STR("\r\n\r\n1\r\n--b1--"));
+    assert_int_equal(parse(TYPE, buf_str(&body)), ERR_TOO_BIG);
     buf_done(&body);
 }
 
@@ -153,4 +266,10 @@ int main(void)
         cmocka_unit_test(refusals), cmocka_unit_test(bounds),
     };
     return cmocka_run_group_tests_name("wire/multipart", tests, NULL, NULL);
+        cmocka_unit_test_setup_teardown(test_a_form, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_type, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_cut_off, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
