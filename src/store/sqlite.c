@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 
-enum { STATEMENTS_MAX = 128 }; /* a power of two, well above the number of queries we have */
+enum { STATEMENTS_MAX = 512 }; /* a power of two, well above the number of queries we have */
 
 struct sqlite {
     sqlite3 *handle;
