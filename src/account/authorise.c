@@ -50,6 +50,8 @@ static const struct verb_row {
     [VERB_USAGE_READ_ALL] = {"usage.read_all", ADMINISTRATOR | KEY_ADMIN, false},
     [VERB_BACKUP] = {"backup", LOCAL, false}, /* it writes to a path of the server */
     [VERB_GROUP_MANAGE] = {"group.manage", ADMINISTRATOR, false},
+    [VERB_FILE_MANAGE] = {"file.manage", PERSON, true},
+    [VERB_BATCH_MANAGE] = {"batch.manage", PERSON, true},
 };
 
 static unsigned who_is(const struct principal *who)

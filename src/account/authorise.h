@@ -32,6 +32,8 @@ enum verb {
     VERB_USAGE_READ_ALL,
     VERB_BACKUP,
     VERB_GROUP_MANAGE,
+    VERB_FILE_MANAGE,  /* one's own */
+    VERB_BATCH_MANAGE, /* one's own */
     VERB_COUNT
 };
 

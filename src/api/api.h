@@ -6,6 +6,7 @@
 #include "account/account.h"
 #include "base/config.h"
 #include "chat/chat.h"
+#include "chat/files.h"
 #include "net/http_server.h"
 #include "route/memo.h"
 
@@ -40,6 +41,7 @@ struct api_options {
     struct chat *chat;
     struct memo *memo; /* the program's; NULL: no vectors are kept */
     struct hub *hub;
+    struct files *files;
     struct metric_registry *metrics;
     struct log *log;
     const struct api_host *host;

@@ -170,6 +170,8 @@ static const struct endpoint last_endpoints[] = {
 static const struct endpoint *const tables[] = {
     core_endpoints,
     embedding_endpoints,
+    files_endpoints,
+    gemini_files_endpoints,
     group_endpoints,
     key_endpoints,
     media_endpoints,

@@ -63,6 +63,8 @@ void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endp
 
 /* ---- Tables of families -------------------------------------------------------------------------- */
 extern const struct endpoint embedding_endpoints[];
+extern const struct endpoint files_endpoints[];
+extern const struct endpoint gemini_files_endpoints[];
 extern const struct endpoint group_endpoints[];
 extern const struct endpoint key_endpoints[];
 extern const struct endpoint media_endpoints[];
@@ -214,3 +216,5 @@ void api_ollama_ps(struct api_request *request);
 void api_ollama_version(struct api_request *request);
 void api_door_models(struct api_request *request);
 void api_door_model(struct api_request *request);
+
+/* ---- Tables of families ---------------------------------------------------------------------- */

@@ -23,7 +23,7 @@
 #include "route/quotas.h"
 #include "route/memo.h"
 
-enum { WORKERS_MAX = 64, REFRESH_MS = 5 * 60 * 1000, SIGNALS = 3 };
+enum { WORKERS_MAX = 64, REFRESH_MS = 5 * 60 * 1000, SIGNALS = 3, FILE_MIB_MAX = 512 };
 
 struct server {
     enum server_mode mode;
@@ -38,6 +38,7 @@ struct server {
     struct memo *memo;           /* likewise; NULL: no vectors are kept */
     struct registry *registry;
     struct hub *hub;
+    struct files *files;
     struct host *host;
     const struct config *config; /* the host's first: acquired for the server's life */
     struct tls_context *tls;
@@ -88,6 +89,21 @@ static enum err check_database_url(const struct config *config, struct error *er
     return ERR_UNSUPPORTED;
 }
 
+static enum err open_files(struct server *server, const struct config *config,
+                           const char *directory, struct error *error)
+{
+    static const uint64_t mib = 1024 * 1024;
+    uint64_t body_mib = (uint64_t)config_get_int(config, "server.body_mib_max");
+    const struct files_options options = {
+        .store = server->store,
+        .directory = directory,
+        .log = server->log,
+        .file_bytes_max = (body_mib > FILE_MIB_MAX ? FILE_MIB_MAX : body_mib) * mib,
+        .total_bytes_max = (uint64_t)config_get_int(config, "files.mib_max") * mib,
+    };
+    return files_open(&options, &server->files, error);
+}
+
 static enum err open_data(struct server *server, struct config *config, struct error *error)
 {
     char directory[4096];
@@ -102,6 +118,8 @@ static enum err open_data(struct server *server, struct config *config, struct e
         code = ledger_recover(server->store, directory, server->log, error);
     if (code == ERR_OK)
         code = chat_recover(server->store, directory, server->log, error);
+    if (code == ERR_OK)
+        code = open_files(server, config, directory, error);
     if (code == ERR_OK)
         code = account_open(&(struct account_options){.store = server->store, .log = server->log},
                             &server->account, error);
@@ -126,6 +144,7 @@ static enum err make_workers(struct server *server, int count, struct error *err
         .cache = server->cache,
         .memo = server->memo,
         .hub = server->hub,
+        .files = server->files,
         .metrics = server->metrics,
         .host = host_api(server->host),
     };
@@ -258,6 +277,7 @@ void server_free(struct server *server)
     hub_free(server->hub);
     if (server->account)
         account_close(server->account);
+    files_close(server->files);
     if (server->store)
         store_close(server->store);
     limiter_free(server->limiter); /* the store sets what it has committed */

@@ -72,6 +72,8 @@ static const struct config_key keys[] = {
      check_address_keys},
     FIXED("server.body_mib_max", CONFIG_INTEGER, "64", NULL, 1, 1024,
           "Largest request body, in MiB."),
+    FIXED("files.mib_max", CONFIG_INTEGER, "10240", NULL, 1, 1024 * 1024 * 1024,
+          "Most that all uploaded files and batches' results may take together, in MiB."),
     FIXED("server.header_timeout_ms", CONFIG_INTEGER, "10000", NULL, 10, DAY_MS,
           "How long the headers of a request may take."),
     FIXED("server.idle_timeout_ms", CONFIG_INTEGER, "75000", NULL, 10, DAY_MS,

@@ -157,6 +157,7 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
         .chat = worker->chat,
         .memo = options->memo,
         .hub = options->hub,
+        .files = options->files,
         .metrics = options->metrics,
         .log = options->log,
         .host = options->host,

@@ -21,6 +21,7 @@ struct worker_options {
     struct cache *cache;
     struct memo *memo; /* NULL: no vectors are kept */
     struct hub *hub;
+    struct files *files;
     struct metric_registry *metrics;
     const struct api_host *host;
 };

@@ -155,6 +155,32 @@ static bool take_quoted(struct arena *arena, struct str *rest, struct str *ret)
     return false;
 }
 
+/* Programs that do as browsers do write these three characters so (HTML, "escape a multipart/form-data
+ * name"), and nothing else. */
+static struct str unescape_percent(struct arena *arena, struct str text)
+{
+    static const struct {
+        struct str escape;
+        char character;
+    } rows[] = {{{"%22", 3}, '"'}, {{"%0D", 3}, '\r'}, {{"%0A", 3}, '\n'}};
+    if (str_find_char(text, '%') == SIZE_MAX)
+        return text;
+    char *plain = arena_alloc(arena, text.len);
+    size_t len = 0;
+    while (text.len) {
+        size_t taken = 1;
+        plain[len] = text.data[0];
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+            if (str_starts_with(text, rows[i].escape)) {
+                plain[len] = rows[i].character;
+                taken = rows[i].escape.len;
+            }
+        len++;
+        text = str_skip(text, taken);
+    }
+    return STR_FROM(plain, len);
+}
+
 /* The next "name=value" behind a semicolon; false at the end, or when it is broken. */
 static bool take_parameter(struct arena *arena, struct str *rest, struct str *ret_name,
                            struct str *ret_value)
@@ -316,8 +342,8 @@ static void take_header(struct arena *arena, struct str line, struct multipart_p
         part->type = value;
     } else if (str_eq_nocase(name, STR("content-disposition")) &&
                str_eq_nocase(first_word(value), STR("form-data"))) {
-        part->name = parameter_of(arena, value, STR("name"));
-        part->filename = parameter_of(arena, value, STR("filename"));
+        part->name = unescape_percent(arena, parameter_of(arena, value, STR("name")));
+        part->filename = unescape_percent(arena, parameter_of(arena, value, STR("filename")));
     }
 }
 

@@ -43,6 +43,8 @@ static const struct expectation {
     {VERB_USAGE_READ_ALL, "usage.read_all", "snynyy"},
     {VERB_BACKUP, "backup", "snnnny"},
     {VERB_GROUP_MANAGE, "group.manage", "snynny"},
+    {VERB_FILE_MANAGE, "file.manage", "soooon"},
+    {VERB_BATCH_MANAGE, "batch.manage", "soooon"},
 };
 
 static const struct {

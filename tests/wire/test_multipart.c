@@ -198,7 +198,7 @@ static void test_a_form(void **state)
     struct str body =
         STR("nobody's\r\n--b1  \r\n"
             "Content-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--b1\r\n"
-            "content-disposition: form-data; filename=\"a \\\"b\\\" c:\\d.jsonl\"; "
+            "content-disposition: form-data; filename=\"a \\\"b\\\" c:\\d%22%0d.jsonl\"; "
             "NAME=file\r\nContent-Type: application/json\r\n\r\n"
             "{\"x\":\"--b1\"}\r\n\r\n--b\0more\r\n--b1\r\n"
             "Content-Disposition: form-data; name=\"\"; filename=\"\"\r\n\r\n\r\n"
@@ -206,7 +206,7 @@ static void test_a_form(void **state)
     assert_int_equal(parse(TYPE, body), ERR_OK);
     assert_int_equal(count, 3);
     expect(0, "purpose", NULL, NULL, STR("batch"));
-    expect(1, "file", "a \"b\" c:\\d.jsonl", "application/json",
+    expect(1, "file", "a \"b\" c:\\d\"%0d.jsonl", "application/json",
            STR("{\"x\":\"--b1\"}\r\n\r\n--b\0more"));
     expect(2, "", "", NULL, STR(""));
     assert_ptr_equal(multipart_find(parts, count, "file"), &parts[1]);
