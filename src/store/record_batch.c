@@ -208,13 +208,10 @@ enum err store_batch_finalize(struct store_tx *tx, const struct store_batch *bat
 enum err store_batch_end(struct store_tx *tx, const struct store_batch *batch, struct error *error)
 {
     struct query query = query_begin(
-        tx->sqlite, "UPDATE batches SET status = ?, total = ?, completed = ?, failed = ?,"
+        tx->sqlite, "UPDATE batches SET status = ?,"
                     " output = ?, failures = ?, errors = ?, ended_ms = ?"
                     " WHERE owner = ? AND id = ? AND " UNFINISHED);
     query_bind_int(&query, batch->status);
-    query_bind_int(&query, batch->total);
-    query_bind_int(&query, batch->completed);
-    query_bind_int(&query, batch->failed);
     query_bind_id(&query, &batch->output);
     query_bind_id(&query, &batch->failures);
     query_bind_text(&query, batch->errors);
@@ -248,7 +245,7 @@ static enum err count_line(struct store_tx *tx, const struct store_batch_line *l
 {
     struct query query =
         query_begin(tx->sqlite, "UPDATE batches SET completed = completed + ?, failed = failed + ?"
-                                " WHERE owner = ? AND id = ?");
+                                " WHERE owner = ? AND id = ? AND " UNFINISHED);
     query_bind_int(&query, !line->is_failure);
     query_bind_int(&query, line->is_failure);
     query_bind_id(&query, &line->owner);

@@ -79,7 +79,7 @@ MUST_USE enum err store_batch_cancel(struct store_tx *tx, struct arena *arena,
 /* IN_PROGRESS to FINALIZING, with finalizing_ms; any other status stays as it is. */
 MUST_USE enum err store_batch_finalize(struct store_tx *tx, const struct store_batch *batch,
                                        struct error *error);
-/* Its end: status, counts, files, errors, ended_ms. ERR_NOT_FOUND: it had ended. */
+/* Its end: status, files, errors, ended_ms. ERR_NOT_FOUND: it had ended. */
 MUST_USE enum err store_batch_end(struct store_tx *tx, const struct store_batch *batch,
                                   struct error *error);
 /* An ended one: ERR_CONFLICT: it has not. */
@@ -96,7 +96,7 @@ struct store_batch_line {
 };
 
 /* Keeps it and counts it, both or none; one that is there already stays, and is not counted again.
- */
+ * ERR_NOT_FOUND: the batch is gone, or has ended. */
 MUST_USE enum err store_batch_line_insert(struct store_tx *tx, const struct store_batch_line *line,
                                           struct error *error);
 /* The numbers of all that are there, in order. */
