@@ -5,6 +5,7 @@
 
 #include "account/account.h"
 #include "base/config.h"
+#include "chat/batch.h"
 #include "chat/chat.h"
 #include "chat/files.h"
 #include "net/http_server.h"
@@ -42,6 +43,8 @@ struct api_options {
     struct memo *memo; /* the program's; NULL: no vectors are kept */
     struct hub *hub;
     struct files *files;
+    struct batch_bell *batch_bell;
+    uint64_t batch_window_ms; /* how long a batch may take */
     struct metric_registry *metrics;
     struct log *log;
     const struct api_host *host;

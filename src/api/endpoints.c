@@ -169,12 +169,14 @@ static const struct endpoint last_endpoints[] = {
 /* clang-format off */
 static const struct endpoint *const tables[] = {
     core_endpoints,
+    anthropic_batches_endpoints,
     embedding_endpoints,
     files_endpoints,
     gemini_files_endpoints,
     group_endpoints,
     key_endpoints,
     media_endpoints,
+    openai_batches_endpoints,
     passthrough_endpoints,
     quota_endpoints,
     request_log_endpoints,

@@ -2,6 +2,7 @@
 #include "api/origin.h"
 
 #include "base/clock.h"
+#include "route/tags.h"
 
 /* ---- Tags ------------------------------------------------------------------------------------ */
 
@@ -25,6 +26,14 @@ static void add_tags(struct api_origin *origin, struct arena *arena, yyjson_val 
         bool is_user = str_eq(json_str(key), STR("user_id"));
         add_tag(origin, arena, is_user ? STR("user") : json_str(key), json_str(value));
     }
+struct str api_door(const struct endpoint *endpoint)
+{
+    const struct dialect *dialect = endpoint->dialect;
+    if (!dialect)
+        return STR("parley");
+    if (dialect == &dialect_openai_chat || dialect == &dialect_openai_responses)
+        return STR("openai");
+    return str_from_cstr(dialect->name);
 }
 
 enum err api_origin_open(struct api_request *request, yyjson_val *body, struct arena *arena,
@@ -43,7 +52,7 @@ enum err api_origin_open(struct api_request *request, yyjson_val *body, struct a
         .request_id = http_exchange_id(request->exchange),
     };
     if (body)
-        add_tags(ret_origin, arena, body);
+        ret_origin->governor.tag_count = tags_read(arena, body, ret_origin->tags);
     return ERR_OK;
 }
 

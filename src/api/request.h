@@ -62,12 +62,14 @@ void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endp
                     size_t *ret_count);
 
 /* ---- Tables of families -------------------------------------------------------------------------- */
+extern const struct endpoint anthropic_batches_endpoints[];
 extern const struct endpoint embedding_endpoints[];
 extern const struct endpoint files_endpoints[];
 extern const struct endpoint gemini_files_endpoints[];
 extern const struct endpoint group_endpoints[];
 extern const struct endpoint key_endpoints[];
 extern const struct endpoint media_endpoints[];
+extern const struct endpoint openai_batches_endpoints[];
 extern const struct endpoint passthrough_endpoints[];
 extern const struct endpoint quota_endpoints[];
 extern const struct endpoint request_log_endpoints[];

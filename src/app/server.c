@@ -39,6 +39,7 @@ struct server {
     struct registry *registry;
     struct hub *hub;
     struct files *files;
+    struct batch_bell *batch_bell;
     struct host *host;
     const struct config *config; /* the host's first: acquired for the server's life */
     struct tls_context *tls;
@@ -145,11 +146,13 @@ static enum err make_workers(struct server *server, int count, struct error *err
         .memo = server->memo,
         .hub = server->hub,
         .files = server->files,
+        .batch_bell = server->batch_bell,
         .metrics = server->metrics,
         .host = host_api(server->host),
     };
     for (int i = 0; i < count; i++) {
         options.index = i;
+        options.runs_batches = i == 0 && server->mode == SERVER_FULL;
         enum err code = worker_new(&options, &server->workers[i], error);
         if (code != ERR_OK)
             return code;
@@ -231,6 +234,7 @@ static enum err start(struct server *server, struct config *config, struct error
     server->coalescer = coalescer_new(server->metrics);
     server->registry = registry_new(server->log, server->cells);
     server->hub = hub_new();
+    server->batch_bell = batch_bell_new();
     server->host = host_new(config, server->store, server->registry, server->log);
     server->config = host_api(server->host)->config_acquire(server->host);
     providers_configure(server->registry, server->config, server->log);
@@ -275,6 +279,7 @@ void server_free(struct server *server)
     if (server->cells)
         cells_free(server->cells);
     hub_free(server->hub);
+    batch_bell_free(server->batch_bell);
     if (server->account)
         account_close(server->account);
     files_close(server->files);

@@ -1,6 +1,6 @@
 /* Worker: one loop with everything that belongs to it.
  *
- * Ending:  worker_stop -> listeners closed, chat draining, HTTP draining
+ * Ending:  worker_stop -> listeners closed, batches stopping, then chat draining, HTTP draining
  *             -> on_chat_drained: the server is told, which waits for the other workers
  *          worker_end -> say_goodbye: sockets are told to come back
  *             -> on_sockets_closed and on_http_drained: the ledger gives its rows to the store
@@ -34,6 +34,7 @@ struct worker {
     struct journal *journal;
     struct chat *chat;
     struct api *api;
+    struct batch_queue *batches; /* of the first worker only */
     struct tls_context *tls;
     struct acceptor acceptors[ACCEPTORS_MAX];
     int acceptor_count;
@@ -131,6 +132,25 @@ static void make_chat(struct worker *worker)
     });
 }
 
+/* Of one worker: lines of batches are few, and their order is of the whole program. */
+static void make_batches(struct worker *worker)
+{
+    const struct worker_options *options = &worker->options;
+    if (!options->runs_batches)
+        return;
+    worker->batches = batch_queue_new(&(struct batch_options){
+        .loop = worker->loop,
+        .router = worker->router,
+        .account = options->account,
+        .store = options->store,
+        .files = options->files,
+        .bell = options->batch_bell,
+        .log = options->log,
+        .concurrency = (int)config_get_int(options->config, "batches.concurrency"),
+        .retry_ms = (uint64_t)config_get_int(options->config, "batches.retry_ms"),
+    });
+}
+
 enum err worker_new(const struct worker_options *options, struct worker **ret_worker,
                     struct error *error)
 {
@@ -147,6 +167,7 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
     }
     make_router(worker);
     make_chat(worker);
+    make_batches(worker);
     worker->api = api_new(&(struct api_options){
         .loop = worker->loop,
         .store = options->store,
@@ -158,6 +179,9 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
         .memo = options->memo,
         .hub = options->hub,
         .files = options->files,
+        .batch_bell = options->batch_bell,
+        .batch_window_ms =
+            (uint64_t)config_get_int(options->config, "batches.window_seconds") * 1000,
         .metrics = options->metrics,
         .log = options->log,
         .host = options->host,
@@ -189,6 +213,7 @@ static void let_go(struct worker *worker)
             http_server_free(worker->acceptors[i].server);
     worker->acceptor_count = 0;
     api_free(worker->api);
+    batch_queue_free(worker->batches);
     chat_free(worker->chat);
     router_free(worker->router);
     governor_free(worker->governor);
@@ -198,6 +223,7 @@ static void let_go(struct worker *worker)
     if (worker->client)
         http_client_free(worker->client);
     worker->api = NULL;
+    worker->batches = NULL;
     worker->chat = NULL;
     worker->journal = NULL;
     worker->router = NULL;
@@ -391,6 +417,13 @@ static void on_chat_drained(void *user)
     worker->ending.on_drained(worker->ending.user);
 }
 
+/* Batches go first: what is left of the time is for people. */
+static void on_batches_stopped(void *user)
+{
+    struct worker *worker = user;
+    chat_drain(worker->chat, worker->limit_ms, on_chat_drained, worker);
+}
+
 static void begin_stop(void *user)
 {
     struct worker *worker = user;
@@ -399,7 +432,10 @@ static void begin_stop(void *user)
         worker->draining_servers++;
         http_server_drain(worker->acceptors[i].server, on_http_drained, worker);
     }
-    chat_drain(worker->chat, worker->limit_ms, on_chat_drained, worker);
+    if (worker->batches)
+        batch_queue_stop(worker->batches, on_batches_stopped, worker);
+    else
+        on_batches_stopped(worker);
 }
 
 void worker_stop(struct worker *worker, uint64_t limit_ms, const struct worker_ending *ending)

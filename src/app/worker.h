@@ -22,6 +22,8 @@ struct worker_options {
     struct memo *memo; /* NULL: no vectors are kept */
     struct hub *hub;
     struct files *files;
+    struct batch_bell *batch_bell;
+    bool runs_batches; /* one of them does */
     struct metric_registry *metrics;
     const struct api_host *host;
 };

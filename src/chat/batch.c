@@ -237,6 +237,14 @@ static void tidy(void *user)
     loop_timer_set(queue->options.loop, &queue->tidy_timer, TIDY_MS, tidy, queue);
 }
 
+/* When the loop runs: a program that fails to start leaves no job behind. */
+static void begin(void *user)
+{
+    struct batch_queue *queue = user;
+    clean(queue);
+    tidy(queue);
+}
+
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 struct batch_queue *batch_queue_new(const struct batch_options *options)
@@ -246,9 +254,7 @@ struct batch_queue *batch_queue_new(const struct batch_options *options)
     queue->options = *options;
     list_init(&queue->runs);
     attend(options->bell, queue, options->loop);
-    look(queue);
-    clean(queue);
-    loop_timer_set(options->loop, &queue->tidy_timer, TIDY_MS, tidy, queue);
+    loop_timer_set(options->loop, &queue->tidy_timer, 0, begin, queue);
     return queue;
 }
 

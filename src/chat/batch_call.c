@@ -4,6 +4,7 @@
 #include "chat/batch_call.h"
 
 #include "base/clock.h"
+#include "route/tags.h"
 
 enum { ANSWER_BYTES_MAX = 16 * 1024 * 1024, CALL_ARENA_BYTES_MAX = 1024 * 1024 * 1024 };
 
@@ -11,7 +12,9 @@ struct batch_call {
     struct batch_call_request request;
     struct arena *arena;
     struct llm_request llm;
-    struct str text;          /* the request's own bytes */
+    struct str text; /* the request's own bytes */
+    struct str tags[LEDGER_TAGS_MAX];
+    size_t tag_count;
     struct route_call *route; /* dead once END was heard */
     struct llm_builder *builder;
     struct buf raw;
@@ -129,6 +132,7 @@ static enum err decode(struct batch_call *call, struct error *error)
         code = endpoint->dialect->decode_request(call->arena, body, &call->llm, error);
     if (code != ERR_OK)
         return code;
+    call->tag_count = tags_read(call->arena, body, call->tags);
     if (call->llm.message_count == 0)
         return error_set(error, ERR_INVALID, "messages", "must not be empty");
     if (endpoint->form == BATCH_ANTHROPIC && !call->llm.max_output_tokens.is_set)
@@ -142,7 +146,16 @@ static enum err start(struct batch_call *call, struct router *router, struct err
     enum err code = decode(call, error);
     if (code != ERR_OK)
         return code;
+    const struct governor_origin origin = {
+        .policy = call->request.policy,
+        .address = call->request.address,
+        .door = batch_form_name(call->request.endpoint->form),
+        .tags = call->tags,
+        .tag_count = call->tag_count,
+        .request_id = call->request.name,
+    };
     const struct route_request route = {
+        .origin = &origin,
         .request = &call->llm,
         .priority = CELL_BATCH,
         .raw_body = call->text,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "chat/batch_result.h"
+#include "route/governor.h"
 #include "route/router.h"
 
 struct batch_call;
@@ -11,7 +12,9 @@ struct batch_call_request {
     const struct batch_endpoint *endpoint; /* lives for ever */
     const struct batch_line *line;         /* one that is right; must live until the end */
     struct str name;                       /* for ids: unique to this line; copied */
-    struct str tenant;                     /* who asks; borrowed likewise */
+    struct str tenant;                     /* who asks; borrowed during the start */
+    struct policy *policy;                 /* of who asks; a reference is taken */
+    struct str address;                    /* that it was made from; borrowed during the start */
 };
 
 /* `done` comes once, and the call is gone after it; what the answer shows is valid during it. */

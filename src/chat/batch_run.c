@@ -138,9 +138,12 @@ static void save(struct line_work *work)
 /* ---- What came of it ------------------------------------------------------------------------- */
 
 /* Whether it may be well later. What only a limit keeps back is tried until the batch expires. */
-static bool passes(const struct batch_run *run, const struct line_work *work, enum err class)
+static bool passes(const struct batch_run *run, const struct line_work *work,
+                   const struct llm_error *error)
 {
-    bool is_limit = class == ERR_RATE_LIMITED || class == ERR_OVERLOADED;
+    enum err class = error->class;
+    bool is_limit = class == ERR_RATE_LIMITED || class == ERR_OVERLOADED ||
+                    (class == ERR_QUOTA_EXHAUSTED && error->retry_after_ms > 0); /* a budget */
     bool is_fault = class == ERR_SERVER || class == ERR_TIMEOUT || class == ERR_NETWORK ||
                     class == ERR_UNAVAILABLE;
     return is_limit || (is_fault && run->tries[work->line - run->input.lines] < TRIES_MAX);
@@ -167,7 +170,7 @@ static void take_answer(void *user, const struct batch_answer *answer)
     struct line_work *work = user;
     struct batch_run *run = work->run;
     work->call = NULL;
-    if (answer->error && passes(run, work, answer->error->class)) {
+    if (answer->error && passes(run, work, answer->error)) {
         try_later(work, answer->error);
         return;
     }
@@ -195,16 +198,19 @@ static enum err ask(struct line_work *work, struct error *error)
     char name[64];
     int len =
         snprintf(name, sizeof name, "%s-%lld", run->batch.id.text, (long long)work->line->number);
-    const struct batch_call_request request = {
+    struct batch_call_request request = {
         .endpoint = run->endpoint,
         .line = work->line,
         .name = STR_FROM(name, (size_t)len),
         .tenant = id_str(&run->batch.owner),
+        .address = run->batch.maker_address,
     };
-    enum err code = batch_maker_check(options->account, &run->batch, error);
+    enum err code = batch_maker_policy(options->account, &run->batch, &request.policy, error);
     if (code != ERR_OK)
         return code;
-    return batch_call_start(options->router, &request, take_answer, work, &work->call, error);
+    code = batch_call_start(options->router, &request, take_answer, work, &work->call, error);
+    policy_unref(request.policy);
+    return code;
 }
 
 static void begin_line(struct batch_run *run, struct batch_line *line)

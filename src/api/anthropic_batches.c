@@ -1,0 +1,240 @@
+/* /v1/messages/batches: Anthropic's batches, whose requests come in one body and whose results are
+ * one list of lines. Both are files like OpenAI's, which this dialect does not show as such. */
+#include <stdlib.h>
+
+#include "api/batches.h"
+
+enum { PAGE_DEFAULT = 20, PAGE_MAX = 1000 };
+
+/* ---- The object ------------------------------------------------------------------------------ */
+
+static void write_counts(struct json_writer *w, const struct store_batch *batch)
+{
+    bool is_ended = store_batch_is_ended(batch);
+    int64_t undone = batch->total - batch->completed - batch->failed;
+    bool is_expired = batch->status == STORE_BATCH_EXPIRED;
+    json_key_object(w, "request_counts"); /* only the end tells what came of them */
+    json_key_int(w, "processing", is_ended ? 0 : batch->total);
+    json_key_int(w, "succeeded", is_ended ? batch->completed : 0);
+    json_key_int(w, "errored", is_ended ? batch->failed : 0);
+    json_key_int(w, "canceled", is_ended && !is_expired ? undone : 0);
+    json_key_int(w, "expired", is_ended && is_expired ? undone : 0);
+    json_end_object(w);
+}
+
+static struct str status_name(const struct store_batch *batch)
+{
+    if (store_batch_is_ended(batch))
+        return STR("ended");
+    return batch->status == STORE_BATCH_CANCELLING ? STR("canceling") : STR("in_progress");
+}
+
+static void write_batch(struct api_request *request, struct json_writer *w,
+                        const struct store_batch *batch)
+{
+    char id[ID_LENGTH + 16];
+    int len = snprintf(id, sizeof id, "msgbatch_%s", batch->id.text);
+    struct str results = STR_NONE;
+    if (!id_is_none(&batch->output))
+        results = arena_printf(request->arena, "%.*s/v1/messages/batches/%s/results",
+                               STR_ARG(stored_origin(request)), id);
+    json_key_str(w, "id", STR_FROM(id, (size_t)len));
+    json_key_str(w, "type", STR("message_batch"));
+    json_key_str(w, "processing_status", status_name(batch));
+    write_counts(w, batch);
+    json_key_time(w, "created_at", batch->created_ms);
+    json_key_time(w, "expires_at", batch->expires_ms);
+    json_key_time(w, "ended_at", batch->ended_ms);
+    json_key_time(w, "cancel_initiated_at", batch->cancelling_ms);
+    json_key_null(w, "archived_at");
+    json_key_str(w, "results_url", results);
+}
+
+static struct batches_call *call_new(struct api_request *request)
+{
+    struct batches_call *call = batches_call_new(request, BATCH_ANTHROPIC);
+    call->write = write_batch;
+    return call;
+}
+
+/* ---- Making one ------------------------------------------------------------------------------ */
+
+/* The input as lines, made in the pool. */
+struct making {
+    struct batches_call *call;
+    struct buf lines;
+    int64_t count;
+};
+
+static enum err make_lines(void *user, struct file_work *work, struct error *error)
+{
+    struct making *making = user;
+    struct arena *scratch = arena_new(SIZE_MAX);
+    enum err code =
+        batch_input_of_requests(scratch, making->call->request->http->body, &making->lines, error);
+    arena_free(scratch);
+    work->content = buf_str(&making->lines);
+    for (size_t i = 0; i < work->content.len; i++)
+        making->count += work->content.data[i] == '\n';
+    return code;
+}
+
+static void on_stored(void *user, enum err code, const struct error *error)
+{
+    struct making *making = user;
+    struct batches_call *call = making->call;
+    buf_done(&making->lines);
+    if (api_failed(call->request, code, error))
+        return;
+    call->batch.input = call->file.file.id;
+    call->batch.total = making->count;
+    batches_insert(call);
+}
+
+static void post_batch(struct api_request *request)
+{
+    struct api_options *options = &request->api->options;
+    struct batches_call *call = call_new(request);
+    struct making *making = ARENA_NEW(request->arena, struct making);
+    batches_prepare(call, batch_endpoint_find(BATCH_ANTHROPIC, STR("/v1/messages")));
+    making->call = call;
+    buf_init(&making->lines, BATCH_INPUT_BYTES_MAX);
+    call->file = (struct file_work){
+        .file = {.owner = request->who.user,
+                 .purpose = STR("batch"),
+                 .name = STR("requests.jsonl"),
+                 .mime = STR("application/jsonl")},
+        .arena = request->arena,
+        .make = make_lines,
+        .done = on_stored,
+        .user = making,
+    };
+    files_put(options->files, options->loop, &call->file);
+}
+
+/* ---- The rest -------------------------------------------------------------------------------- */
+
+static void get_batch(struct api_request *request)
+{
+    batches_get(call_new(request));
+}
+
+static void cancel_batch(struct api_request *request)
+{
+    batches_cancel(call_new(request));
+}
+
+static void write_page(struct json_writer *w, const struct batches_call *call)
+{
+    size_t first = call->page.is_reversed && call->count ? call->count - 1 : 0;
+    size_t last = call->page.is_reversed || !call->count ? 0 : call->count - 1;
+    char id[ID_LENGTH + 16];
+    int len =
+        call->count ? snprintf(id, sizeof id, "msgbatch_%s", call->batches[first].id.text) : 0;
+    json_key_str(w, "first_id", call->count ? STR_FROM(id, (size_t)len) : STR_NONE);
+    len = call->count ? snprintf(id, sizeof id, "msgbatch_%s", call->batches[last].id.text) : 0;
+    json_key_str(w, "last_id", call->count ? STR_FROM(id, (size_t)len) : STR_NONE);
+}
+
+static void get_batches(struct api_request *request)
+{
+    struct batches_call *call = call_new(request);
+    call->page.is_reversed = api_query(request, "before_id").len > 0;
+    if (stored_query_limit(request, PAGE_DEFAULT, PAGE_MAX, &call->page.limit) &&
+        stored_query_id(request, call->page.is_reversed ? "before_id" : "after_id",
+                        &call->page.before))
+        batches_list(call, write_page);
+}
+
+/* What is answered is the batch that was found, not its object. */
+struct finding {
+    struct batches_call *call;
+    struct store_file output;
+};
+
+static enum err run_find(struct store_tx *tx, void *user, struct error *error)
+{
+    struct finding *finding = user;
+    struct api_request *request = finding->call->request;
+    struct store_batch batch;
+    enum err code = store_batch_get(tx, request->arena, &request->who.user,
+                                    &finding->call->batch.id, &batch, error);
+    if (code != ERR_OK)
+        return code;
+    if (batch_form_of(batch.dialect) != BATCH_ANTHROPIC || id_is_none(&batch.output))
+        return error_set(error, ERR_NOT_FOUND, NULL, "there are no results yet");
+    return store_file_get(tx, request->arena, &request->who.user, &batch.output, 0,
+                          &finding->output, error);
+}
+
+static void on_found(void *user, enum err code, const struct error *error)
+{
+    struct finding *finding = user;
+    struct api_request *request = finding->call->request;
+    if (!api_failed(request, code, error))
+        stored_send(request, &finding->output, "application/x-jsonl");
+}
+
+static void get_results(struct api_request *request)
+{
+    struct api_options *options = &request->api->options;
+    struct finding *finding = ARENA_NEW(request->arena, struct finding);
+    finding->call = call_new(request);
+    if (!stored_parameter_id(request, 0, &finding->call->batch.id))
+        return;
+    finding->call->job = (struct store_job){.run = run_find, .done = on_found, .user = finding};
+    store_read(options->store, options->loop, &finding->call->job);
+}
+
+static enum err run_delete(struct store_tx *tx, void *user, struct error *error)
+{
+    struct batches_call *call = user;
+    struct api_request *request = call->request;
+    struct store_batch batch;
+    const struct id *owner = &request->who.user;
+    enum err code = store_batch_get(tx, request->arena, owner, &call->batch.id, &batch, error);
+    if (code == ERR_OK && batch_form_of(batch.dialect) != BATCH_ANTHROPIC)
+        return error_set(error, ERR_NOT_FOUND, NULL, "no such batch");
+    return code == ERR_OK ? store_batch_delete(tx, owner, &call->batch.id, error) : code;
+}
+
+static void on_deleted(void *user, enum err code, const struct error *error)
+{
+    struct batches_call *call = user;
+    struct api_reply reply;
+    char id[ID_LENGTH + 16];
+    if (api_failed(call->request, code, error))
+        return;
+    int len = snprintf(id, sizeof id, "msgbatch_%s", call->batch.id.text);
+    api_reply_begin(&reply);
+    json_key_str(&reply.w, "id", STR_FROM(id, (size_t)len));
+    json_key_str(&reply.w, "type", STR("message_batch_deleted"));
+    api_reply(call->request, 200, &reply);
+}
+
+static void delete_batch(struct api_request *request)
+{
+    struct api_options *options = &request->api->options;
+    struct batches_call *call = call_new(request);
+    if (!stored_parameter_id(request, 0, &call->batch.id))
+        return;
+    call->job = (struct store_job){.run = run_delete, .done = on_deleted, .user = call};
+    store_write(options->store, options->loop, &call->job);
+}
+
+#define ANTHROPIC VERB_BATCH_MANAGE, &dialect_anthropic
+const struct endpoint anthropic_batches_endpoints[] = {
+    {HTTP_POST, "/v1/messages/batches", ANTHROPIC, post_batch, NULL, API_BODY_LARGE,
+     "Anthropic: queues messages, for any model."},
+    {HTTP_GET, "/v1/messages/batches", ANTHROPIC, get_batches, NULL, 0,
+     "One's batches of messages, newest first."},
+    {HTTP_GET, "/v1/messages/batches/{id}", ANTHROPIC, get_batch, NULL, 0,
+     "A batch of messages and how far it is."},
+    {HTTP_POST, "/v1/messages/batches/{id}/cancel", ANTHROPIC, cancel_batch, NULL, API_BODY_SMALL,
+     "Cancels a batch of messages; what is done stays."},
+    {HTTP_GET, "/v1/messages/batches/{id}/results", ANTHROPIC, get_results, NULL, 0,
+     "Its results, a line each."},
+    {HTTP_DELETE, "/v1/messages/batches/{id}", ANTHROPIC, delete_batch, NULL, API_BODY_SMALL,
+     "Deletes a batch of messages that has ended."},
+    {0},
+};

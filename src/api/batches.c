@@ -1,0 +1,175 @@
+/* What the doors of batches share: a batch is a row that the queue finds. */
+#include "api/batches.h"
+
+#include "base/clock.h"
+
+enum { UNFINISHED_MAX = 100 }; /* of one person's */
+
+struct batches_call *batches_call_new(struct api_request *request, enum batch_form form)
+{
+    struct batches_call *call = ARENA_NEW(request->arena, struct batches_call);
+    call->request = request;
+    call->form = form;
+    call->batch.owner = request->who.user;
+    return call;
+}
+
+void batches_prepare(struct batches_call *call, const struct batch_endpoint *endpoint)
+{
+    const struct api_request *request = call->request;
+    int64_t now = clock_wall_ms();
+    call->batch.id = id_new(now);
+    call->batch.dialect = batch_form_name(call->form);
+    call->batch.endpoint = str_from_cstr(endpoint->url);
+    call->batch.maker_kind = request->who.kind;
+    call->batch.maker_key = request->who.key;
+    call->batch.maker_address = str_from_cstr(request->http->peer_address);
+    call->batch.created_ms = now;
+    call->batch.expires_ms = now + (int64_t)request->api->options.batch_window_ms;
+}
+
+static void reply(struct batches_call *call)
+{
+    struct api_reply reply;
+    api_reply_begin(&reply);
+    call->write(call->request, &reply.w, &call->batch);
+    api_reply(call->request, 200, &reply);
+}
+
+static void on_done(void *user, enum err code, const struct error *error)
+{
+    struct batches_call *call = user;
+    if (!api_failed(call->request, code, error))
+        reply(call);
+}
+
+/* The queue has something to do. */
+static void on_changed(void *user, enum err code, const struct error *error)
+{
+    struct batches_call *call = user;
+    if (code == ERR_OK)
+        batch_bell_ring(call->request->api->options.batch_bell);
+    on_done(user, code, error);
+}
+
+typedef enum err run_fn(struct store_tx *tx, void *user, struct error *error);
+typedef void done_fn(void *user, enum err code, const struct error *error);
+
+static void start_write(struct batches_call *call, run_fn *run)
+{
+    struct api_options *options = &call->request->api->options;
+    call->job = (struct store_job){.run = run, .done = on_changed, .user = call};
+    store_write(options->store, options->loop, &call->job);
+}
+
+static void start_read(struct batches_call *call, run_fn *run, done_fn *done)
+{
+    struct api_options *options = &call->request->api->options;
+    call->job = (struct store_job){.run = run, .done = done, .user = call};
+    store_read(options->store, options->loop, &call->job);
+}
+
+static enum err run_insert(struct store_tx *tx, void *user, struct error *error)
+{
+    struct batches_call *call = user;
+    struct store_file input;
+    enum err code = store_file_get(tx, call->request->arena, &call->batch.owner, &call->batch.input,
+                                   call->batch.created_ms, &input, error);
+    if (code == ERR_NOT_FOUND)
+        return error_set(error, ERR_INVALID, "input_file_id", "no such file");
+    if (code == ERR_OK && (uint64_t)input.bytes > BATCH_INPUT_BYTES_MAX)
+        return error_set(error, ERR_TOO_BIG, "input_file_id", "must be 200 MiB at most");
+    return code == ERR_OK ? store_batch_insert(tx, &call->batch, UNFINISHED_MAX, error) : code;
+}
+
+void batches_insert(struct batches_call *call)
+{
+    start_write(call, run_insert);
+}
+
+/* Another dialect's batch has another form: it is not there. */
+static enum err check_form(const struct batches_call *call, struct error *error)
+{
+    if (batch_form_of(call->batch.dialect) == call->form)
+        return ERR_OK;
+    return error_set(error, ERR_NOT_FOUND, NULL, "no such batch");
+}
+
+static enum err run_get(struct store_tx *tx, void *user, struct error *error)
+{
+    struct batches_call *call = user;
+    struct id id = call->batch.id;
+    enum err code = store_batch_get(tx, call->request->arena, &call->request->who.user, &id,
+                                    &call->batch, error);
+    return code == ERR_OK ? check_form(call, error) : code;
+}
+
+void batches_get(struct batches_call *call)
+{
+    if (stored_parameter_id(call->request, 0, &call->batch.id))
+        start_read(call, run_get, on_done);
+}
+
+static enum err run_cancel(struct store_tx *tx, void *user, struct error *error)
+{
+    struct batches_call *call = user;
+    struct id id = call->batch.id;
+    enum err code = run_get(tx, call, error);
+    if (code != ERR_OK)
+        return code;
+    return store_batch_cancel(tx, call->request->arena, &call->request->who.user, &id,
+                              clock_wall_ms(), &call->batch, error);
+}
+
+void batches_cancel(struct batches_call *call)
+{
+    if (stored_parameter_id(call->request, 0, &call->batch.id))
+        start_write(call, run_cancel);
+}
+
+/* ---- Lists ----------------------------------------------------------------------------------- */
+
+struct listing {
+    struct batches_call *call;
+    void (*write_page)(struct json_writer *w, const struct batches_call *call);
+};
+
+static enum err run_list(struct store_tx *tx, void *user, struct error *error)
+{
+    struct batches_call *call = ((struct listing *)user)->call;
+    return store_batch_list(tx, call->request->arena, &call->request->who.user, &call->page,
+                            &call->batches, &call->count, &call->has_more, error);
+}
+
+static void reply_list(void *user, enum err code, const struct error *error)
+{
+    struct listing *listing = user;
+    struct batches_call *call = listing->call;
+    struct api_reply reply;
+    if (api_failed(call->request, code, error))
+        return;
+    api_reply_begin(&reply);
+    json_key_array(&reply.w, "data");
+    for (size_t i = 0; i < call->count; i++) {
+        /* What was asked for from the end on comes oldest first, and is shown newest first. */
+        size_t k = call->page.is_reversed ? call->count - 1 - i : i;
+        json_begin_object(&reply.w);
+        call->write(call->request, &reply.w, &call->batches[k]);
+        json_end_object(&reply.w);
+    }
+    json_end_array(&reply.w);
+    json_key_bool(&reply.w, "has_more", call->has_more);
+    listing->write_page(&reply.w, call);
+    api_reply(call->request, 200, &reply);
+}
+
+void batches_list(struct batches_call *call,
+                  void (*write_page)(struct json_writer *w, const struct batches_call *call))
+{
+    struct api_options *options = &call->request->api->options;
+    struct listing *listing = ARENA_NEW(call->request->arena, struct listing);
+    *listing = (struct listing){call, write_page};
+    call->page.dialect = batch_form_name(call->form);
+    call->job = (struct store_job){.run = run_list, .done = reply_list, .user = listing};
+    store_read(options->store, options->loop, &call->job);
+}
