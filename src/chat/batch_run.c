@@ -185,7 +185,11 @@ static void take_refusal(struct line_work *work, enum err code, const struct err
 {
     struct llm_error refusal = {.class = code, .retry_after_ms = -1};
     str_copy(str_from_cstr(error->field), refusal.field, sizeof refusal.field);
-    str_copy(str_from_cstr(error_message(error)), refusal.message, sizeof refusal.message);
+    if (error->field[0] && !work->run->endpoint->dialect->errors_name_field)
+        snprintf(refusal.message, sizeof refusal.message, "%s: %s", error->field,
+                 error_message(error));
+    else
+        str_copy(str_from_cstr(error_message(error)), refusal.message, sizeof refusal.message);
     take_answer(work, &(struct batch_answer){.error = &refusal, .request_id = STR("")});
 }
 

@@ -39,8 +39,8 @@ test("OpenAI's files", async (t) => {
 
   // Another's does not exist.
   assert.equal((await other.files.list()).data.length, 0);
-  for (const ask of [other.files.retrieve(file.id), other.files.content(file.id), other.files.delete(file.id)])
-    await assert.rejects(ask, OpenAI.NotFoundError);
+  for (const ask of [() => other.files.retrieve(file.id), () => other.files.content(file.id), () => other.files.delete(file.id)])
+    await assert.rejects(async () => ask(), OpenAI.NotFoundError);
 
   await assert.rejects(openai.files.create({ file: await OpenAI.toFile(Buffer.from("x"), "x"), purpose: "nonsense" as never }), (error: any) => error.status === 400 && error.param === "purpose");
   const broken = await parley.ask("POST", "/v1/files", { key: parley.user.key, headers: { "content-type": "multipart/form-data; boundary=b" }, body: "--b\r\nx" });
