@@ -26,14 +26,19 @@ struct files_call {
     bool has_more;
 };
 
+/* The parts of a form that are looked for: the first of each name counts. */
+enum form_field { FORM_FILE, FORM_PURPOSE, FORM_EXPIRES_AFTER, FORM_EXPIRES_IN, FORM_FIELDS };
+struct form {
+    struct multipart_part parts[FORM_FIELDS]; /* name: STR_NONE when it is not there */
+};
+
 /* What differs between the dialects. */
 struct files_form {
     void (*write)(struct json_writer *w, const struct store_file *file);
     void (*write_deleted)(struct json_writer *w, const struct id *id);
     void (*write_page)(struct json_writer *w, const struct files_call *call);
     bool (*read_page)(struct files_call *call);
-    enum err (*read_form)(struct files_call *call, const struct multipart_part *parts, size_t count,
-                          struct error *error);
+    enum err (*read_form)(struct files_call *call, const struct form *form, struct error *error);
 };
 
 /* ---- OpenAI's form --------------------------------------------------------------------------- */
@@ -84,12 +89,6 @@ static bool read_openai_page(struct files_call *call)
            stored_query_id(request, "after", &call->page.after);
 }
 
-static struct str text_of(const struct multipart_part *parts, size_t count, const char *name)
-{
-    const struct multipart_part *part = multipart_find(parts, count, name);
-    return part ? part->body : STR_NONE;
-}
-
 /* Seconds from now in a member of a form; absent: for ever. */
 static enum err read_lifetime(struct files_call *call, struct str text, const char *name,
                               int64_t seconds_max, struct error *error)
@@ -103,20 +102,20 @@ static enum err read_lifetime(struct files_call *call, struct str text, const ch
     return ERR_OK;
 }
 
-static enum err read_openai_form(struct files_call *call, const struct multipart_part *parts,
-                                 size_t count, struct error *error)
+static enum err read_openai_form(struct files_call *call, const struct form *form,
+                                 struct error *error)
 {
     static const char *const purposes[] = {"assistants", "batch", "fine-tune",
                                            "vision",     "evals", "user_data"};
-    struct str purpose = text_of(parts, count, "purpose");
+    struct str purpose = form->parts[FORM_PURPOSE].value;
     for (size_t i = 0; i < sizeof purposes / sizeof purposes[0]; i++)
         if (str_eq(purpose, str_from_cstr(purposes[i])))
             call->work.file.purpose = str_from_cstr(purposes[i]);
     if (!call->work.file.purpose.len)
         return error_set(error, ERR_INVALID, "purpose",
                          "must be assistants, batch, fine-tune, vision, evals or user_data");
-    return read_lifetime(call, text_of(parts, count, "expires_after[seconds]"),
-                         "expires_after.seconds", 30 * day_seconds, error);
+    return read_lifetime(call, form->parts[FORM_EXPIRES_AFTER].value, "expires_after.seconds",
+                         30 * day_seconds, error);
 }
 
 /* ---- Anthropic's form ------------------------------------------------------------------------ */
@@ -192,11 +191,11 @@ static bool read_anthropic_page(struct files_call *call)
            stored_query_id(request, cursor, &call->page.after);
 }
 
-static enum err read_anthropic_form(struct files_call *call, const struct multipart_part *parts,
-                                    size_t count, struct error *error)
+static enum err read_anthropic_form(struct files_call *call, const struct form *form,
+                                    struct error *error)
 {
     call->work.file.purpose = STR("user_data");
-    return read_lifetime(call, text_of(parts, count, "expires_in_seconds"), "expires_in_seconds",
+    return read_lifetime(call, form->parts[FORM_EXPIRES_IN].value, "expires_in_seconds",
                          365 * day_seconds, error);
 }
 
@@ -244,24 +243,55 @@ static struct str clean_type(struct arena *arena, struct str type)
     return is_valid ? arena_str(arena, type) : STR("application/octet-stream");
 }
 
+/* Programs that do as browsers do write these characters so in names of files (HTML), and no other. */
+static struct str unescape_name(struct arena *arena, struct str name)
+{
+    char *plain = arena_alloc(arena, name.len);
+    size_t len = 0;
+    while (name.len) {
+        bool is_quote = str_starts_with(name, STR("%22"));
+        bool is_line_end = str_starts_with(name, STR("%0D")) || str_starts_with(name, STR("%0A"));
+        plain[len++] = is_quote ? '"' : is_line_end ? ' ' : name.data[0];
+        name = str_skip(name, is_quote || is_line_end ? 3 : 1);
+    }
+    return STR_FROM(plain, len);
+}
+
+static enum err read_parts(struct api_request *request, struct form *form, struct error *error)
+{
+    static const char *const names[FORM_FIELDS] = {
+        [FORM_FILE] = "file",
+        [FORM_PURPOSE] = "purpose",
+        [FORM_EXPIRES_AFTER] = "expires_after[seconds]",
+        [FORM_EXPIRES_IN] = "expires_in_seconds",
+    };
+    const struct http_request *http = request->http;
+    struct multipart_reader reader;
+    struct multipart_part part;
+    enum err code = multipart_begin(&reader, http_headers_get(&http->headers, "content-type"),
+                                    http->body, error);
+    while (code == ERR_OK && (code = multipart_next(&reader, &part, error)) == ERR_OK)
+        for (int i = 0; i < FORM_FIELDS; i++)
+            if (!form->parts[i].name.data && str_eq(part.name, str_from_cstr(names[i])))
+                form->parts[i] = part;
+    return code == ERR_NOT_FOUND ? ERR_OK : code; /* no further part */
+}
+
 /* On a thread of the pool: the whole body is looked through for the ends of its parts. */
 static enum err make_from_form(void *user, struct file_work *work, struct error *error)
 {
     struct files_call *call = user;
-    const struct http_request *http = call->request->http;
-    struct multipart_part *parts;
-    size_t count;
-    enum err code = multipart_parse(work->arena, http_headers_get(&http->headers, "content-type"),
-                                    http->body, &parts, &count, error);
+    struct form form = {0};
+    const struct multipart_part *file = &form.parts[FORM_FILE];
+    enum err code = read_parts(call->request, &form, error);
     if (code != ERR_OK)
         return code;
-    const struct multipart_part *file = multipart_find(parts, count, "file");
-    if (!file || !file->filename.data)
+    if (!file->filename.data)
         return error_set(error, ERR_INVALID, "file", "must be a file");
-    work->content = file->body;
-    work->file.name = files_clean_name(work->arena, file->filename);
+    work->content = file->value;
+    work->file.name = files_clean_name(work->arena, unescape_name(work->arena, file->filename));
     work->file.mime = clean_type(work->arena, file->type);
-    return call->form->read_form(call, parts, count, error);
+    return call->form->read_form(call, &form, error);
 }
 
 static void reply_file(void *user, enum err code, const struct error *error)

@@ -122,101 +122,121 @@ enum err multipart_begin(struct multipart_reader *reader, struct str content_typ
  *   preamble --boundary CRLF head CRLF CRLF body CRLF --boundary CRLF ... CRLF --boundary-- */
 #include "wire/multipart.h"
 
-#include "base/vec.h"
+#include <string.h>
 
-enum { BOUNDARY_BYTES_MAX = 200 };
+enum { BOUNDARY_BYTES_MAX = 70 };
 
-struct reader {
-    struct arena *arena;
-    struct str delimiter; /* CR LF "--" boundary */
-    struct str rest;      /* behind the last delimiter that was found */
-    struct error *error;
-};
-
-/* ---- Parameters of a header's value ---------------------------------------------------------- */
-
-/* A quoted string's inside, up to its end; *rest goes behind the closing quote. Only the quote and
- * the backslash itself are escaped by those who escape with backslashes: others send paths. */
-static bool take_quoted(struct arena *arena, struct str *rest, struct str *ret)
+static enum err refuse(struct error *error, const char *what)
 {
-    size_t len = 0;
-    char *text = arena_alloc(arena, rest->len);
-    for (size_t i = 0; i < rest->len; i++) {
-        char c = rest->data[i];
-        bool escapes = c == '\\' && i + 1 < rest->len &&
-                       (rest->data[i + 1] == '"' || rest->data[i + 1] == '\\');
-        if (c == '"') {
-            *ret = STR_FROM(text, len);
-            *rest = str_skip(*rest, i + 1);
-            return true;
-        }
-        text[len++] = escapes ? rest->data[++i] : c;
-    }
-    return false;
+    return error_set(error, ERR_INVALID, "body", "is not a usable form: %s", what);
 }
 
-/* Programs that do as browsers do write these three characters so (HTML, "escape a multipart/form-data
- * name"), and nothing else. */
-static struct str unescape_percent(struct arena *arena, struct str text)
+/* ---- Parameters of a header: ; name=value; name="value" -------------------------------------- */
+
+static bool is_boundary(struct str text)
 {
-    static const struct {
-        struct str escape;
-        char character;
-    } rows[] = {{{"%22", 3}, '"'}, {{"%0D", 3}, '\r'}, {{"%0A", 3}, '\n'}};
-    if (str_find_char(text, '%') == SIZE_MAX)
-        return text;
-    char *plain = arena_alloc(arena, text.len);
-    size_t len = 0;
-    while (text.len) {
-        size_t taken = 1;
-        plain[len] = text.data[0];
-        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-            if (str_starts_with(text, rows[i].escape)) {
-                plain[len] = rows[i].character;
-                taken = rows[i].escape.len;
-            }
-        len++;
-        text = str_skip(text, taken);
+    bool is_good = text.len > 0 && text.len <= BOUNDARY_BYTES_MAX;
+    for (size_t i = 0; is_good && i < text.len; i++) {
+        char c = text.data[i];
+        is_good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  (c && strchr("'()+_,-./:=? ", c));
     }
-    return STR_FROM(plain, len);
+    return is_good && text.data[text.len - 1] != ' ';
 }
 
-/* The next "name=value" behind a semicolon; false at the end, or when it is broken. */
-static bool take_parameter(struct arena *arena, struct str *rest, struct str *ret_name,
-                           struct str *ret_value)
+/* Cuts the next parameter off; false: it is none. A quoted value ends at the next quote: escapes are
+ * left in it. */
+static bool next_parameter(struct str *rest, struct str *ret_name, struct str *ret_value)
 {
-    size_t semicolon = str_find_char(*rest, ';');
-    if (semicolon == SIZE_MAX)
+    *rest = str_trim(*rest);
+    if (!rest->len || rest->data[0] != ';')
         return false;
-    *rest = str_trim(str_skip(*rest, semicolon + 1));
-    size_t equals = str_find_char(*rest, '=');
+    struct str text = str_trim(str_skip(*rest, 1));
+    size_t equals = str_find_char(text, '=');
     if (equals == SIZE_MAX)
         return false;
-    *ret_name = str_trim(str_slice(*rest, 0, equals));
-    *rest = str_skip(*rest, equals + 1);
-    if (rest->len && rest->data[0] == '"') {
-        *rest = str_skip(*rest, 1);
-        return take_quoted(arena, rest, ret_value);
-    }
-    size_t end = str_find_char(*rest, ';');
-    *ret_value = str_trim(str_slice(*rest, 0, end));
-    *rest = str_skip(*rest, end == SIZE_MAX ? rest->len : end);
+    *ret_name = str_trim(str_slice(text, 0, equals));
+    text = str_skip(text, equals + 1);
+    bool is_quoted = text.len && text.data[0] == '"';
+    size_t end = is_quoted ? str_find_char(str_skip(text, 1), '"') : str_find_char(text, ';');
+    if (is_quoted && end == SIZE_MAX)
+        return false;
+    *ret_value = is_quoted ? str_slice(text, 1, end) : str_trim(str_slice(text, 0, end));
+    *rest = str_skip(text, is_quoted ? end + 2 : end);
     return true;
 }
 
-/* The value's first word without its parameters: "form-data". */
-static struct str first_word(struct str value)
+/* The value of a parameter; false when the header cannot be read, or names it twice. */
+static bool find_parameter(struct str header, const char *wanted, struct str *ret)
 {
-    return str_trim(str_slice(value, 0, str_find_char(value, ';')));
+    struct str rest = str_skip(header, str_find_char(header, ';'));
+    struct str name, value;
+    *ret = STR_NONE;
+    while (str_trim(rest).len) {
+        if (!next_parameter(&rest, &name, &value))
+            return false;
+        if (!str_eq_nocase(name, str_from_cstr(wanted)))
+            continue;
+        if (ret->data)
+            return false;
+        *ret = value;
+    }
+    return true;
 }
 
-static struct str parameter_of(struct arena *arena, struct str value, struct str wanted)
+/* ---- Delimiters ------------------------------------------------------------------------------ */
+
+/* Whether the boundary stands at `at`, behind two dashes. */
+static bool is_dashed(const struct multipart_reader *reader, size_t at)
 {
-    struct str name, text;
-    while (take_parameter(arena, &value, &name, &text))
-        if (str_eq_nocase(name, wanted))
-            return text;
-    return STR_NONE;
+    struct str text = str_skip(reader->body, at);
+    return str_starts_with(text, STR("--")) && str_starts_with(str_skip(text, 2), reader->boundary);
+}
+
+/* Reads what follows the boundary at `at`: a line's end (a part begins) or two dashes (the form
+ * ends). False: neither. */
+static bool read_delimiter(struct multipart_reader *reader, size_t at)
+{
+    at += 2 + reader->boundary.len;
+    struct str rest = str_skip(reader->body, at);
+    reader->is_over = str_starts_with(rest, STR("--"));
+    if (reader->is_over) {
+        rest = str_skip(rest, 2);
+        reader->at = reader->body.len;
+        return rest.len == 0 || str_eq(rest, STR("\r\n"));
+    }
+    reader->at = at + 2;
+    return str_starts_with(rest, STR("\r\n"));
+}
+
+/* The end of the value that begins at `from`: at the line's end in front of the next delimiter. */
+static size_t find_end(const struct multipart_reader *reader, size_t from)
+{
+    while (from < reader->body.len) {
+        size_t feed = str_find_char(str_skip(reader->body, from), '\n');
+        if (feed == SIZE_MAX)
+            return SIZE_MAX;
+        feed += from;
+        if (is_dashed(reader, feed + 1))
+            return feed > 0 && reader->body.data[feed - 1] == '\r' ? feed - 1 : SIZE_MAX;
+        from = feed + 1;
+    }
+    return SIZE_MAX;
+}
+
+enum err multipart_begin(struct multipart_reader *reader, struct str content_type, struct str body,
+                         struct error *error)
+{
+    struct str type = str_trim(str_slice(content_type, 0, str_find_char(content_type, ';')));
+    *reader = (struct multipart_reader){.body = body};
+    if (!str_eq_nocase(type, STR("multipart/form-data")))
+        return error_set(error, ERR_UNSUPPORTED, "content-type", "must be multipart/form-data");
+    if (!find_parameter(content_type, "boundary", &reader->boundary) ||
+        !is_boundary(reader->boundary))
+        return refuse(error, "its Content-Type has no boundary");
+    if (!is_dashed(reader, 0) || !read_delimiter(reader, 0))
+        return refuse(error, "it does not begin with its boundary");
+    return ERR_OK;
 }
 
 /* ---- Parts ----------------------------------------------------------------------------------- */
@@ -330,131 +350,108 @@ enum err multipart_find(struct str content_type, struct str body, struct str nam
 }
 static enum err fail(struct reader *reader, const char *message)
 {
-    return error_set(reader->error, ERR_INVALID, "body", "%s", message);
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.data[i] < ' ' || text.data[i] == 0x7F || text.data[i] == '\\')
+            return false;
+    return true;
 }
 
-static void take_header(struct arena *arena, struct str line, struct multipart_part *part)
+static enum err read_disposition(struct str value, struct multipart_part *part, struct error *error)
 {
-    struct str value = line;
-    struct str name = str_next(&value, ':');
-    value = str_trim(value);
-    if (str_eq_nocase(name, STR("content-type"))) {
+    struct str kind = str_trim(str_slice(value, 0, str_find_char(value, ';')));
+    struct str extended, extended_file;
+    if (part->name.data)
+        return refuse(error, "a part has two Content-Dispositions");
+    bool is_read = find_parameter(value, "name", &part->name) &&
+                   find_parameter(value, "filename", &part->filename) &&
+                   find_parameter(value, "name*", &extended) &&
+                   find_parameter(value, "filename*", &extended_file);
+    if (!is_read || !str_eq_nocase(kind, STR("form-data")) || !part->name.data || extended.data)
+        return refuse(error, "a part has no readable name");
+    if (!is_plain(part->name))
+        return refuse(error, "a part's name holds an escape or a control character");
+    if (!part->filename.data)
+        part->filename = extended_file;
+    return ERR_OK;
+}
+
+static enum err read_header(struct str line, struct multipart_part *part, struct error *error)
+{
+    size_t colon = str_find_char(line, ':');
+    struct str name = str_slice(line, 0, colon);
+    bool is_bad = colon == SIZE_MAX || !name.len || str_trim(name).len != name.len ||
+                  str_find_char(line, '\n') != SIZE_MAX || str_find_char(line, '\r') != SIZE_MAX;
+    if (is_bad)
+        return refuse(error, "a part's header is none");
+    struct str value = str_trim(str_skip(line, colon + 1));
+    if (str_eq_nocase(name, STR("content-disposition")))
+        return read_disposition(value, part, error);
+    if (str_eq_nocase(name, STR("content-transfer-encoding")) &&
+        !str_eq_nocase(value, STR("binary")) && !str_eq_nocase(value, STR("8bit")) &&
+        !str_eq_nocase(value, STR("7bit")))
+        return refuse(error, "a part is encoded once more");
+    if (str_eq_nocase(name, STR("content-type")))
         part->type = value;
-    } else if (str_eq_nocase(name, STR("content-disposition")) &&
-               str_eq_nocase(first_word(value), STR("form-data"))) {
-        part->name = unescape_percent(arena, parameter_of(arena, value, STR("name")));
-        part->filename = unescape_percent(arena, parameter_of(arena, value, STR("filename")));
-    }
-}
-
-static enum err read_head(struct reader *reader, struct str head, struct multipart_part *part)
-{
-    if (head.len > MULTIPART_HEAD_BYTES_MAX)
-        return error_set(reader->error, ERR_TOO_BIG, "body", "the head of a part is too long");
-    while (head.len) {
-        size_t end = str_find(head, STR("\r\n"));
-        take_header(reader->arena, str_slice(head, 0, end), part);
-        head = end == SIZE_MAX ? STR_NONE : str_skip(head, end + 2);
-    }
-    return part->name.data ? ERR_OK : fail(reader, "a part has no name");
-}
-
-/* The rest of a delimiter's line: *ret_last for the closing one. */
-static enum err end_delimiter(struct reader *reader, bool *ret_last)
-{
-    *ret_last = str_starts_with(reader->rest, STR("--"));
-    if (*ret_last)
-        return ERR_OK;
-    size_t blanks = 0;
-    while (blanks < reader->rest.len && blanks < 64 &&
-           (reader->rest.data[blanks] == ' ' || reader->rest.data[blanks] == '\t'))
-        blanks++;
-    reader->rest = str_skip(reader->rest, blanks);
-    if (!str_starts_with(reader->rest, STR("\r\n")))
-        return fail(reader, "a delimiter between parts is broken");
-    reader->rest = str_skip(reader->rest, 2);
     return ERR_OK;
 }
 
-/* From behind a delimiter's line to behind the next delimiter. */
-static enum err read_part(struct reader *reader, struct multipart_part *part)
+/* The header lines of a part, up to the empty line. */
+static enum err read_headers(struct multipart_reader *reader, struct multipart_part *part,
+                             struct error *error)
 {
-    struct str text = reader->rest;
-    size_t head = str_find(text, STR("\r\n\r\n"));
-    if (head == SIZE_MAX)
-        return fail(reader, "a part has no end of its head");
-    enum err code = read_head(reader, str_slice(text, 0, head), part);
+    struct str window = str_slice(reader->body, reader->at, MULTIPART_HEADER_BYTES_MAX);
+    for (;;) {
+        size_t end = str_find(window, STR("\r\n"));
+        if (end == SIZE_MAX)
+            return refuse(error, "a part's headers do not end");
+        struct str line = str_slice(window, 0, end);
+        reader->at += end + 2;
+        window = str_skip(window, end + 2);
+        if (!line.len)
+            return part->name.data ? ERR_OK : refuse(error, "a part has no name");
+        enum err code = read_header(line, part, error);
+        if (code != ERR_OK)
+            return code;
+    }
+}
+
+enum err multipart_next(struct multipart_reader *reader, struct multipart_part *ret,
+                        struct error *error)
+{
+    struct multipart_part part = {.type = STR("")};
+    if (reader->is_over)
+        return ERR_NOT_FOUND;
+    if (reader->count++ == MULTIPART_PARTS_MAX)
+        return refuse(error, "it has too many parts");
+    enum err code = read_headers(reader, &part, error);
     if (code != ERR_OK)
         return code;
-    text = str_skip(text, head + 2); /* an empty body's own end may be the end of the head */
-    size_t end = str_find(text, reader->delimiter);
-    if (end == SIZE_MAX)
-        return fail(reader, "the body ends within a part");
-    part->body = end ? str_slice(text, 2, end - 2) : STR("");
-    reader->rest = str_skip(text, end + reader->delimiter.len);
+    size_t from = reader->at;
+    size_t end = find_end(reader, from);
+    if (end == SIZE_MAX || end < from || !read_delimiter(reader, end + 2))
+        return refuse(error, "a part does not end with the boundary");
+    part.value = str_slice(reader->body, from, end - from);
+    *ret = part;
     return ERR_OK;
 }
 
-/* The first delimiter may stand at the very beginning. */
-static enum err find_first(struct reader *reader, struct str body)
+enum err multipart_find(struct str content_type, struct str body, struct str name,
+                        struct str *ret_value, struct error *error)
 {
-    struct str opening = str_skip(reader->delimiter, 2);
-    if (str_starts_with(body, opening)) {
-        reader->rest = str_skip(body, opening.len);
-        return ERR_OK;
+    struct multipart_reader reader;
+    struct multipart_part part;
+    struct str found = STR_NONE;
+    enum err code = multipart_begin(&reader, content_type, body, error);
+    while (code == ERR_OK && (code = multipart_next(&reader, &part, error)) == ERR_OK) {
+        if (!str_eq(part.name, name))
+            continue;
+        if (found.data || part.filename.data)
+            code = error_set(error, ERR_INVALID, "body", "names '%.*s' twice, or as a file",
+                             STR_ARG(name));
+        found = part.value;
     }
-    size_t at = str_find(body, reader->delimiter);
-    if (at == SIZE_MAX)
-        return fail(reader, "the body has no part");
-    reader->rest = str_skip(body, at + reader->delimiter.len);
-    return ERR_OK;
-}
-
-bool multipart_is(struct str content_type)
-{
-    return str_eq_nocase(first_word(content_type), STR("multipart/form-data"));
-}
-
-static enum err begin(struct reader *reader, struct str content_type, struct str body)
-{
-    if (!multipart_is(content_type))
-        return fail(reader, "must be multipart/form-data");
-    struct str boundary = parameter_of(reader->arena, content_type, STR("boundary"));
-    if (boundary.len == 0 || boundary.len > BOUNDARY_BYTES_MAX)
-        return fail(reader, "the content type names no boundary");
-    reader->delimiter = arena_printf(reader->arena, "\r\n--%.*s", STR_ARG(boundary));
-    return find_first(reader, body);
-}
-
-enum err multipart_parse(struct arena *arena, struct str content_type, struct str body,
-                         struct multipart_part **ret_parts, size_t *ret_count, struct error *error)
-{
-    struct reader reader = {.arena = arena, .error = error};
-    struct multipart_part *parts = NULL;
-    size_t count = 0, capacity = 0;
-    bool is_last = false;
-    enum err code = begin(&reader, content_type, body);
-    if (code == ERR_OK)
-        code = end_delimiter(&reader, &is_last);
-    while (code == ERR_OK && !is_last) {
-        if (count == MULTIPART_PARTS_MAX)
-            return error_set(error, ERR_TOO_BIG, "body", "too many parts");
-        code = read_part(&reader, VEC_PUSH(arena, parts, count, capacity));
-        if (code == ERR_OK)
-            code = end_delimiter(&reader, &is_last);
-    }
-    if (code != ERR_OK)
+    if (code != ERR_NOT_FOUND)
         return code;
-    *ret_parts = parts;
-    *ret_count = count;
+    *ret_value = found;
     return ERR_OK;
-}
-
-const struct multipart_part *multipart_find(const struct multipart_part *parts, size_t count,
-                                            const char *name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (str_eq(parts[i].name, str_from_cstr(name)))
-            return &parts[i];
-    return NULL;
 }

@@ -38,28 +38,34 @@ MUST_USE enum err multipart_find(struct str content_type, struct str body, struc
 /* multipart/form-data (RFC 7578): a whole body to its parts, as views of it. Pure. */
 #pragma once
 
-#include "base/arena.h"
 #include "base/err.h"
 
+enum { MULTIPART_PARTS_MAX = 256, MULTIPART_HEADER_BYTES_MAX = 4096 };
+
+/* Views of the body. */
 struct multipart_part {
     struct str name;
-    struct str filename; /* as sent, perhaps a path or worse; STR_NONE: it is no file */
-    struct str type;     /* its Content-Type; STR_NONE: none is given */
-    struct str body;     /* a view of the whole body */
+    struct str filename; /* STR_NONE: none */
+    struct str type;     /* Content-Type, or empty */
+    struct str value;
 };
 
-enum { MULTIPART_PARTS_MAX = 256, MULTIPART_HEAD_BYTES_MAX = 16 * 1024 };
+struct multipart_reader {
+    struct str body;
+    struct str boundary;
+    size_t at;
+    size_t count;
+    bool is_over;
+};
 
-/* Whether a request's Content-Type says that its body is of this form. */
-bool multipart_is(struct str content_type);
-
-/* Cuts `body` into its parts, in their order. The list is in the arena, texts with escapes too; all
- * else are views of `body` and `content_type`. ERR_INVALID: not of this form, or not whole;
- * ERR_TOO_BIG: more than MULTIPART_PARTS_MAX parts, or one with a longer head. */
-MUST_USE enum err multipart_parse(struct arena *arena, struct str content_type, struct str body,
-                                  struct multipart_part **ret_parts, size_t *ret_count,
-                                  struct error *error);
-
-/* The first part of that name, or NULL. */
-const struct multipart_part *multipart_find(const struct multipart_part *parts, size_t count,
-                                            const char *name);
+/* ERR_UNSUPPORTED: `content_type` is not multipart/form-data. ERR_INVALID: it has no usable
+ * boundary, or the body does not begin with it. Both texts are borrowed. */
+MUST_USE enum err multipart_begin(struct multipart_reader *reader, struct str content_type,
+                                  struct str body, struct error *error);
+/* The next part; ERR_NOT_FOUND behind the last one. ERR_INVALID names what is wrong. */
+MUST_USE enum err multipart_next(struct multipart_reader *reader, struct multipart_part *ret,
+                                 struct error *error);
+/* The value of the part `name` of a whole form, in *ret_value; STR_NONE: there is none. Checks all
+ * of the form. ERR_INVALID also: it is there twice, or is a file. */
+MUST_USE enum err multipart_find(struct str content_type, struct str body, struct str name,
+                                 struct str *ret_value, struct error *error);
