@@ -4,38 +4,6 @@
 #include "base/clock.h"
 #include "route/tags.h"
 
-/* ---- Tags ------------------------------------------------------------------------------------ */
-
-static void add_tag(struct api_origin *origin, struct arena *arena, struct str key,
-                    struct str value)
-{
-    if (value.len && origin->governor.tag_count < LEDGER_TAGS_MAX)
-        origin->tags[origin->governor.tag_count++] =
-            arena_printf(arena, "%.*s:%.*s", STR_ARG(key), STR_ARG(value));
-}
-
-static void add_tags(struct api_origin *origin, struct arena *arena, yyjson_val *body)
-{
-    size_t index, max;
-    yyjson_val *key, *value;
-    yyjson_val *metadata = json_get(body, "metadata");
-    add_tag(origin, arena, STR("user"), json_get_str(body, "user"));
-    if (!yyjson_is_obj(metadata))
-        return;
-    yyjson_obj_foreach (metadata, index, max, key, value) {
-        bool is_user = str_eq(json_str(key), STR("user_id"));
-        add_tag(origin, arena, is_user ? STR("user") : json_str(key), json_str(value));
-    }
-struct str api_door(const struct endpoint *endpoint)
-{
-    const struct dialect *dialect = endpoint->dialect;
-    if (!dialect)
-        return STR("parley");
-    if (dialect == &dialect_openai_chat || dialect == &dialect_openai_responses)
-        return STR("openai");
-    return str_from_cstr(dialect->name);
-}
-
 enum err api_origin_open(struct api_request *request, yyjson_val *body, struct arena *arena,
                          struct api_origin *ret_origin, struct error *error)
 {

@@ -199,6 +199,7 @@ static const char *const steps[] = {
     "CREATE INDEX relay_objects_by_id ON relay_objects (kind, id);",
     /* 3: files and batches */
     /* 6: files and batches */
+    /* 7: files and batches */
     "CREATE TABLE files ("
     "  owner TEXT NOT NULL,"
     "  id TEXT NOT NULL UNIQUE,"
