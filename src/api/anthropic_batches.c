@@ -3,8 +3,10 @@
 #include <stdlib.h>
 
 #include "api/batches.h"
+#include "base/clock.h"
 
 enum { PAGE_DEFAULT = 20, PAGE_MAX = 1000 };
+static const int64_t lifetime_seconds = 29LL * 24 * 3600; /* of results, as with the original */
 
 /* ---- The object ------------------------------------------------------------------------------ */
 
@@ -97,12 +99,14 @@ static void post_batch(struct api_request *request)
     struct batches_call *call = call_new(request);
     struct making *making = ARENA_NEW(request->arena, struct making);
     batches_prepare(call, batch_endpoint_find(BATCH_ANTHROPIC, STR("/v1/messages")));
+    call->batch.output_seconds = lifetime_seconds;
     making->call = call;
     buf_init(&making->lines, BATCH_INPUT_BYTES_MAX);
     call->file = (struct file_work){
         .file = {.owner = request->who.user,
                  .purpose = STR("batch"),
                  .name = STR("requests.jsonl"),
+                 .expires_ms = call->batch.expires_ms + lifetime_seconds * 1000,
                  .mime = STR("application/jsonl")},
         .arena = request->arena,
         .make = make_lines,
@@ -195,7 +199,12 @@ static enum err run_delete(struct store_tx *tx, void *user, struct error *error)
     enum err code = store_batch_get(tx, request->arena, owner, &call->batch.id, &batch, error);
     if (code == ERR_OK && batch_form_of(batch.dialect) != BATCH_ANTHROPIC)
         return error_set(error, ERR_NOT_FOUND, NULL, "no such batch");
-    return code == ERR_OK ? store_batch_delete(tx, owner, &call->batch.id, error) : code;
+    int64_t now = clock_wall_ms();
+    if (code == ERR_OK)
+        code = store_batch_delete(tx, owner, &call->batch.id, error);
+    if (code == ERR_OK)
+        code = store_file_end(tx, owner, &batch.input, now, error);
+    return code == ERR_OK ? store_file_end(tx, owner, &batch.output, now, error) : code;
 }
 
 static void on_deleted(void *user, enum err code, const struct error *error)

@@ -91,6 +91,7 @@ struct sending {
     struct file_work work;
     struct arena *piece; /* of its own: an exchange's arena would keep every piece */
     bool is_reading;
+    bool is_begun; /* the answer's head is out */
     const char *content_type;
 };
 
@@ -113,18 +114,49 @@ static void on_drain(void *user)
         read_more(sending);
 }
 
+static void write_head(struct sending *sending)
+{
+    struct http_exchange *exchange = sending->request->exchange;
+    http_respond_header(exchange, "cache-control", STR("no-store"));
+    http_respond_header(exchange, "x-content-type-options", STR("nosniff"));
+    http_respond_header(exchange, "content-disposition", STR("attachment"));
+}
+
+/* Before the head there can be an error, or all of it at once. */
+static void on_first_piece(struct sending *sending, enum err code, const struct error *error)
+{
+    struct api_request *request = sending->request;
+    struct str piece = sending->work.content;
+    struct arena *arena = sending->piece;
+    if (code == ERR_OK && piece.len == FILES_PIECE_BYTES) {
+        sending->is_begun = true;
+        write_head(sending);
+        http_respond_begin(request->exchange, 200, sending->content_type);
+        return;
+    }
+    if (!api_failed(request, code, error)) {
+        write_head(sending);
+        http_respond(request->exchange, 200, sending->content_type, piece);
+    }
+    arena_free(arena);
+}
+
 /* A file that is deleted meanwhile breaks off: half of it must not be taken for whole. */
 static void on_piece(void *user, enum err code, const struct error *error)
 {
-    (void)error;
     struct sending *sending = user;
     struct http_exchange *exchange = sending->request->exchange;
     struct str piece = sending->work.content;
+    bool is_whole_file = piece.len < FILES_PIECE_BYTES && sending->work.offset == 0;
     sending->is_reading = false;
-    if (code != ERR_OK || http_exchange_is_aborted(exchange)) {
+    if (http_exchange_is_aborted(exchange) || (code != ERR_OK && sending->is_begun)) {
         end(sending, false);
         return;
     }
+    if (!sending->is_begun)
+        on_first_piece(sending, code, error);
+    if (code != ERR_OK || is_whole_file)
+        return;
     sending->work.offset += piece.len;
     http_respond_write(exchange, piece);
     if (piece.len < FILES_PIECE_BYTES)
@@ -167,10 +199,6 @@ static void begin(struct sending *sending)
     sending->work.done = on_piece;
     http_exchange_on_abort(exchange, on_abort, sending);
     http_respond_on_drain(exchange, on_drain, sending);
-    http_respond_header(exchange, "cache-control", STR("no-store"));
-    http_respond_header(exchange, "x-content-type-options", STR("nosniff"));
-    http_respond_header(exchange, "content-disposition", STR("attachment"));
-    http_respond_begin(exchange, 200, sending->content_type);
     read_more(sending);
 }
 

@@ -126,6 +126,17 @@ enum err store_file_delete(struct store_tx *tx, const struct id *owner, const st
     return query_run_one(&query, "file", error);
 }
 
+enum err store_file_end(struct store_tx *tx, const struct id *owner, const struct id *id,
+                        int64_t expires_ms, struct error *error)
+{
+    struct query query =
+        query_begin(tx->sqlite, "UPDATE files SET expires_ms = ? WHERE owner = ? AND id = ?");
+    query_bind_int(&query, expires_ms);
+    query_bind_id(&query, owner);
+    query_bind_id(&query, id);
+    return query_run(&query, error);
+}
+
 /* Ids are above "" and below "~". */
 static struct query begin_page(struct store_tx *tx, const struct id *owner,
                                const struct store_file_page *page)

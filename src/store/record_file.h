@@ -38,6 +38,10 @@ MUST_USE enum err store_file_get_begun(struct store_tx *tx, struct arena *arena,
 MUST_USE enum err store_file_delete(struct store_tx *tx, const struct id *owner,
                                     const struct id *id, struct error *error);
 
+/* It is not there from then on, and its content goes. What is not there stays so. */
+MUST_USE enum err store_file_end(struct store_tx *tx, const struct id *owner, const struct id *id,
+                                 int64_t expires_ms, struct error *error);
+
 struct store_file_page {
     struct str purpose; /* empty: any */
     struct id after;    /* in this order; none: from its beginning */

@@ -36,6 +36,9 @@ static enum err rows(struct store_tx *tx, void *user, struct error *error)
     EXPECT(store_file_get(tx, arena, &bob, &file.id, 50, &got, error) == ERR_NOT_FOUND);
     EXPECT(store_file_delete(tx, &bob, &file.id, error) == ERR_NOT_FOUND);
     EXPECT(store_file_exists(tx, &file.id, &exists, error) == ERR_OK && exists);
+    EXPECT(store_file_end(tx, &ann, &file.id, 60, error) == ERR_OK);
+    EXPECT(store_file_get(tx, arena, &ann, &file.id, 60, &got, error) == ERR_NOT_FOUND);
+    EXPECT(store_file_end(tx, &bob, &file.id, 60, error) == ERR_OK);
     EXPECT(store_file_delete(tx, &ann, &file.id, error) == ERR_OK);
     EXPECT(store_file_exists(tx, &file.id, &exists, error) == ERR_OK && !exists);
     return ERR_OK;
