@@ -169,6 +169,22 @@ test("a key's rights are asked again for every line", async (t) => {
   for (const one of failed) assert.equal(one.response.status_code, 401, JSON.stringify(one));
 });
 
+test("a narrowed key's rights too", async (t) => {
+  const fake = await startFake(t);
+  const parley = await startParley(t, { fake, config: "batches: {concurrency: 1}\n" });
+  const openai = openaiOf(parley, parley.user);
+  const models = ["openai/echo", "openai/count-3+delay-400", "openai/count-3+delay-400", "openai/echo", "anthropic/echo", "openai/echo"];
+  const begun = await begin(openai, models.map((model, i) => chat(`r${i}`, model)));
+  await eventually("one is done", async () => (await openai.batches.retrieve(begun.id)).request_counts!.completed >= 1);
+  const narrowed = await parley.ask("PATCH", `/api/v1/keys/${parley.user.keyId}`, { local: true, body: { models: ["anthropic/*"] } });
+  assert.equal(narrowed.status, 200, narrowed.text);
+  const batch = await ended(openai, begun.id);
+  assert.equal(batch.status, "completed");
+  assert.ok((await linesOf(openai, batch.output_file_id)).some((one) => one.custom_id === "r4"));
+  const failed = await linesOf(openai, batch.error_file_id);
+  for (const name of ["r3", "r5"]) assert.equal(failed.find((one) => one.custom_id === name)?.response.status_code, 403, JSON.stringify(failed));
+});
+
 async function crash(t: any, signal: "SIGKILL" | "SIGTERM") {
   const fake: Fake = await startFake(t);
   const parley = await startParley(t, { fake });

@@ -75,7 +75,7 @@ test("Gemini's resumable uploads", async (t) => {
   assert.match(file.name!, /^files\/[0-9a-z]{26}$/);
   assert.deepEqual([file.displayName, file.mimeType, file.sizeBytes, file.state], ["a paper.pdf", "application/pdf", `${bytes.length}`, "ACTIVE"]);
   assert.equal(file.sha256Hash, createHash("sha256").update(bytes).digest("base64"));
-  assert.ok(file.uri!.startsWith(`${parley.url}/v1beta/files/`), file.uri);
+  assert.ok(file.uri!.startsWith(`${parley.url}/v1beta/files/`), file.uri!);
   const again = await gemini.files.get({ name: file.name! });
   assert.equal(again.sha256Hash, file.sha256Hash);
   const list = await collect(await gemini.files.list());
