@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#include "api/foreign.h"
+#include "llm/foreign.h"
 #include "api/origin.h"
 #include "base/clock.h"
 #include "llm/passthrough.h"
@@ -457,7 +457,7 @@ static enum err decode(struct embedding_call *call, struct str model, struct are
     enum err code =
         json_read_split(call->arena, values, call->request->http->body, ret_root, error);
     if (code == ERR_OK)
-        code = api_refuse_redirections(*ret_root, error);
+        code = llm_refuse_redirections(*ret_root, error);
     if (code == ERR_OK)
         code = refuse_chains(*ret_root, error);
     if (code == ERR_OK)

@@ -2,7 +2,7 @@
  * routes and fallbacks. Of the body only the model's name changes, to the target's. */
 #include "api/openai_media.h"
 
-#include "api/foreign.h"
+#include "llm/foreign.h"
 #include "llm/passthrough.h"
 #include "wire/multipart.h"
 
@@ -76,7 +76,7 @@ static enum err read_json(struct media *media, struct arena *scratch, yyjson_val
     if (model && !yyjson_is_null(model) && !yyjson_is_str(model))
         return error_set(error, ERR_INVALID, "model", "must be a string");
     media->model = arena_str(request->arena, json_str(model));
-    return api_refuse_redirections(*ret_root, error);
+    return llm_refuse_redirections(*ret_root, error);
 }
 
 static enum err read_body(struct media *media, struct arena *scratch, yyjson_val **ret_root,

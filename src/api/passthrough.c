@@ -1,7 +1,7 @@
 /* Passthrough: /p/{provider}/... hands a request through to a provider as it is: below its base URL,
  * with its credentials, limits and ledger. What the request says of a model is read for the scope and
  * the ledger only where the path says that it counts. */
-#include "api/foreign.h"
+#include "llm/foreign.h"
 #include "api/relay_door.h"
 #include "wire/url.h"
 
@@ -146,7 +146,7 @@ static enum err read_request(struct passthrough *p, struct arena *scratch, struc
         *ret_model = model_of_body(request->arena, *ret_root);
         break;
     }
-    return api_refuse_redirections(*ret_root, error);
+    return llm_refuse_redirections(*ret_root, error);
 }
 
 /* ---- Handing it through ---------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include "base/map.h"
 #include "base/vec.h"
+#include "llm/foreign.h"
 
 enum { LINE_BYTES_MAX = 64 * 1024 * 1024, LINE_ARENA_BYTES_MAX = 1024 * 1024 * 1024 };
 
@@ -25,10 +26,6 @@ static const struct form_row {
     [BATCH_OPENAI] = {"openai", "body", true, BATCH_CUSTOM_ID_BYTES_MAX},
     [BATCH_ANTHROPIC] = {"anthropic", "params", false, 64},
 };
-
-/* Members of a request that would send it, with our credentials, where its caller likes. */
-static const char *const forbidden[] = {"api_base", "base_url",      "api_key",
-                                        "api_host", "extra_headers", "custom_llm_provider"};
 
 const struct batch_endpoint *batch_endpoint_find(enum batch_form form, struct str url)
 {
@@ -61,9 +58,8 @@ static const char *complaint_about_body(yyjson_val *body)
         return "further models are not tried in batches: name a route";
     if (json_get_str(body, "previous_response_id").data || json_get(body, "conversation"))
         return "a batch has no answers from before: send the whole conversation";
-    for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++)
-        if (json_get(body, forbidden[i]))
-            return "a request may not say where it is sent or with which key";
+    if (llm_refuse_redirections(body, NULL) != ERR_OK)
+        return "a request may not say where it is sent or with which key";
     return NULL;
 }
 

@@ -197,9 +197,8 @@ static const char *const steps[] = {
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX relay_objects_by_time ON relay_objects (kind, created_ms, id);"
     "CREATE INDEX relay_objects_by_id ON relay_objects (kind, id);",
-    /* 3: files and batches */
-    /* 6: files and batches */
-    /* 7: files and batches */
+
+    /* 8: files and batches */
     "CREATE TABLE files ("
     "  owner TEXT NOT NULL,"
     "  id TEXT NOT NULL UNIQUE,"

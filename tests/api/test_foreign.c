@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "api/foreign.h"
+#include "llm/foreign.h"
 
 static void members(void **state)
 {
@@ -31,12 +31,12 @@ static void members(void **state)
         struct error error = {0};
         yyjson_val *root;
         assert_int_equal(json_read(arena, str_from_cstr(rows[i].body), &root, NULL), ERR_OK);
-        enum err code = api_refuse_redirections(root, &error);
+        enum err code = llm_refuse_redirections(root, &error);
         assert_int_equal(code, rows[i].field ? ERR_INVALID : ERR_OK);
         assert_string_equal(error.field, rows[i].field ? rows[i].field : "");
         arena_free(arena);
     }
-    assert_int_equal(api_refuse_redirections(NULL, NULL), ERR_OK);
+    assert_int_equal(llm_refuse_redirections(NULL, NULL), ERR_OK);
 }
 
 int main(void)

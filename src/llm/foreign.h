@@ -7,4 +7,4 @@
 /* ERR_INVALID, naming the member, when the object has one of: api_base, base_url, api_host, endpoint
  * URLs and credentials of the clouds (aws_*, azure_*, vertex_credentials, ...), api_key, extra_headers.
  * Only top-level members; anything but an object is ERR_OK. */
-MUST_USE enum err api_refuse_redirections(yyjson_val *root, struct error *error);
+MUST_USE enum err llm_refuse_redirections(yyjson_val *root, struct error *error);

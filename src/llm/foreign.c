@@ -1,5 +1,5 @@
 /* Foreign: one list of names. */
-#include "api/foreign.h"
+#include "llm/foreign.h"
 
 static const char *const names[] = {
     "api_base",
@@ -32,7 +32,7 @@ static bool is_foreign(struct str key)
     return false;
 }
 
-enum err api_refuse_redirections(yyjson_val *root, struct error *error)
+enum err llm_refuse_redirections(yyjson_val *root, struct error *error)
 {
     size_t index, count;
     yyjson_val *key, *value;
