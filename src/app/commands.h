@@ -31,4 +31,5 @@ int command_key(struct config *config, const struct config_arguments *arguments)
 int command_limit(struct config *config, const struct config_arguments *arguments);
 int command_backup(struct config *config, const struct config_arguments *arguments);
 int command_show_usage(struct config *config, const struct config_arguments *arguments);
+int command_import(struct config *config, const struct config_arguments *arguments);
 int command_selftest(struct config *config, const struct config_arguments *arguments);

@@ -12,6 +12,8 @@ static const char *const key_options[] = {"user",    "name",    "model",   "door
 static const char *const usage_options[] = {"from",  "to",  "by",    "user", "key",
                                             "group", "tag", "model", NULL};
 static const char *const usage_switches[] = {"csv", "json", "rows", NULL};
+static const char *const import_options[] = {"output", NULL};
+static const char *const import_switches[] = {"force", NULL};
 static const char *const selftest_options[] = {"route", NULL};
 static const char *const selftest_switches[] = {"real-time", "json", NULL};
 
@@ -40,6 +42,9 @@ const struct command commands[] = {
      "[--group ID] [--tag TAG] [--model NAME] [--csv|--json] [--rows]",
      "what was used and what it cost; --rows: every attempt", usage_options, usage_switches,
      command_show_usage},
+    {"import", "litellm FILE [--output FILE [--force]]",
+     "turn a LiteLLM configuration into ours, and say what has no equivalent", import_options,
+     import_switches, command_import},
     {"selftest", "[--route NAME] [--real-time] [--json]",
      "play every fault of a provider, and show how the router copes", selftest_options,
      selftest_switches, command_selftest},
