@@ -69,7 +69,7 @@ struct behaviour {
     uint64_t limits[3];    /* told in headers: limit, remaining, milliseconds to the reset */
     uint64_t times;        /* of a stage: so many requests [1] */
     uint64_t for_ms;       /* of a stage: so long since the first request; 0: `times` holds */
-    uint64_t tag;          /* nothing: makes a name its own */
+    uint64_t tag;          /* makes a name its own, and the id of some answers; 0: none */
     bool prefills;         /* goes on behind a last message of the assistant */
     bool continues;        /* goes on behind the assistant's message before the last user's */
     bool rejects_prefill;  /* a last message of the assistant is an error */

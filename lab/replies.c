@@ -34,6 +34,7 @@ static size_t render_name(struct buf *out, struct str rest, struct reply_values 
         {STR("@ALL@"), &values->all, NULL},
         {STR("@RETRY@"), NULL, &values->retry_after_s},
         {STR("@SEQ@"), NULL, &values->sequence},
+        {STR("@TAG@"), NULL, &values->tag},
         {STR("@LIMIT@"), NULL, &values->limit},
         {STR("@REMAINING@"), NULL, &values->remaining},
         {STR("@RESET_MS@"), NULL, &values->reset_ms},

@@ -24,6 +24,7 @@ struct reply_values {
     struct str all;         /* @ALL@: the whole text */
     uint64_t retry_after_s; /* @RETRY@ */
     uint64_t sequence;      /* @SEQ@: counts up with every use */
+    uint64_t tag;           /* @TAG@: of the answer's id */
     uint64_t limit;         /* @LIMIT@ */
     uint64_t remaining;     /* @REMAINING@ */
     uint64_t reset_ms;      /* @RESET_MS@ */

@@ -592,10 +592,11 @@ void script_init(struct script *script, struct arena *arena, const struct fake_r
                               "<body><h1>It works!</h1></body></html>\n"));
     } else {
         begin(script, arena);
-        struct builder builder = {.script = script,
-                                  .request = request,
-                                  .behaviour = behaviour,
-                                  .values = {.model = request->model}};
+        struct builder builder = {
+            .script = script,
+            .request = request,
+            .behaviour = behaviour,
+            .values = {.model = request->model, .tag = behaviour->tag ? behaviour->tag : 1}};
         buf_init(&builder.text, BODY_BYTES_MAX);
         build_reply(&builder);
         buf_done(&builder.text);

@@ -9,7 +9,7 @@ enum verb {
     VERB_PUBLIC, /* session state, assets, health */
     VERB_SETUP,
     VERB_SIGN_IN,
-    VERB_CHAT, /* talk to models; nothing is kept */
+    VERB_CHAT, /* talk to models */
     VERB_MODELS_LIST,
     VERB_CONVERSATION_LIST, /* one's own */
     VERB_CONVERSATION_CREATE,
@@ -18,7 +18,8 @@ enum verb {
     VERB_MESSAGE_SEND, /* talk in one's conversations: the WebSocket and what goes through it */
     VERB_RUN_READ,
     VERB_RUN_STOP,
-    VERB_KEY_MANAGE, /* one's own */
+    VERB_RESPONSE_MANAGE, /* read and delete answers that the responses door has kept */
+    VERB_KEY_MANAGE,      /* one's own */
     VERB_KEY_MANAGE_ALL,
     VERB_USER_MANAGE,
     VERB_SETTINGS_READ,

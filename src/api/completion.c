@@ -8,15 +8,19 @@
  *
  * Bytes that pass through are forwarded as they are; when another provider has to go on with the
  * answer, its events follow them in the same form. The client's leaving cancels the call at once. A
- * slow client pauses it. */
+ * slow client pauses it.
+ *
+ * A form that keeps answers has two more states: before the call, while the earlier answer is loaded
+ * that the request goes on from (LOADING), and after END, while the answer is saved and its last frame
+ * held back (SAVING); see keeping.h. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/cache_control.h"
 #include "api/chain.h"
 #include "api/completion.h"
+#include "api/keeping.h"
 #include "api/origin.h"
-#include "api/request.h"
 #include "base/clock.h"
 
 enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
@@ -24,7 +28,9 @@ enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 struct completion {
     struct api_request *request;
     const struct completion_form *form;
-    struct route_call *call; /* dead once END was heard */
+    struct route_call *call; /* NULL while loading; dead once END was heard */
+    struct keeping *keeping; /* NULL: of a form that keeps nothing */
+    struct str body;         /* the request's, or with the conversation before it */
     struct dialect_encoder *encoder;
     struct llm_builder *builder; /* of a whole answer, when it is not passed through */
     struct loop_task flush_task;
@@ -38,6 +44,8 @@ struct completion {
     bool has_raw;             /* bytes came */
     bool begun;               /* the response's head is out */
     bool failed;              /* ERROR was heard: error */
+    bool ended;               /* END was heard */
+    bool ends_raw;            /* the answer's last bytes are a provider's */
     struct llm_error *error;  /* in the exchange's arena; NULL: none came */
     struct llm_losses losses; /* of the answer: what this form cannot carry */
 };
@@ -116,21 +124,31 @@ static void begin_stream(struct completion *completion, const char *content_type
 
 static void heed_back_pressure(struct completion *completion)
 {
-    if (http_respond_pending_bytes(completion->request->exchange) > STREAM_HIGH_BYTES)
+    if (!completion->ended &&
+        http_respond_pending_bytes(completion->request->exchange) > STREAM_HIGH_BYTES)
         route_pause(completion->call);
 }
 
 static void on_drain(void *user)
 {
     struct completion *completion = user;
-    route_resume(completion->call);
+    if (completion->call && !completion->ended)
+        route_resume(completion->call);
+}
+
+/* Whole frames on their way out; an answer that is kept holds its last one back. */
+static void write_frames(struct completion *completion, struct str frames)
+{
+    if (keeping_wants(completion->keeping))
+        frames = keeping_pass(completion->keeping, frames);
+    http_respond_write(completion->request->exchange, frames);
 }
 
 static void flush(struct completion *completion)
 {
     loop_task_cancel(&completion->flush_task);
     if (completion->out.len)
-        http_respond_write(completion->request->exchange, buf_str(&completion->out));
+        write_frames(completion, buf_str(&completion->out));
     buf_release(&completion->out);
     heed_back_pressure(completion);
 }
@@ -140,11 +158,21 @@ static void flush_later(void *user)
     flush(user);
 }
 
-/* Ends the exchange, and with its arena the completion. */
-static void end_stream(struct completion *completion)
+/* Gives back what is not in the exchange's arena. */
+static void let_go(struct completion *completion)
 {
     loop_task_cancel(&completion->flush_task);
     buf_done(&completion->out);
+    keeping_end(completion->keeping);
+}
+
+/* Ends the exchange, and with its arena the completion. */
+static void end_stream(void *user)
+{
+    struct completion *completion = user;
+    if (completion->keeping)
+        http_respond_write(completion->request->exchange, keeping_held(completion->keeping));
+    let_go(completion);
     http_respond_end(completion->request->exchange);
 }
 
@@ -152,9 +180,9 @@ static void on_abort(void *user)
 {
     struct completion *completion = user;
     struct http_exchange *exchange = completion->request->exchange;
-    route_cancel(completion->call, NULL);
-    loop_task_cancel(&completion->flush_task);
-    buf_done(&completion->out);
+    if (completion->call && !completion->ended)
+        route_cancel(completion->call, NULL);
+    let_go(completion);
     http_respond_break(exchange); /* whether or not it has begun */
 }
 
@@ -232,23 +260,12 @@ static void note_losses(struct completion *completion)
 
 /* One body at once: a whole answer, or an error before anything was sent. Ending the exchange frees
  * the completion, so the body is taken out of it first. */
-static void end_at_once(struct completion *completion)
+static void respond_at_once(struct completion *completion, int status, const char *content_type)
 {
     struct api_request *request = completion->request;
     struct buf out = completion->out;
-    const char *content_type = "application/json";
-    int status = 200;
-    write_head(completion);
-    if (completion->failed)
-        status = encode_failure(completion, &out);
-    else if (completion->has_raw)
-        content_type = completion->content_type;
-    else
-        completion->form->dialect->encode_response(request->arena,
-                                                   llm_builder_response(completion->builder),
-                                                   clock_wall_ms(), &out, &completion->losses);
-    if (completion->form->is_array && !completion->failed)
-        put_in_array(&out);
+    buf_init(&completion->out, 0);
+    let_go(completion);
     if (buf_ok(&out))
         http_respond(request->exchange, status, content_type, buf_str(&out));
     else
@@ -256,17 +273,79 @@ static void end_at_once(struct completion *completion)
     buf_done(&out);
 }
 
-static void on_end(struct completion *completion)
+static void respond_whole(void *user)
 {
-    bool at_once = !completion->is_streamed || (completion->failed && !completion->begun);
-    if (at_once) {
-        end_at_once(completion);
-        return;
+    struct completion *completion = user;
+    respond_at_once(completion, 200,
+                    completion->has_raw ? completion->content_type : "application/json");
+}
+
+/* Whether the answer goes to the database first: then `saved` ends the exchange. */
+static bool is_saving(struct completion *completion, const struct llm_response *built,
+                      void (*saved)(void *user))
+{
+    return keeping_wants(completion->keeping) &&
+           keeping_save(completion->keeping, built, saved, completion);
+}
+
+static void end_whole(struct completion *completion)
+{
+    const struct llm_response *built = NULL;
+    write_head(completion);
+    if (!completion->has_raw) {
+        built = llm_builder_response(completion->builder);
+        completion->form->dialect->encode_response(completion->request->arena, built,
+                                                   clock_wall_ms(), &completion->out,
+                                                   &completion->losses);
     }
+    if (completion->form->is_array)
+        put_in_array(&completion->out);
+    if (keeping_wants(completion->keeping) && buf_ok(&completion->out))
+        keeping_note_whole(completion->keeping, buf_str(&completion->out));
+    if (!is_saving(completion, built, respond_whole))
+        respond_whole(completion);
+}
+
+static void end_failed(struct completion *completion)
+{
+    write_head(completion);
+    respond_at_once(completion, encode_failure(completion, &completion->out), "application/json");
+}
+
+/* The end of a failed answer, as it would have been told: its client knows its id. */
+static void note_failed(struct completion *completion)
+{
+    const struct llm_event end = {.kind = LLM_EVENT_END};
+    struct buf frames;
+    buf_init(&frames, ANSWER_BYTES_MAX);
+    completion->form->dialect->encode_event(encoder_of(completion), &end, &frames, NULL);
+    keeping_note(completion->keeping, buf_str(&frames));
+    buf_done(&frames);
+}
+
+static void end_streamed(struct completion *completion)
+{
+    const struct llm_response *built = NULL;
     begin_stream(completion, completion->form->stream_type);
     flush(completion);
     note_losses(completion);
-    end_stream(completion);
+    if (keeping_wants(completion->keeping) && completion->failed)
+        note_failed(completion);
+    if (keeping_wants(completion->keeping) && (completion->failed || !completion->ends_raw))
+        built = completion->form->dialect->encoded(encoder_of(completion));
+    if (!is_saving(completion, built, end_stream))
+        end_stream(completion);
+}
+
+static void on_end(struct completion *completion)
+{
+    completion->ended = true;
+    if (completion->failed && !completion->begun)
+        end_failed(completion);
+    else if (completion->is_streamed)
+        end_streamed(completion);
+    else
+        end_whole(completion);
 }
 
 static void encode(struct completion *completion, const struct llm_event *event)
@@ -300,17 +379,21 @@ static void note_raw(struct completion *completion, const struct llm_event *even
     completion->model = arena_str(completion->request->arena, event->model);
 }
 
-/* Clients join the pieces of an answer by its id, and some providers give none. */
+/* Clients join the pieces of an answer by its id, and some providers give none. Where answers are
+ * kept by it, it must be one of ours unless the client sees the provider's: not all are unique. */
 static const struct llm_event *named(struct completion *completion, const struct llm_event *event,
                                      struct llm_event *ret_named)
 {
     struct api_request *request = completion->request;
     const char *prefix = completion->form->id_prefix;
-    if (event->kind != LLM_EVENT_START || event->id.len || !prefix)
+    bool is_own = completion->keeping && !route_is_raw(completion->call);
+    if (event->kind != LLM_EVENT_START || (event->id.len && !is_own) || !prefix)
         return event;
+    struct id id = id_new(clock_wall_ms());
     *ret_named = *event;
-    ret_named->id = arena_printf(request->arena, "%s%.*s", prefix,
-                                 STR_ARG(http_exchange_id(request->exchange)));
+    ret_named->id =
+        arena_printf(request->arena, "%s%.*s", prefix,
+                     STR_ARG(is_own ? id_str(&id) : http_exchange_id(request->exchange)));
     return ret_named;
 }
 
@@ -319,6 +402,7 @@ static void on_event(void *user, const struct llm_event *event)
     struct completion *completion = user;
     struct llm_event own;
     event = named(completion, event, &own);
+    completion->ends_raw = route_is_raw(completion->call);
     if (event->kind == LLM_EVENT_ERROR)
         on_failure(completion, event);
     else if (completion->failed)
@@ -344,7 +428,7 @@ static void on_raw(void *user, struct str content_type, struct str bytes)
         return;
     }
     begin_stream(completion, completion->content_type);
-    http_respond_write(completion->request->exchange, bytes);
+    write_frames(completion, bytes);
     heed_back_pressure(completion);
 }
 
@@ -357,6 +441,21 @@ struct decoded {
     struct api_chain chain;
 };
 
+/* What an earlier answer has to do with it. */
+static enum err decode_kept(struct completion *completion, struct arena *scratch, yyjson_val *root,
+                            struct llm_request *llm, struct error *error)
+{
+    enum err code = ERR_OK;
+    if (!completion->keeping)
+        code = keeping_new(completion->request, root, &completion->keeping, error);
+    if (code != ERR_OK || keeping_must_load(completion->keeping))
+        return code;
+    code = keeping_prepend(completion->keeping, scratch, root, llm, error);
+    if (code == ERR_OK && !completion->body.data)
+        code = keeping_body(completion->keeping, scratch, root, &completion->body, error);
+    return code;
+}
+
 /* Everything in `scratch`. A streamed answer may last for minutes: of the request only its bytes are
  * kept, and read again should another attempt need it. */
 static enum err decode(struct completion *completion, struct arena *scratch, struct decoded *ret,
@@ -366,13 +465,16 @@ static enum err decode(struct completion *completion, struct arena *scratch, str
     enum err code = json_read(scratch, completion->request->http->body, &ret->root, error);
     if (code == ERR_OK)
         code = completion->form->dialect->decode_request(scratch, ret->root, llm, error);
+    if (code == ERR_OK && completion->form->keeps)
+        code = decode_kept(completion, scratch, ret->root, llm, error);
     if (code == ERR_OK && completion->form->add_path)
         code = completion->form->add_path(completion->request, llm, error);
     if (completion->form->has_usage)
         llm->stream_usage = llm->stream;
     if (code == ERR_OK)
         code = api_chain_read(scratch, ret->root, llm, &ret->chain, error);
-    if (code == ERR_OK && llm->message_count == 0)
+    bool is_whole = !completion->keeping || !keeping_must_load(completion->keeping);
+    if (code == ERR_OK && llm->message_count == 0 && is_whole)
         code = error_set(error, ERR_INVALID, "messages", "must not be empty");
     return code;
 }
@@ -394,6 +496,8 @@ static struct str names_of_unmapped(struct arena *arena, const struct llm_reques
     return names;
 }
 
+static void on_loaded(void *user, enum err code, const struct error *error);
+
 static enum err start(struct completion *completion, struct arena *scratch, struct error *error)
 {
     static const struct route_events events = {
@@ -403,6 +507,10 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
     struct api_origin origin;
     struct route_cache_ask cache;
     enum err code = decode(completion, scratch, &decoded, error);
+    if (code == ERR_OK && completion->keeping && keeping_must_load(completion->keeping)) {
+        keeping_load(completion->keeping, on_loaded, completion);
+        return ERR_OK;
+    }
     if (code == ERR_OK)
         code = api_cache_control_read(&request->http->headers, &cache, error);
     if (code == ERR_OK)
@@ -416,7 +524,7 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
         .request = &decoded.llm,
         .chain = decoded.chain.names,
         .chain_count = decoded.chain.count,
-        .raw_body = request->http->body,
+        .raw_body = completion->body.data ? completion->body : request->http->body,
         .raw_headers = &request->http->headers,
         .raw_dialect = completion->form->dialect,
         .strict = str_eq_nocase(http_headers_get(&request->http->headers, "x-parley-strict"),
@@ -432,20 +540,42 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
     return code;
 }
 
+/* Starts the call, or fails the request. */
+static bool began(struct completion *completion)
+{
+    struct api_request *request = completion->request;
+    struct loop *loop = request->api->options.loop;
+    struct error error = {0};
+    struct arena *scratch = loop_scratch_borrow(loop);
+    enum err code = start(completion, scratch, &error);
+    loop_scratch_return(loop, scratch);
+    if (code != ERR_OK)
+        let_go(completion);
+    return !api_failed(request, code, &error);
+}
+
+static void on_loaded(void *user, enum err code, const struct error *error)
+{
+    struct completion *completion = user;
+    http_exchange_on_abort(completion->request->exchange, NULL, NULL);
+    if (code != ERR_OK) {
+        let_go(completion);
+        keeping_fail(completion->request, code, error);
+        return;
+    }
+    if (began(completion))
+        http_exchange_on_abort(completion->request->exchange, on_abort, completion);
+}
+
 void completion_start(struct api_request *request, const struct completion_form *form)
 {
     struct completion *completion = ARENA_NEW(request->arena, struct completion);
-    struct loop *loop = request->api->options.loop;
-    struct error error = {0};
     completion->request = request;
     completion->form = form;
     llm_losses_init(&completion->losses, request->arena);
     completion->losses.is_told = true;
     buf_init(&completion->out, ANSWER_BYTES_MAX);
-    struct arena *scratch = loop_scratch_borrow(loop);
-    enum err code = start(completion, scratch, &error);
-    loop_scratch_return(loop, scratch);
-    if (api_failed(request, code, &error))
+    if (!began(completion))
         return;
     http_exchange_on_abort(request->exchange, on_abort, completion);
     http_respond_on_drain(request->exchange, on_drain, completion);

@@ -17,6 +17,7 @@ struct completion_form {
     /* The encoder must know all that was said, should it have to go on with an answer that passed
      * through: its events have numbers. */
     bool follows_raw;
+    bool keeps; /* answers, for whoever goes on from them: see keeping.h */
 };
 
 /* Answers the request, in this form. `form` lives for ever. */

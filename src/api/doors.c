@@ -17,26 +17,14 @@ void api_openai_chat(struct api_request *request)
     completion_start(request, &form);
 }
 
-static enum err refuse_stored(struct api_request *request, struct llm_request *llm,
-                              struct error *error)
-{
-    (void)request;
-    for (size_t i = 0; i < llm->unmapped_count; i++)
-        if (str_eq(llm->unmapped[i], STR("previous_response_id")) ||
-            str_eq(llm->unmapped[i], STR("conversation")))
-            return error_set(error, ERR_INVALID, arena_cstr(request->arena, llm->unmapped[i]),
-                             "answers are not stored here: send the whole conversation as input");
-    return ERR_OK;
-}
-
 void api_openai_responses(struct api_request *request)
 {
     static const struct completion_form form = {.dialect = &dialect_openai_responses,
                                                 .stream_type = EVENT_STREAM,
                                                 .id_prefix = "resp_",
                                                 .has_usage = true,
-                                                .add_path = refuse_stored,
-                                                .follows_raw = true};
+                                                .follows_raw = true,
+                                                .keeps = true};
     completion_start(request, &form);
 }
 

@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "chat/stored_sweep.h"
 #include "route/cache.h"
 #include "route/coalesce.h"
 #include "route/ledger.h"
@@ -48,6 +49,7 @@ struct server {
     char url[400];
     char setup_url[500];
     struct loop_timer refresh_timer;
+    struct stored_sweep sweep;
     uv_signal_t signals[SIGNALS];
     bool stopping;
     _Atomic int draining; /* workers whose answers are not all saved yet */
@@ -383,6 +385,7 @@ static void on_first_stopped(void *user)
 {
     struct server *server = user;
     loop_timer_cancel(worker_loop(server->workers[0]), &server->refresh_timer);
+    stored_sweep_end(&server->sweep);
     registry_cancel(server->registry);
     for (int i = 0; i < SIGNALS && server->mode == SERVER_FULL; i++)
         uv_close((uv_handle_t *)&server->signals[i], NULL);
@@ -410,6 +413,8 @@ void server_run(struct server *server)
         watch_signals(server);
         make_first_account(server);
         refresh(server);
+        stored_sweep_begin(&server->sweep, server->store, worker_loop(server->workers[0]),
+                           server->log);
     }
     for (int i = 1; i < server->worker_count; i++)
         if (worker_start(server->workers[i], &error) != ERR_OK)

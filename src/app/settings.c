@@ -118,6 +118,10 @@ static const struct config_key keys[] = {
     STORABLE(
         "chat.default_model", CONFIG_STRING, "", NULL, 0, 300,
         "Model of new conversations, as provider/model, or a route; empty: the first there is."),
+    STORABLE(
+        "responses.keep_days", CONFIG_INTEGER, "30", NULL, 0, 3650,
+        "How many days answers of /v1/responses are kept that programs may go on from; 0: none "
+        "is."),
     STORABLE("eliza.delay_ms", CONFIG_INTEGER, "25", NULL, 0, 10000,
              "Pause between the words of the built-in demonstration."),
     STORABLE("timeouts.connect_ms", CONFIG_INTEGER, "10000", NULL, 10, DAY_MS,

@@ -123,6 +123,9 @@ struct dialect {
     void (*encode_event)(struct dialect_encoder *encoder, const struct llm_event *event,
                          struct buf *out, struct llm_losses *losses);
 
+    /* The answer that an encoder has written so far; NULL where encoders do not build it beside. */
+    const struct llm_response *(*encoded)(const struct dialect_encoder *encoder);
+
     /* ---- errors ---------------------------------------------------------------------------------- */
     /* Classifies a non-2xx answer (mapping.md section 8 as a table) from status, headers and body
      * (any bytes). */

@@ -31,6 +31,7 @@ const struct dialect dialect_openai_responses = {
     .progress = openai_responses_progress,
     .encoder_new = openai_responses_encoder_new,
     .encode_event = openai_responses_encode_event,
+    .encoded = openai_responses_encoded,
     .decode_error = openai_decode_error,
     .encode_error = openai_encode_error,
     .decode_models = openai_decode_models,

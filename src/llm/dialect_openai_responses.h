@@ -69,3 +69,4 @@ struct dialect_encoder *openai_responses_encoder_new(struct arena *arena, int64_
                                                      bool include_usage);
 void openai_responses_encode_event(struct dialect_encoder *encoder, const struct llm_event *event,
                                    struct buf *out, struct llm_losses *losses);
+const struct llm_response *openai_responses_encoded(const struct dialect_encoder *encoder);

@@ -1,7 +1,6 @@
 /* OpenAI Responses: body to canonical request. Strict, it is our door. Items of the assistant that
  * stand together are one message; so are the outputs of functions. `store`, `include` and
- * previous_response_id are the door's business: the first two are known here, the last is noted as
- * unmapped. */
+ * previous_response_id are known here and read by the door, whose business they are. */
 #include <stddef.h>
 #include <string.h>
 
@@ -358,6 +357,7 @@ static const struct llm_member body_members[] = {
     {"stream_options", NULL, 0}, /* nothing but obfuscation */
     {"store", NULL, 0},
     {"include", NULL, 0},
+    {"previous_response_id", NULL, 0},
 };
 
 /* instructions stand in front of everything. */

@@ -449,3 +449,8 @@ void openai_responses_encode_event(struct dialect_encoder *encoder, const struct
     else if (event->kind == LLM_EVENT_END)
         encode_end(encoder, out, losses);
 }
+
+const struct llm_response *openai_responses_encoded(const struct dialect_encoder *encoder)
+{
+    return llm_builder_response(encoder->builder);
+}

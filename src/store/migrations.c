@@ -259,6 +259,21 @@ static const char *const steps[] = {
     "  result TEXT NOT NULL,"
     "  PRIMARY KEY (owner, batch, line)"
     ") STRICT;",
+
+    /* 9: answers kept for programs that go on from them by their id; see record_response.c */
+    "CREATE TABLE stored_responses ("
+    "  owner TEXT NOT NULL,"
+    "  id TEXT NOT NULL,"
+    "  previous TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL,"
+    "  model TEXT NOT NULL,"
+    "  input TEXT NOT NULL,"
+    "  answer TEXT NOT NULL,"
+    "  parts TEXT NOT NULL,"
+    "  PRIMARY KEY (owner, id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX stored_responses_by_expiry ON stored_responses (expires_ms);",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

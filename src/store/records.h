@@ -253,6 +253,7 @@ MUST_USE enum err store_request_list(struct store_tx *tx, struct arena *arena, c
 MUST_USE enum err store_request_get(struct store_tx *tx, struct arena *arena, const struct id *key,
                                     const struct id *id, int64_t now_ms, struct store_request *ret,
                                     struct error *error);
+
 /* ---- What people made at providers, by requests that were handed through --------------------- */
 struct store_relay_object {
     struct id owner; /* none: the command line */
@@ -274,3 +275,28 @@ MUST_USE enum err store_relay_object_list(struct store_tx *tx, struct arena *are
                                           const struct id *owner, struct str kind, struct str after,
                                           int limit, struct store_relay_object **ret,
                                           size_t *ret_count, struct error *error);
+
+/* ---- Stored responses: answers that a program may go on from by their id ---------------------- */
+struct store_response {
+    struct id owner;
+    struct str id;       /* as its client saw it: the provider's, or one of ours */
+    struct str previous; /* the answer that it went on from; empty: none */
+    int64_t created_ms;
+    int64_t expires_ms;
+    struct str model;  /* that was asked for */
+    struct str input;  /* JSON list of items */
+    struct str answer; /* JSON: the response object */
+    struct str parts;  /* JSON list of parts of the answer, as chat writes it */
+};
+/* Replaces one of the same owner and id: the newest is what its client saw last. */
+MUST_USE enum err store_response_put(struct store_tx *tx, const struct store_response *response,
+                                     struct error *error);
+/* Of this owner only, and not expired by `now_ms`: else ERR_NOT_FOUND. */
+MUST_USE enum err store_response_get(struct store_tx *tx, struct arena *arena,
+                                     const struct id *owner, struct str id, int64_t now_ms,
+                                     struct store_response *ret, struct error *error);
+MUST_USE enum err store_response_delete(struct store_tx *tx, const struct id *owner, struct str id,
+                                        int64_t now_ms, struct error *error);
+/* Removes up to `limit` of everybody's that had expired by `now_ms`, and says how many. */
+MUST_USE enum err store_response_expire(struct store_tx *tx, int64_t now_ms, int limit,
+                                        int *ret_removed, struct error *error);

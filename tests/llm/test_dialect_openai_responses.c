@@ -70,7 +70,6 @@ static void bodies_are_understood(void **state)
         "  system\n    text \"be kind\"\n"
         "  user\n    text \"hi\"\n"
         "  choice=0 parallel=0 effort=3 stream=0 stream_usage=0 format=0 strict=0\n"
-        "  unmapped previous_response_id\n"
         "  unmapped reasoning.summary\n");
     case_expect_request(
         dialect,

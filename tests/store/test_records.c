@@ -461,6 +461,66 @@ static enum err relay_objects(struct store_tx *tx, void *user, struct error *err
     return ERR_OK;
 }
 
+static struct store_response make_response(const struct id *owner, const char *id,
+                                           const char *previous, int64_t expires_ms)
+{
+    return (struct store_response){.owner = *owner,
+                                   .id = str_from_cstr(id),
+                                   .previous = str_from_cstr(previous),
+                                   .created_ms = 1,
+                                   .expires_ms = expires_ms,
+                                   .model = STR("m"),
+                                   .input = STR("[1]"),
+                                   .answer = STR("{}"),
+                                   .parts = STR("[]")};
+}
+
+static enum err responses(struct store_tx *tx, void *user, struct error *error)
+{
+    struct fixture *f = user;
+    struct id ann = id_new(1), bob = id_new(2);
+    struct store_response a = make_response(&ann, "resp_1", "", 100), got;
+    struct store_response b = make_response(&bob, "resp_1", "resp_0", 200);
+    EXPECT(store_response_put(tx, &a, error) == ERR_OK);
+    EXPECT(store_response_put(tx, &b, error) == ERR_OK);
+    a.answer = STR("{\"new\":1}");
+    EXPECT(store_response_put(tx, &a, error) == ERR_OK); /* the newest */
+    EXPECT(store_response_get(tx, f->arena, &ann, a.id, 99, &got, error) == ERR_OK);
+    EXPECT(id_eq(&got.owner, &ann) && str_eq(got.id, a.id) && !got.previous.len);
+    EXPECT(got.created_ms == 1 && got.expires_ms == 100 && str_eq(got.model, a.model));
+    EXPECT(str_eq(got.input, a.input) && str_eq(got.answer, a.answer) &&
+           str_eq(got.parts, a.parts));
+    EXPECT(store_response_get(tx, f->arena, &bob, a.id, 99, &got, error) == ERR_OK);
+    EXPECT(str_eq(got.previous, STR("resp_0")) && str_eq(got.answer, STR("{}")));
+    EXPECT(store_response_get(tx, f->arena, &ann, a.id, 100, &got, NULL) == ERR_NOT_FOUND);
+    EXPECT(store_response_get(tx, f->arena, &ann, STR("resp_2"), 1, &got, NULL) == ERR_NOT_FOUND);
+    EXPECT(store_response_delete(tx, &ann, a.id, 100, NULL) == ERR_NOT_FOUND);
+    EXPECT(store_response_delete(tx, &ann, a.id, 99, error) == ERR_OK);
+    EXPECT(store_response_delete(tx, &ann, a.id, 99, NULL) == ERR_NOT_FOUND);
+    EXPECT(store_response_get(tx, f->arena, &bob, a.id, 99, &got, error) == ERR_OK);
+    return ERR_OK;
+}
+
+static enum err expiry(struct store_tx *tx, void *user, struct error *error)
+{
+    struct fixture *f = user;
+    struct id ann = id_new(1);
+    struct store_response got;
+    int removed = -1;
+    char id[20];
+    for (int i = 0; i < 7; i++) {
+        snprintf(id, sizeof id, "resp_%d", i);
+        struct store_response one = make_response(&ann, id, "", 10 + i);
+        EXPECT(store_response_put(tx, &one, error) == ERR_OK);
+    }
+    EXPECT(store_response_expire(tx, 9, 3, &removed, error) == ERR_OK && removed == 0);
+    EXPECT(store_response_expire(tx, 14, 3, &removed, error) == ERR_OK && removed == 3);
+    EXPECT(store_response_expire(tx, 14, 3, &removed, error) == ERR_OK && removed == 2);
+    EXPECT(store_response_get(tx, f->arena, &ann, STR("resp_4"), 0, &got, NULL) == ERR_NOT_FOUND);
+    EXPECT(store_response_get(tx, f->arena, &ann, STR("resp_5"), 0, &got, error) == ERR_OK);
+    return ERR_OK;
+}
+
 #define TEST(name)                                                                                 \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
@@ -478,6 +538,8 @@ TEST(messages)
 TEST(tree)
 TEST(too_big)
 TEST(relay_objects)
+TEST(responses)
+TEST(expiry)
 
 /* The plans that the schema was made for: no table is read whole, nothing is sorted. */
 static enum err plan_of(struct store_tx *tx, const char *sql, struct arena *arena, struct str *ret,
@@ -507,6 +569,9 @@ static enum err plans(struct store_tx *tx, void *user, struct error *error)
          "USING PRIMARY KEY (owner=? AND conversation=?)"},
         {"EXPLAIN QUERY PLAN SELECT * FROM messages WHERE status = 1", "messages_streaming"},
         {"EXPLAIN QUERY PLAN DELETE FROM sessions WHERE expires_ms <= ?", "sessions_by_expiry"},
+        {"EXPLAIN QUERY PLAN SELECT owner, id FROM stored_responses WHERE expires_ms <= ?"
+         " ORDER BY expires_ms LIMIT ?",
+         "stored_responses_by_expiry"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct str plan;
@@ -544,6 +609,8 @@ int main(void)
         WITH_STORE(tree),
         WITH_STORE(relay_objects),
         WITH_STORE(too_big),
+        WITH_STORE(responses),
+        WITH_STORE(expiry),
         WITH_STORE(plans),
         cmocka_unit_test(test_status_names),
     };

@@ -1,0 +1,61 @@
+/* Stored sweep: begin --job--> removed some? --yes--> the next job
+ *                                  \--no--> a day's pause --timer--> job */
+#include "chat/stored_sweep.h"
+
+#include "base/clock.h"
+
+enum { BATCH = 200, DAY_MS = 24 * 3600 * 1000 };
+
+static enum err run_batch(struct store_tx *tx, void *user, struct error *error)
+{
+    struct stored_sweep *sweep = user;
+    return store_response_expire(tx, clock_wall_ms(), BATCH, &sweep->removed, error);
+}
+
+static void begin_batch(struct stored_sweep *sweep);
+
+static void on_timer(void *user)
+{
+    struct stored_sweep *sweep = user;
+    sweep->total = 0;
+    begin_batch(sweep);
+}
+
+static void on_batch(void *user, enum err code, const struct error *error)
+{
+    struct stored_sweep *sweep = user;
+    if (sweep->is_over)
+        return;
+    if (code != ERR_OK)
+        log_warning(sweep->log, "expired responses were not removed",
+                    LOG_CSTR("error", error_message(error)));
+    else
+        sweep->total += sweep->removed;
+    if (code == ERR_OK && sweep->removed == BATCH) {
+        begin_batch(sweep);
+        return;
+    }
+    if (sweep->total)
+        log_info(sweep->log, "removed expired responses", LOG_INT("count", sweep->total));
+    loop_timer_set(sweep->loop, &sweep->timer, DAY_MS, on_timer, sweep);
+}
+
+static void begin_batch(struct stored_sweep *sweep)
+{
+    sweep->job = (struct store_job){.run = run_batch, .done = on_batch, .user = sweep};
+    store_write(sweep->store, sweep->loop, &sweep->job);
+}
+
+void stored_sweep_begin(struct stored_sweep *sweep, struct store *store, struct loop *loop,
+                        struct log *log)
+{
+    *sweep = (struct stored_sweep){.store = store, .loop = loop, .log = log};
+    begin_batch(sweep);
+}
+
+void stored_sweep_end(struct stored_sweep *sweep)
+{
+    sweep->is_over = true;
+    if (sweep->loop)
+        loop_timer_cancel(sweep->loop, &sweep->timer);
+}
