@@ -213,6 +213,10 @@ const callers: Caller[] = ["anonymous", "user", "other", "admin", "userKey", "ad
 const matrix: Record<string, string> = {
   "POST /v1/chat/completions": "s y y y y y s y",
   "POST /v1/responses": "s y y y y y s y",
+  "GET /v1/responses/{id}": "s y n n y n s f",
+  "DELETE /v1/responses/{id}": "s y n n y n s f",
+  "GET /v1/responses/{id}/input_items": "s y n n y n s f",
+  "POST /v1/responses/{id}/cancel": "s 400 n n 400 n s f", // what is not running
   "POST /v1/messages": "s y y y y y s y",
   "POST /v1/messages/count_tokens": "s y y y y y s y",
   "POST /v1/embeddings": "s y y y y y s y",
@@ -421,10 +425,11 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
           key = userKey.key.id;
           await parley.ask("PUT", `/api/v1/limits/key/${key}`, { local: true, body: { streams: 1000 } });
         }
+        if (pattern.startsWith("/v1/responses/{id}")) key = (await parley.ask("POST", "/v1/responses", { ...owner, body: { model: "openai/count-1", input: "x" } })).json.id;
         let group = "";
         if (pattern.includes("/groups/{id}"))
           group = (await parley.ask("POST", "/api/v1/groups", { local: true, body: { name: `of ${object.run}` } })).json.group.id;
-        const id = pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") ? key
+        const id = pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") || pattern.startsWith("/v1/responses/{id}") ? key
           : pattern.includes("/groups/") ? group : pattern.includes("/users/") ? userKey.key.user_id
           : pattern.includes("/models/{id}") ? (method === "POST" ? "openai/count-1:generateContent" : encodeURIComponent("parley/eliza")) : object.conversation;
         const path = pattern
