@@ -462,7 +462,9 @@ static enum err decode(struct completion *completion, struct arena *scratch, str
                        struct error *error)
 {
     struct llm_request *llm = &ret->llm;
-    enum err code = json_read(scratch, completion->request->http->body, &ret->root, error);
+    struct str body =
+        completion->keeping ? keeping_source(completion->keeping) : completion->request->http->body;
+    enum err code = json_read(scratch, body, &ret->root, error);
     if (code == ERR_OK)
         code = completion->form->dialect->decode_request(scratch, ret->root, llm, error);
     if (code == ERR_OK && completion->form->keeps)

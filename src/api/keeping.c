@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/vec.h"
 #include "wire/sse.h"
 
 enum {
@@ -26,7 +27,9 @@ struct keep_job {
     struct store_response row; /* to save */
     struct id owner;
     struct str id; /* to load */
+    struct stored_references references;
     struct stored_chain chain;
+    struct stored_chain named; /* answers that items are named of */
 };
 
 struct keeping {
@@ -35,8 +38,10 @@ struct keeping {
     struct str previous;  /* empty: none */
     bool wants;
     bool is_loaded;
+    struct stored_references references;
     struct stored_chain chain;
     struct arena *chain_arena; /* NULL: none */
+    struct buf resolved;       /* the client's body with what it names; empty: it names nothing */
     struct buf body;           /* with the chain in it */
     struct buf held;
     struct str answer; /* the response object; empty: none was seen */
@@ -102,7 +107,10 @@ enum err keeping_new(struct api_request *request, yyjson_val *body, struct keepi
     keeping->request = request;
     keeping->wants = has_owner && !yyjson_is_false(json_get(body, "store"));
     keeping->previous = arena_str(request->arena, previous);
-    keeping->is_loaded = !previous.len;
+    if (has_owner)
+        keeping->references = stored_references_find(body, request->arena);
+    keeping->is_loaded = !previous.len && !keeping->references.count;
+    buf_init(&keeping->resolved, request->api->options.body_bytes_max);
     buf_init(&keeping->body, request->api->options.body_bytes_max);
     buf_init(&keeping->held, HELD_BYTES_MAX);
     buf_init(&keeping->answer_bytes, HELD_BYTES_MAX);
@@ -120,6 +128,7 @@ void keeping_end(struct keeping *keeping)
     keeping->job = NULL;
     arena_free(keeping->chain_arena);
     keeping->chain_arena = NULL;
+    buf_done(&keeping->resolved);
     buf_done(&keeping->body);
     buf_done(&keeping->held);
     buf_done(&keeping->answer_bytes);
@@ -154,23 +163,47 @@ bool keeping_must_load(const struct keeping *keeping)
 static enum err run_load(struct store_tx *tx, void *user, struct error *error)
 {
     struct keep_job *job = user;
-    return stored_chain_load(tx, job->arena, &job->owner, job->id, clock_wall_ms(), &job->chain,
-                             error);
+    int64_t now_ms = clock_wall_ms();
+    enum err code =
+        stored_chain_load(tx, job->arena, &job->owner, job->id, now_ms, &job->chain, error);
+    return code == ERR_OK ? stored_references_load(tx, job->arena, &job->owner, &job->references,
+                                                   now_ms, &job->named, error)
+                          : code;
+}
+
+/* Puts what the client's body names in its place. */
+static enum err resolve(struct keeping *keeping, const struct stored_chain *named,
+                        struct error *error)
+{
+    yyjson_val *body;
+    struct arena *scratch = loop_scratch_borrow(loop_of(keeping));
+    enum err code = json_read(scratch, keeping->request->http->body, &body, error);
+    if (code == ERR_OK)
+        code = stored_references_resolve(named, scratch, body, &keeping->resolved, error);
+    loop_scratch_return(loop_of(keeping), scratch);
+    return code;
+}
+
+struct str keeping_source(const struct keeping *keeping)
+{
+    return keeping->resolved.len ? buf_str(&keeping->resolved) : keeping->request->http->body;
 }
 
 static void on_load(void *user, enum err code, const struct error *error)
 {
     struct keep_job *job = user;
     struct keeping *keeping = job->keeping;
+    struct error wrong = error ? *error : (struct error){0};
     if (keeping) {
         keeping->job = NULL;
         keeping->is_loaded = true;
         keeping->chain = job->chain;
+        if (code == ERR_OK && job->named.count)
+            code = resolve(keeping, &job->named, &wrong);
         keeping->chain_arena = job->arena;
         job->arena = NULL;
+        keeping->on_loaded(keeping->user, code, &wrong);
     }
-    if (keeping)
-        keeping->on_loaded(keeping->user, code, error); /* the error is the job's */
     job_free(job);
 }
 
@@ -186,6 +219,10 @@ void keeping_load(struct keeping *keeping,
     keeping->user = user;
     keeping->job = job;
     job->id = arena_str(job->arena, keeping->previous);
+    for (size_t i = 0; i < keeping->references.count; i++)
+        *VEC_PUSH(job->arena, job->references.responses, job->references.count,
+                  job->references.capacity) =
+            arena_str(job->arena, keeping->references.responses[i]);
     job->job = (struct store_job){.run = run_load, .done = on_load, .user = job};
     store_read(options->store, options->loop, &job->job);
 }
@@ -220,7 +257,7 @@ enum err keeping_prepend(struct keeping *keeping, struct arena *arena, yyjson_va
 enum err keeping_body(struct keeping *keeping, struct arena *scratch, yyjson_val *body,
                       struct str *ret_body, struct error *error)
 {
-    *ret_body = keeping->request->http->body;
+    *ret_body = keeping_source(keeping);
     if (!keeping->chain.count)
         return ERR_OK;
     enum err code = stored_chain_expand(&keeping->chain, scratch, body, &keeping->body, error);
@@ -366,7 +403,7 @@ static bool make_row(struct keeping *keeping, const struct llm_response *built, 
                                        .now_ms = clock_wall_ms(),
                                        .keep_ms = kept_ms};
     bool is_good =
-        json_read(job->arena, keeping->request->http->body, &exchange.request, NULL) == ERR_OK &&
+        json_read(job->arena, keeping_source(keeping), &exchange.request, NULL) == ERR_OK &&
         stored_response_make(job->arena, &exchange, &job->row) == ERR_OK;
     return is_good && job->row.id.len <= ID_BYTES_MAX;
 }

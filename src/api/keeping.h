@@ -17,8 +17,11 @@ MUST_USE enum err keeping_new(struct api_request *request, yyjson_val *body,
 /* Nothing is heard after it; a save that is under way goes on by itself. NULL is allowed. */
 void keeping_end(struct keeping *keeping);
 
+/* The body to decode: the client's, with what its references name in their place, once loaded. */
+struct str keeping_source(const struct keeping *keeping);
+
 /* ---- Going on from an earlier answer ----------------------------------------------------------- */
-/* Whether one is named that has not been loaded yet. */
+/* Whether one is named, or items of some, that has not been loaded yet. */
 bool keeping_must_load(const struct keeping *keeping);
 /* Loads it and those before it. `on_loaded` comes once, later: ERR_OK, or why not (tell the client
  * with keeping_fail). */
@@ -30,8 +33,8 @@ void keeping_fail(struct api_request *request, enum err code, const struct error
 /* Puts it in front of a decoded request; nothing when none is named. */
 MUST_USE enum err keeping_prepend(struct keeping *keeping, struct arena *arena, yyjson_val *body,
                                   struct llm_request *llm, struct error *error);
-/* The body for a provider of this dialect: the client's own bytes when none is named. Once, after
- * the load. Lives until keeping_end. */
+/* The body for a provider of this dialect: keeping_source when none is named. Once, after the load.
+ * Lives until keeping_end. */
 MUST_USE enum err keeping_body(struct keeping *keeping, struct arena *scratch, yyjson_val *body,
                                struct str *ret_body, struct error *error);
 

@@ -426,58 +426,131 @@ enum err stored_chain_expand(const struct stored_chain *chain, struct arena *scr
     return buf_ok(out) ? ERR_OK : chain_too_big(error);
 }
 
-/* ---- Pages of items ---------------------------------------------------------------------------- */
+/* ---- References -------------------------------------------------------------------------------- */
 
-/* The item at a place of the order asked for. */
-static yyjson_val *item_at(yyjson_val *items, size_t count, const struct stored_page *page,
-                           size_t place)
+/* "msg_ID_0" is of the answer "resp_ID": its id in the arena, or STR_NONE. */
+static struct str answer_of_item(struct arena *arena, struct str item)
 {
-    return yyjson_arr_get(items, page->is_descending ? count - 1 - place : place);
+    struct id id;
+    str_next(&item, '_');
+    struct str answer = str_next(&item, '_');
+    if (!item.len || !id_parse(answer, &id))
+        return STR_NONE;
+    return arena_printf(arena, "resp_%.*s", STR_ARG(answer));
 }
 
-static enum err find_start(yyjson_val *items, size_t count, const struct stored_page *page,
-                           size_t *ret, struct error *error)
+static bool is_reference(yyjson_val *item)
 {
-    size_t place = 0;
-    *ret = 0;
-    if (!page->after.len)
-        return ERR_OK;
-    while (place < count &&
-           !str_eq(json_get_str(item_at(items, count, page, place), "id"), page->after))
-        place++;
-    if (place == count)
-        return error_set(error, ERR_NOT_FOUND, "after", "there is no such item");
-    *ret = place + 1;
+    return str_eq(json_get_str(item, "type"), STR("item_reference"));
+}
+
+struct stored_references stored_references_find(yyjson_val *body, struct arena *arena)
+{
+    struct stored_references found = {0};
+    yyjson_val *input = json_get(body, "input"), *item;
+    size_t index, count;
+    if (!yyjson_is_arr(input))
+        return found;
+    yyjson_arr_foreach (input, index, count, item) {
+        struct str answer =
+            is_reference(item) ? answer_of_item(arena, json_get_str(item, "id")) : STR_NONE;
+        bool is_new = answer.len && found.count < STORED_TURNS_MAX;
+        for (size_t i = 0; is_new && i < found.count; i++)
+            is_new = !str_eq(found.responses[i], answer);
+        if (is_new)
+            *VEC_PUSH(arena, found.responses, found.count, found.capacity) = answer;
+    }
+    return found;
+}
+
+enum err stored_references_load(struct store_tx *tx, struct arena *arena, const struct id *owner,
+                                const struct stored_references *references, int64_t now_ms,
+                                struct stored_chain *ret, struct error *error)
+{
+    struct stored_chain found = {0};
+    size_t capacity = 0;
+    for (size_t i = 0; i < references->count; i++) {
+        struct store_response row;
+        enum err code =
+            store_response_get(tx, arena, owner, references->responses[i], now_ms, &row, NULL);
+        if (code == ERR_NOT_FOUND)
+            continue;
+        if (code == ERR_TOO_BIG || (code == ERR_OK && arena_exceeded(arena)))
+            return error_set(error, ERR_TOO_BIG, "input",
+                             "the answers that it refers to are larger than a request may be");
+        if (code != ERR_OK)
+            return error_set(error, code, "input", "what it refers to cannot be read");
+        *VEC_PUSH(arena, found.turns, found.count, capacity) = row;
+    }
+    *ret = found;
     return ERR_OK;
 }
 
-static void put_edge(struct json_writer *w, const char *key, yyjson_val *item)
+/* An answer whose items may be named. */
+struct named {
+    struct str id, model;
+    yyjson_val *output;
+};
+
+static yyjson_val *find_named(const struct named *answers, size_t answer_count, struct arena *arena,
+                              struct str id, const struct named **ret_answer)
 {
-    json_key_str(w, key, json_get_str(item, "id"));
+    struct str wanted = answer_of_item(arena, id);
+    size_t index, count;
+    yyjson_val *item;
+    for (size_t i = 0; wanted.len && i < answer_count; i++) {
+        if (!str_eq(answers[i].id, wanted) || !yyjson_is_arr(answers[i].output))
+            continue;
+        yyjson_arr_foreach (answers[i].output, index, count, item)
+            if (str_eq(json_get_str(item, "id"), id)) {
+                *ret_answer = &answers[i];
+                return item;
+            }
+    }
+    return NULL;
 }
 
-enum err stored_response_write_items(const struct store_response *response, struct arena *scratch,
-                                     const struct stored_page *page, struct json_writer *w,
-                                     struct error *error)
+static void put_resolved(struct json_writer *w, struct arena *scratch, const struct named *answers,
+                         size_t answer_count, yyjson_val *body)
 {
-    yyjson_val *items;
-    size_t from;
-    if (json_read(scratch, response->input, &items, error) != ERR_OK)
-        return ERR_CORRUPT;
-    size_t count = yyjson_arr_size(items);
-    enum err code = find_start(items, count, page, &from, error);
-    if (code != ERR_OK)
-        return code;
-    size_t to = count - from > (size_t)page->limit ? from + (size_t)page->limit : count;
-    json_begin_object(w);
-    json_key_str(w, "object", STR("list"));
-    json_key_array(w, "data");
-    for (size_t i = from; i < to; i++)
-        json_put_val(w, item_at(items, count, page, i));
+    yyjson_val *input = json_get(body, "input"), *item;
+    size_t index, count;
+    json_begin_array(w);
+    yyjson_arr_foreach (input, index, count, item) {
+        const struct named *answer = NULL;
+        yyjson_val *named = is_reference(item) ? find_named(answers, answer_count, scratch,
+                                                            json_get_str(item, "id"), &answer)
+                                               : NULL;
+        if (named)
+            put_item(w, named, str_eq(answer->model, json_get_str(body, "model")));
+        else
+            json_put_val(w, item);
+    }
     json_end_array(w);
-    put_edge(w, "first_id", from < to ? item_at(items, count, page, from) : NULL);
-    put_edge(w, "last_id", from < to ? item_at(items, count, page, to - 1) : NULL);
-    json_key_bool(w, "has_more", to < count);
-    json_end_object(w);
-    return ERR_OK;
+}
+
+enum err stored_references_resolve(const struct stored_chain *answers, struct arena *scratch,
+                                   yyjson_val *body, struct buf *out, struct error *error)
+{
+    struct json_writer w;
+    struct named *named = ARENA_NEW_ARRAY(scratch, answers->count + 1, struct named);
+    yyjson_obj_iter members = yyjson_obj_iter_with(body);
+    for (size_t i = 0; i < answers->count; i++) {
+        const struct store_response *turn = &answers->turns[i];
+        yyjson_val *answer;
+        if (json_read(scratch, turn->answer, &answer, NULL) != ERR_OK)
+            return cannot_read(turn, error);
+        named[i] = (struct named){turn->id, turn->model, json_get(answer, "output")};
+    }
+    json_writer_init(&w, out);
+    json_begin_object(&w);
+    for (yyjson_val *key; (key = yyjson_obj_iter_next(&members));) {
+        json_key(&w, json_str(key));
+        if (str_eq(json_str(key), STR("input")) && yyjson_is_arr(yyjson_obj_iter_get_val(key)))
+            put_resolved(&w, scratch, named, answers->count, body);
+        else
+            json_put_val(&w, yyjson_obj_iter_get_val(key));
+    }
+    json_end_object(&w);
+    return buf_ok(out) ? ERR_OK : chain_too_big(error);
 }

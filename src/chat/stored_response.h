@@ -46,6 +46,25 @@ MUST_USE enum err stored_chain_prepend(const struct stored_chain *chain, struct 
 MUST_USE enum err stored_chain_expand(const struct stored_chain *chain, struct arena *scratch,
                                       yyjson_val *body, struct buf *out, struct error *error);
 
+/* ---- References: items of an input that name one of an answer instead of repeating it ------------ */
+/* The ids of the answers of ours whose items are named, each once, STORED_TURNS_MAX at most. An
+ * answer that a provider made has ids that do not say where they belong: those are the provider's to
+ * know. */
+struct stored_references {
+    struct str *responses;
+    size_t count, capacity;
+};
+struct stored_references stored_references_find(yyjson_val *body, struct arena *arena);
+/* Those of the answers that are there, inside a transaction. ERR_TOO_BIG as above. */
+MUST_USE enum err stored_references_load(struct store_tx *tx, struct arena *arena,
+                                         const struct id *owner,
+                                         const struct stored_references *references, int64_t now_ms,
+                                         struct stored_chain *ret, struct error *error);
+/* Appends the body with what is named in place of the names; a name that leads nowhere stays. */
+MUST_USE enum err stored_references_resolve(const struct stored_chain *answers,
+                                            struct arena *scratch, yyjson_val *body,
+                                            struct buf *out, struct error *error);
+
 /* ---- Showing one ------------------------------------------------------------------------------- */
 struct stored_page {
     bool is_descending;

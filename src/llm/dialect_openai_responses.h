@@ -50,18 +50,18 @@ struct str openai_responses_status_word(enum llm_finish finish, struct str *ret_
 void openai_responses_note_finish(enum llm_finish finish, struct str raw, bool has_calls,
                                   bool has_refusal, struct llm_losses *losses);
 /* The members of one item's inside, for streams: see _write.c. `number`: the output index. */
-/* `id`: the item's, or STR_NONE: one is made of the number. */
-void openai_responses_put_message_head(struct json_writer *w, int64_t number, struct str id,
+void openai_responses_put_message_head(struct json_writer *w,
+                                       const struct openai_responses_head *head, int64_t number,
                                        bool is_done);
 void openai_responses_put_message_part(struct json_writer *w, enum llm_part_kind kind,
                                        struct str text);
-void openai_responses_put_reasoning(struct json_writer *w, int64_t number,
-                                    const struct llm_part *part, bool is_done);
-void openai_responses_put_call(struct json_writer *w, int64_t number, const struct llm_part *part,
-                               bool is_done);
-void openai_responses_put_item_id(struct json_writer *w, const char *key, enum llm_part_kind kind,
-                                  int64_t number, struct str id);
-struct str openai_responses_item_id(const struct openai_responses_head *head, int64_t number);
+void openai_responses_put_reasoning(struct json_writer *w, const struct openai_responses_head *head,
+                                    int64_t number, const struct llm_part *part, bool is_done);
+void openai_responses_put_call(struct json_writer *w, const struct openai_responses_head *head,
+                               int64_t number, const struct llm_part *part, bool is_done);
+void openai_responses_put_item_id(struct json_writer *w, const char *key,
+                                  const struct openai_responses_head *head, enum llm_part_kind kind,
+                                  int64_t number);
 void openai_responses_encode_response(struct arena *arena, const struct llm_response *response,
                                       int64_t created_ms, struct buf *out,
                                       struct llm_losses *losses);

@@ -80,8 +80,7 @@ static void part_begin(struct dialect_encoder *encoder, struct json_writer *w, s
     const struct place *place = &encoder->places[part];
     enum llm_part_kind kind = part_at(encoder, part)->kind;
     frame_begin(encoder, w, out, type);
-    openai_responses_put_item_id(w, "item_id", kind, place->output_index,
-                                 openai_responses_item_id(&encoder->head, place->output_index));
+    openai_responses_put_item_id(w, "item_id", &encoder->head, kind, place->output_index);
     json_key_int(w, "output_index", place->output_index);
     if (kind == LLM_PART_REASONING)
         json_key_int(w, "summary_index", 0);
@@ -133,8 +132,7 @@ static void close_message(struct dialect_encoder *encoder, struct buf *out)
     int64_t number = encoder->places[encoder->message].output_index;
     close_part(encoder, out);
     item_begin(encoder, &w, out, number, true);
-    openai_responses_put_message_head(&w, number, openai_responses_item_id(&encoder->head, number),
-                                      true);
+    openai_responses_put_message_head(&w, &encoder->head, number, true);
     for (size_t i = (size_t)encoder->message; i < encoder->place_count; i++)
         if (encoder->places[i].is_open && encoder->places[i].output_index == number)
             openai_responses_put_message_part(&w, part_at(encoder, (int)i)->kind,
@@ -155,8 +153,7 @@ static void open_message(struct dialect_encoder *encoder, int part, struct str i
     encoder->head.item_id = arena_str(encoder->arena, id);
     encoder->head.item_number = number;
     item_begin(encoder, &w, out, number, false);
-    openai_responses_put_message_head(&w, number, openai_responses_item_id(&encoder->head, number),
-                                      false);
+    openai_responses_put_message_head(&w, &encoder->head, number, false);
     json_end_array(&w);
     json_end_object(&w);
     frame_end(&w);
@@ -190,7 +187,7 @@ static void close_reasoning(struct dialect_encoder *encoder, struct buf *out)
     if (part->text.len)
         close_summary(encoder, part, out);
     item_begin(encoder, &w, out, number, true);
-    openai_responses_put_reasoning(&w, number, part, true);
+    openai_responses_put_reasoning(&w, &encoder->head, number, part, true);
     frame_end(&w);
     encoder->reasoning = -1;
 }
@@ -213,7 +210,8 @@ static void open_reasoning(struct dialect_encoder *encoder, int part, struct buf
     encoder->places[part].is_open = true;
     encoder->places[part].output_index = encoder->next_output++;
     item_begin(encoder, &w, out, encoder->places[part].output_index, false);
-    openai_responses_put_reasoning(&w, encoder->places[part].output_index, &empty, false);
+    openai_responses_put_reasoning(&w, &encoder->head, encoder->places[part].output_index, &empty,
+                                   false);
     frame_end(&w);
 }
 
@@ -279,7 +277,7 @@ static void encode_call(struct dialect_encoder *encoder, int part, struct buf *o
     *place = (struct place){encoder->next_output++, 0, true};
     call.arguments = STR("");
     item_begin(encoder, &w, out, place->output_index, false);
-    openai_responses_put_call(&w, place->output_index, &call, false);
+    openai_responses_put_call(&w, &encoder->head, place->output_index, &call, false);
     frame_end(&w);
 }
 
@@ -297,7 +295,7 @@ static void close_call(struct dialect_encoder *encoder, int part, struct buf *ou
     json_key_str(&w, "arguments", call->arguments);
     frame_end(&w);
     item_begin(encoder, &w, out, place->output_index, true);
-    openai_responses_put_call(&w, place->output_index, call, true);
+    openai_responses_put_call(&w, &encoder->head, place->output_index, call, true);
     frame_end(&w);
     if (!call->arguments.len)
         llm_losses_add(losses, LLM_FIELD_PART_ARGUMENTS, -1, part);

@@ -1,8 +1,9 @@
 /* OpenAI Responses: the response object and its items, for whole answers and for the last event of
  * a stream. A run of texts and refusals is one message item; reasoning and calls are items of
- * their own. Item ids are made of the output index: nobody needs them outside this answer. */
+ * their own. Item ids are made of the answer's and the output index. */
 #include <string.h>
 
+#include "base/id.h"
 #include "base/json.h"
 #include "llm/dialect_openai_responses.h"
 #include "llm/encoder.h"
@@ -30,42 +31,51 @@ void openai_responses_note_finish(enum llm_finish finish, struct str raw, bool h
 
 /* ---- Items ----------------------------------------------------------------------------------- */
 
-struct str openai_responses_item_id(const struct openai_responses_head *head, int64_t number)
+/* The id that Parley gave an answer makes those of its items unique: "resp_ID" has "msg_ID_0". */
+static struct str id_of_answer(const struct openai_responses_head *head)
 {
-    return head->item_id.len && head->item_number == number ? head->item_id : STR_NONE;
+    struct id id;
+    struct str rest = str_skip(head->id, strlen("resp_"));
+    bool is_ours = str_starts_with(head->id, STR("resp_")) && id_parse(rest, &id);
+    return is_ours ? rest : STR_NONE;
 }
 
-void openai_responses_put_item_id(struct json_writer *w, const char *key, enum llm_part_kind kind,
-                                  int64_t number, struct str id)
+void openai_responses_put_item_id(struct json_writer *w, const char *key,
+                                  const struct openai_responses_head *head, enum llm_part_kind kind,
+                                  int64_t number)
 {
-    if (id.len) {
-        json_key_str(w, key, id);
-        return;
-    }
     const char *prefix = kind == LLM_PART_TOOL_CALL   ? "fc"
                          : kind == LLM_PART_REASONING ? "rs"
                                                       : "msg";
+    struct str answer = id_of_answer(head);
     struct buf *out = w->out;
+    if (head->item_id.len && head->item_number == number) {
+        json_key_str(w, key, head->item_id);
+        return;
+    }
     json_key(w, str_from_cstr(key));
     json_begin_str(w);
-    buf_printf(out, "%s_%lld", prefix, (long long)number);
+    buf_printf(out, "%s_%.*s%s%lld", prefix, STR_ARG(answer), answer.len ? "_" : "",
+               (long long)number);
     json_end_str(w);
 }
 
-static void put_item_head(struct json_writer *w, const char *type, enum llm_part_kind kind,
-                          int64_t number, struct str id, bool is_done)
+static void put_item_head(struct json_writer *w, const char *type,
+                          const struct openai_responses_head *head, enum llm_part_kind kind,
+                          int64_t number, bool is_done)
 {
     json_begin_object(w);
     json_key_str(w, "type", str_from_cstr(type));
-    openai_responses_put_item_id(w, "id", kind, number, id);
+    openai_responses_put_item_id(w, "id", head, kind, number);
     json_key_str(w, "status", is_done ? STR("completed") : STR("in_progress"));
 }
 
 /* Open: the content array and the object are the caller's to end. */
-void openai_responses_put_message_head(struct json_writer *w, int64_t number, struct str id,
+void openai_responses_put_message_head(struct json_writer *w,
+                                       const struct openai_responses_head *head, int64_t number,
                                        bool is_done)
 {
-    put_item_head(w, "message", LLM_PART_TEXT, number, id, is_done);
+    put_item_head(w, "message", head, LLM_PART_TEXT, number, is_done);
     json_key_str(w, "role", STR("assistant"));
     json_key_array(w, "content");
 }
@@ -84,11 +94,11 @@ void openai_responses_put_message_part(struct json_writer *w, enum llm_part_kind
     json_end_object(w);
 }
 
-void openai_responses_put_reasoning(struct json_writer *w, int64_t number,
-                                    const struct llm_part *part, bool is_done)
+void openai_responses_put_reasoning(struct json_writer *w, const struct openai_responses_head *head,
+                                    int64_t number, const struct llm_part *part, bool is_done)
 {
     const struct llm_opaque *encrypted = openai_responses_encrypted(part, STR(""));
-    put_item_head(w, "reasoning", LLM_PART_REASONING, number, STR_NONE, is_done);
+    put_item_head(w, "reasoning", head, LLM_PART_REASONING, number, is_done);
     json_key_array(w, "summary");
     if (part->text.len) {
         json_begin_object(w);
@@ -102,10 +112,10 @@ void openai_responses_put_reasoning(struct json_writer *w, int64_t number,
     json_end_object(w);
 }
 
-void openai_responses_put_call(struct json_writer *w, int64_t number, const struct llm_part *part,
-                               bool is_done)
+void openai_responses_put_call(struct json_writer *w, const struct openai_responses_head *head,
+                               int64_t number, const struct llm_part *part, bool is_done)
 {
-    put_item_head(w, "function_call", LLM_PART_TOOL_CALL, number, STR_NONE, is_done);
+    put_item_head(w, "function_call", head, LLM_PART_TOOL_CALL, number, is_done);
     json_key_str(w, "call_id", part->call_id.data ? part->call_id : STR(""));
     json_key_str(w, "name", part->name.data ? part->name : STR(""));
     json_key_str(w, "arguments", part->arguments.data ? part->arguments : STR(""));
@@ -130,10 +140,10 @@ static bool is_written(const struct llm_part *part)
 }
 
 /* One message item from the written parts up to the next item of another type. */
-static size_t put_spoken(struct json_writer *w, const struct llm_response *response, size_t from,
-                         int64_t number, struct str id)
+static size_t put_spoken(struct json_writer *w, const struct openai_responses_head *head,
+                         const struct llm_response *response, size_t from, int64_t number)
 {
-    openai_responses_put_message_head(w, number, id, true);
+    openai_responses_put_message_head(w, head, number, true);
     for (; from < response->part_count; from++) {
         const struct llm_part *part = &response->parts[from];
         if (is_written(part) && !is_spoken(part))
@@ -153,14 +163,13 @@ static void put_output(struct json_writer *w, const struct openai_responses_head
     for (size_t i = 0; i < response->part_count;) {
         const struct llm_part *part = &response->parts[i];
         if (is_written(part) && is_spoken(part)) {
-            i = put_spoken(w, response, i, number, openai_responses_item_id(head, number));
-            number++;
+            i = put_spoken(w, head, response, i, number++);
             continue;
         }
         if (is_written(part) && part->kind == LLM_PART_REASONING)
-            openai_responses_put_reasoning(w, number++, part, true);
+            openai_responses_put_reasoning(w, head, number++, part, true);
         else if (is_written(part))
-            openai_responses_put_call(w, number++, part, true);
+            openai_responses_put_call(w, head, number++, part, true);
         i++;
     }
 }

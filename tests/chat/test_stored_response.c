@@ -324,6 +324,53 @@ static void test_damaged_rows(void **state)
     }
 }
 
+/* ---- References -------------------------------------------------------------------------------- */
+
+static void test_references(void **state)
+{
+    struct fixture *f = *state;
+    struct id id = id_new(5), other = id_new(6);
+    struct buf out;
+    const char *answer =
+        arena_printf(f->arena,
+                     "{\"id\":\"resp_%s\",\"output\":[{\"type\":\"reasoning\",\"id\":\"rs_%s_0\","
+                     "\"encrypted_content\":\"gA\",\"summary\":[]},{\"type\":\"message\",\"id\":"
+                     "\"msg_%s_1\",\"role\":\"assistant\",\"content\":[]}]}",
+                     id.text, id.text, id.text)
+            .data;
+    struct store_response row = make(f, "{\"model\":\"m\"}", answer, NULL);
+    const struct stored_chain answers = {&row, 1};
+    yyjson_val *body =
+        json(f, arena_printf(f->arena,
+                             "{\"model\":\"m\",\"x\":1,\"input\":[{\"role\":\"user\"},"
+                             "{\"type\":\"item_reference\",\"id\":\"rs_%s_0\"},"
+                             "{\"type\":\"item_reference\",\"id\":\"msg_%s_1\"},"
+                             "{\"type\":\"item_reference\",\"id\":\"msg_%s_9\"},"
+                             "{\"type\":\"item_reference\",\"id\":\"msg_%s_0\"},"
+                             "{\"type\":\"item_reference\",\"id\":\"msg_1\"},"
+                             "{\"type\":\"item_reference\"},7]}",
+                             id.text, id.text, id.text, other.text)
+                    .data);
+    struct stored_references references = stored_references_find(body, f->arena);
+    assert_int_equal(references.count, 2);
+    assert_true(str_eq(references.responses[0], row.id));
+    buf_init(&out, 1 << 20);
+    assert_int_equal(stored_references_resolve(&answers, f->arena, body, &out, NULL), ERR_OK);
+    expect_text(buf_str(&out),
+                arena_printf(f->arena,
+                             "{\"model\":\"m\",\"x\":1,\"input\":[{\"role\":\"user\"},"
+                             "{\"type\":\"reasoning\",\"encrypted_content\":\"gA\",\"summary\":[]},"
+                             "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[]},"
+                             "{\"type\":\"item_reference\",\"id\":\"msg_%s_9\"},"
+                             "{\"type\":\"item_reference\",\"id\":\"msg_%s_0\"},"
+                             "{\"type\":\"item_reference\",\"id\":\"msg_1\"},"
+                             "{\"type\":\"item_reference\"},7]}",
+                             id.text, other.text)
+                    .data);
+    buf_done(&out);
+    assert_int_equal(stored_references_find(json(f, "{\"input\":\"x\"}"), f->arena).count, 0);
+}
+
 /* ---- Pages ------------------------------------------------------------------------------------- */
 
 static void expect_page(struct fixture *f, struct stored_page page, const char *wanted)
@@ -410,6 +457,7 @@ int main(void)
         TEST(chains_are_bounded),
         TEST(what_is_missing),
         TEST(damaged_rows),
+        TEST(references),
         TEST(pages),
         TEST(sweep),
     };

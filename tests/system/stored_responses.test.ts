@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
+import { createOpenAI } from "@ai-sdk/openai";
+import { generateText, type ModelMessage } from "ai";
 import OpenAI from "openai";
 import { openaiOf } from "./doors.ts";
 import { DIALECTS, eventually, oneAttempt, sleep, startFake, startParley, type Fake, type Parley } from "./parley.ts";
@@ -130,6 +132,30 @@ for (const provider of DIALECTS) test(`going on by id, with ${provider} behind i
     await eventually("the provider was left", async () => (await fake.log()).findLast((one) => one.model === "endless+slow-10+tag-61")?.client_gone);
     assert.equal(rows(parley).length, before);
   });
+});
+
+// The AI SDK names the items of earlier answers where it believes that they are kept, which is its default.
+for (const provider of DIALECTS) test(`items named instead of repeated, with ${provider} behind it`, async (t) => {
+  const fake = await startFake(t);
+  const parley = await startParley(t, { fake, config: oneAttempt });
+  const model = createOpenAI({ baseURL: `${parley.url}/v1`, apiKey: parley.user.key })(`${provider}/echo`);
+  const messages: ModelMessage[] = [{ role: "user", content: "alpha" }];
+  const first = await generateText({ model, messages, maxRetries: 0 });
+  messages.push(...first.response.messages, { role: "user", content: "beta" });
+  const second = await generateText({ model, messages, maxRetries: 0 });
+  assert.equal(second.text, "You said: beta");
+  if (provider === "responses") { // whose own names they are
+    assert.match(await fake.lastBody(), /"item_reference","id":"msg_1"/);
+    return;
+  }
+  await inOrder(fake, ["alpha", "You said: alpha", "beta"], ["item_reference"]);
+  messages.push(...second.response.messages, { role: "user", content: "gamma" });
+  await generateText({ model, messages, maxRetries: 0 });
+  await inOrder(fake, ["alpha", "You said: alpha", "beta", "You said: beta", "gamma"], ["item_reference"]);
+  // Another's answer is not there to be named; the rest is answered.
+  const stranger = createOpenAI({ baseURL: `${parley.url}/v1`, apiKey: parley.other.key })(`${provider}/echo`);
+  await generateText({ model: stranger, messages, maxRetries: 0 });
+  await inOrder(fake, ["alpha", "beta", "gamma"], ["You said"]);
 });
 
 test("what passes through keeps everything of the request", async (t) => {
