@@ -220,6 +220,26 @@ const matrix: Record<string, string> = {
   "POST /v1/messages": "s y y y y y s y",
   "POST /v1/messages/count_tokens": "s y y y y y s y",
   "POST /v1/embeddings": "s y y y y y s y",
+  "POST /v1/files": "s y y y y y s f",
+  "GET /v1/files": "s y y y y y s f",
+  "GET /v1/files/{id}": "s y n n y n s f",
+  "GET /v1/files/{id}/content": "s y n n y n s f",
+  "DELETE /v1/files/{id}": "s y n n y n s f",
+  "POST /upload/v1/files": "s y y y y y s f",
+  "POST /upload/v1beta/files": "s y y y y y s f",
+  "GET /v1beta/files": "s y y y y y s f",
+  "GET /v1beta/files/{id}": "s y n n y n s f",
+  "DELETE /v1beta/files/{id}": "s y n n y n s f",
+  "POST /v1/batches": "s y 400 400 y 400 s f",
+  "GET /v1/batches": "s y y y y y s f",
+  "GET /v1/batches/{id}": "s y n n y n s f",
+  "POST /v1/batches/{id}/cancel": "s y n n y n s f",
+  "POST /v1/messages/batches": "s y y y y y s f",
+  "GET /v1/messages/batches": "s y y y y y s f",
+  "GET /v1/messages/batches/{id}": "s y n n y n s f",
+  "POST /v1/messages/batches/{id}/cancel": "s y n n y n s f",
+  "GET /v1/messages/batches/{id}/results": "s y n n y n s f",
+  "DELETE /v1/messages/batches/{id}": "s y n n y n s f",
   "POST /api/embed": "s y y y y y s y",
   "POST /api/embeddings": "s y y y y y s y",
   "POST /api/generate": "s y y y y y s y",
@@ -359,11 +379,28 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
     });
   };
   const form = '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nopenai/x\r\n--b--\r\n';
+  const upload = '--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n{}\r\n--b--\r\n';
+  const messages = { requests: [{ custom_id: "a", params: { model: "nobody/x", max_tokens: 1, messages: [{ role: "user", content: "x" }] } }] };
+  const batch = (file: string) => ({ input_file_id: file, endpoint: "/v1/chat/completions", completion_window: "24h" });
+  let file = ""; // of the user's, for this try
+  const makeStored = async (pattern: string) => {
+    file = (await parley.ask("POST", "/v1/files", { ...owner, body: upload, headers: { "content-type": "multipart/form-data; boundary=b" } })).json.id;
+    if (pattern.startsWith("/v1/batches/")) return (await parley.ask("POST", "/v1/batches", { ...owner, body: batch(file) })).json.id;
+    if (!pattern.startsWith("/v1/messages/batches/")) return file.replace("file-", "");
+    const { id } = (await parley.ask("POST", "/v1/messages/batches", { ...owner, body: messages })).json;
+    await eventually("it has results", async () => (await parley.ask("GET", `/v1/messages/batches/${id}`, owner)).json.results_url);
+    return id;
+  };
   const bodies: Record<string, (object: Awaited<ReturnType<typeof makeObject>>, caller: Caller) => unknown> = {
     "POST /v1/chat/completions": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
     "POST /v1/responses": () => ({ model: "openai/count-1", input: "x" }),
     "POST /v1/messages": () => ({ model: "openai/count-1", max_tokens: 10, messages: [{ role: "user", content: "x" }] }),
     "POST /v1/messages/count_tokens": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
+    "POST /v1/files": () => upload,
+    "POST /upload/v1/files": () => ({ file: {} }),
+    "POST /upload/v1beta/files": () => ({ file: {} }),
+    "POST /v1/batches": () => batch(file),
+    "POST /v1/messages/batches": () => messages,
     "POST /v1/embeddings": () => ({ model: "openai/echo", input: "x" }),
     "POST /api/embed": () => ({ model: "openai/echo", input: "x" }),
     "POST /api/embeddings": () => ({ model: "openai/echo", prompt: "x" }),
@@ -429,7 +466,8 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
         let group = "";
         if (pattern.includes("/groups/{id}"))
           group = (await parley.ask("POST", "/api/v1/groups", { local: true, body: { name: `of ${object.run}` } })).json.group.id;
-        const id = pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") || pattern.startsWith("/v1/responses/{id}") ? key
+        const stored = /\/(files|batches)(\/|$)/.test(pattern) ? await makeStored(pattern) : "";
+        const id = stored ? stored : pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") || pattern.startsWith("/v1/responses/{id}") ? key
           : pattern.includes("/groups/") ? group : pattern.includes("/users/") ? userKey.key.user_id
           : pattern.includes("/models/{id}") ? (method === "POST" ? "openai/count-1:generateContent" : encodeURIComponent("parley/eliza")) : object.conversation;
         const path = pattern
@@ -439,7 +477,8 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
           .replace("{user_id}", userKey.key.user_id)
           .replace("{message_id}", pattern.endsWith("/continue") ? object.answer : object.question);
         const asking: Asking = { ...as(caller), body: bodies[operation]?.(object, caller) };
-        if (asking.body === form) asking.headers = { "content-type": "multipart/form-data; boundary=b" };
+        if (pattern.startsWith("/upload/")) asking.headers = { "x-goog-upload-protocol": "resumable", "x-goog-upload-command": "start", "x-goog-upload-header-content-length": "1" };
+        if (asking.body === form || asking.body === upload) asking.headers = { "content-type": "multipart/form-data; boundary=b" };
         if (method === "DELETE" && pattern === "/api/v1/session" && asking.cookie) // not the session the rest needs
           asking.cookie = await signIn(parley, `with-${caller}@example.org`, password);
         let letter: string;
