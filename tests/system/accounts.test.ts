@@ -312,7 +312,7 @@ const matrix: Record<string, string> = {
   "GET /api/v1/keys/{id}/requests": "s y n y f f s y",
   "GET /api/v1/keys/{id}/requests/{request_id}": "s n n n f f s n", // none is kept: request_log.test.ts
   "GET /api/v1/usage": "s y y y y y s y",
-  "GET /api/v1/usage/minutes": "s f f y f f s y",
+  "GET /api/v1/usage/minutes": "s f f y f y s y",
   "GET /api/v1/ledger": "s y y y y y s y",
   "GET /api/v1/users": "s f f y f f s y",
   "POST /api/v1/users": "s f f y f f s y",
