@@ -26,7 +26,7 @@ enum verb {
     VERB_SETTINGS_WRITE,
     VERB_PROVIDER_CHECK,
     VERB_TARGET_MANAGE, /* look at targets, take them out and bring them back */
-    VERB_LIMIT_READ, /* of oneself and one's keys */
+    VERB_LIMIT_READ,    /* of oneself and one's keys */
     VERB_LIMIT_MANAGE,
     VERB_METRICS_READ,
     VERB_USAGE_READ, /* one's own */

@@ -297,6 +297,7 @@ static void end_whole(struct completion *completion)
         completion->form->dialect->encode_response(completion->request->arena, built,
                                                    clock_wall_ms(), &completion->out,
                                                    &completion->losses);
+        note_losses(completion);
     }
     if (completion->form->is_array)
         put_in_array(&completion->out);

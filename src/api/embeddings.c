@@ -12,9 +12,9 @@
 
 #include <string.h>
 
-#include "llm/foreign.h"
 #include "api/origin.h"
 #include "base/clock.h"
+#include "llm/foreign.h"
 #include "llm/passthrough.h"
 #include "route/memo.h"
 #include "route/relay.h"

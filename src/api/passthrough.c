@@ -1,8 +1,8 @@
 /* Passthrough: /p/{provider}/... hands a request through to a provider as it is: below its base URL,
  * with its credentials, limits and ledger. What the request says of a model is read for the scope and
  * the ledger only where the path says that it counts. */
-#include "llm/foreign.h"
 #include "api/relay_door.h"
+#include "llm/foreign.h"
 #include "wire/url.h"
 
 struct passthrough {

@@ -21,8 +21,8 @@
 #include "route/coalesce.h"
 #include "route/ledger.h"
 #include "route/ledger_restore.h"
-#include "route/quotas.h"
 #include "route/memo.h"
+#include "route/quotas.h"
 
 enum { WORKERS_MAX = 64, REFRESH_MS = 5 * 60 * 1000, SIGNALS = 3, FILE_MIB_MAX = 512 };
 

@@ -207,10 +207,10 @@ enum err store_batch_finalize(struct store_tx *tx, const struct store_batch *bat
 
 enum err store_batch_end(struct store_tx *tx, const struct store_batch *batch, struct error *error)
 {
-    struct query query = query_begin(
-        tx->sqlite, "UPDATE batches SET status = ?,"
-                    " output = ?, failures = ?, errors = ?, ended_ms = ?"
-                    " WHERE owner = ? AND id = ? AND " UNFINISHED);
+    struct query query =
+        query_begin(tx->sqlite, "UPDATE batches SET status = ?,"
+                                " output = ?, failures = ?, errors = ?, ended_ms = ?"
+                                " WHERE owner = ? AND id = ? AND " UNFINISHED);
     query_bind_int(&query, batch->status);
     query_bind_id(&query, &batch->output);
     query_bind_id(&query, &batch->failures);

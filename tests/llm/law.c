@@ -49,11 +49,12 @@ static void check_fail(struct check *check, const char *why)
     struct buf names;
     buf_init(&names, BYTES_MAX);
     llm_losses_write(&check->losses, &names, BYTES_MAX / 2);
-    fprintf(stderr, "%s, seed %llu: %s\n--- given\n%.*s--- on the wire\n%.*s\n--- read back\n%.*s"
-                "--- reported\n%.*s\n",
-                check->dialect->name, (unsigned long long)check->seed, why,
-                STR_ARG(buf_str(&check->x_text)), STR_ARG(buf_str(&check->wire)),
-                STR_ARG(buf_str(&check->y_text)), STR_ARG(buf_str(&names)));
+    fprintf(stderr,
+            "%s, seed %llu: %s\n--- given\n%.*s--- on the wire\n%.*s\n--- read back\n%.*s"
+            "--- reported\n%.*s\n",
+            check->dialect->name, (unsigned long long)check->seed, why,
+            STR_ARG(buf_str(&check->x_text)), STR_ARG(buf_str(&check->wire)),
+            STR_ARG(buf_str(&check->y_text)), STR_ARG(buf_str(&names)));
     buf_done(&names);
     check_end(check);
     fail();

@@ -597,22 +597,14 @@ static void test_status_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(users),
-        WITH_STORE(sessions),
-        WITH_STORE(keys),
-        WITH_STORE(groups),
-        WITH_STORE(settings),
-        WITH_STORE(quotas),
-        WITH_STORE(conversations),
-        WITH_STORE(pages),
-        WITH_STORE(messages),
-        WITH_STORE(tree),
-        WITH_STORE(relay_objects),
-        WITH_STORE(too_big),
-        WITH_STORE(responses),
-        WITH_STORE(expiry),
-        WITH_STORE(plans),
-        cmocka_unit_test(test_status_names),
+        WITH_STORE(users),         WITH_STORE(sessions),
+        WITH_STORE(keys),          WITH_STORE(groups),
+        WITH_STORE(settings),      WITH_STORE(quotas),
+        WITH_STORE(conversations), WITH_STORE(pages),
+        WITH_STORE(messages),      WITH_STORE(tree),
+        WITH_STORE(relay_objects), WITH_STORE(too_big),
+        WITH_STORE(responses),     WITH_STORE(expiry),
+        WITH_STORE(plans),         cmocka_unit_test(test_status_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,7 +209,7 @@ test("/p/: anything, to a provider", async (t) => {
   await t.test("redirects stay with the provider", async () => {
     recorder.answer.status = 302;
     recorder.answer.pieces = [];
-    for (const [location, kept] of [[`${recorder.url}/base/files/a?b=1`, "/p/thing/files/a?b=1"], ["/base/x", "/p/thing/x"], ["https://evil.example/base/x", undefined], ["/other", undefined], ["//evil.example/base/x", undefined]]) {
+    for (const [location, kept] of [[`${recorder.url}/base/files/a?b=1`, "/p/thing/files/a?b=1"], ["/base/x", "/p/thing/x"], ["https://evil.example/base/x", undefined], ["/other", undefined], ["//evil.example/base/x", undefined]] as [string, string | undefined][]) {
       recorder.answer.headers = { location };
       const answer = await parley.ask("GET", "/p/thing/x", { key });
       assert.equal(answer.status, 302);
