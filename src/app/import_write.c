@@ -5,7 +5,7 @@
 #include "app/import_litellm_internal.h"
 #include "base/json.h"
 
-enum { WEIGHT_SCALE = 1000, WEIGHT_MAX = 1000000 };
+static const double weight_scale = 1000, weight_max = 1000000;
 
 static void put_text(struct buf *out, struct str text)
 {
@@ -158,7 +158,7 @@ static void write_weights(const struct import_route *route, struct buf *out)
     }
     if (is_even || largest <= 0)
         return;
-    double scale = is_whole && largest <= WEIGHT_MAX ? 1 : WEIGHT_SCALE / largest;
+    double scale = is_whole && largest <= weight_max ? 1 : weight_scale / largest;
     buf_append(out, STR("    weights: ["));
     for (size_t i = 0; i < route->target_count; i++)
         buf_printf(out, "%s%lld", i ? ", " : "",

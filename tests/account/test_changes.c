@@ -271,7 +271,7 @@ static void test_too_many_groups(void **state)
     struct fixture *f = *state;
     struct answer ann = create(f, "ann@b", "", "", STR_NONE), group = {0};
     for (int i = 0; i <= POLICY_GROUPS_MAX; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "g%d", i);
         group = make_group(f, name);
         assert_int_equal(change_member(f, account_add_member, &group.id, &ann.id),

@@ -75,7 +75,7 @@ static void it_lives_for_its_time(void **state)
 static void the_least_used_goes_first(void **state)
 {
     struct fixture *f = *state;
-    char tape[3001] = {0}, key[8];
+    char tape[3001] = {0}, key[16];
     memset(tape, 'x', 3000);
     for (int i = 0; i < 4; i++) {
         snprintf(key, sizeof key, "k%d", i);
