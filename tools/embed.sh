@@ -35,9 +35,11 @@ if [ ! -s "$dist/manifest.txt" ]; then
 fi
 dist=$(cd "$dist" && pwd)
 
-# bytes SYMBOL FILE: the file between SYMBOL and SYMBOL_end
+# bytes SYMBOL FILE: the file between SYMBOL and SYMBOL_end. The symbol is global (and hidden): linking with
+# optimisation cuts the program into parts, and the rows may come to lie in another part than these bytes.
 bytes() {
     printf '__asm__(".pushsection .rodata,\\"a\\"\\n"\n'
+    printf '        ".global %s\\n.hidden %s\\n"\n' "$1" "$1"
     printf '        ".balign 16\\n%s: .incbin \\"%s\\"\\n%s_end: .byte 0\\n"\n' "$1" "$2" "$1"
     printf '        ".popsection\\n");\n'
     printf 'extern const unsigned char %s[] __attribute__((visibility("hidden")));\n' "$1"
