@@ -96,9 +96,11 @@ static void write_head(struct completion *completion)
     struct http_exchange *exchange = completion->request->exchange;
     struct str target = route_target(completion->call).id;
     char number[STR_U64_BYTES_MAX + 4];
-    if (http_header_is_valid(STR("x-parley-target"), target))
+    int attempts = route_attempts(completion->call);
+    bool is_asked = attempts > 0 || !completion->failed; /* else it was refused before that */
+    if (is_asked && http_header_is_valid(STR("x-parley-target"), target))
         http_respond_header(exchange, "x-parley-target", target);
-    size_t len = str_from_u64((uint64_t)route_attempts(completion->call), number);
+    size_t len = str_from_u64((uint64_t)attempts, number);
     http_respond_header(exchange, "x-parley-attempts", STR_FROM(number, len));
     http_respond_header(exchange, "x-parley-overhead-ms",
                         write_ms(route_overhead_us(completion->call), number));

@@ -122,6 +122,8 @@ static void read_by(struct usage *usage)
 static struct str shown_name(const struct usage *usage, struct str by, struct str text)
 {
     struct str name = STR_NONE;
+    if (!text.data)
+        return STR("(total)"); /* the last line has no names: it is the whole */
     if (!text.len)
         return STR("-");
     if (str_eq(by, STR("user")))
@@ -215,7 +217,7 @@ static void print_table(struct usage *usage, yyjson_val *root)
         if (usage->by_count)
             print_row(usage, row);
     }
-    print_row(usage, json_get(root, "total")); /* the last line has no names: it is the whole */
+    print_row(usage, json_get(root, "total"));
     if (json_get_bool(root, "truncated", &truncated) && truncated)
         fprintf(stderr, "parley: only the first rows are shown; ask for fewer days or names\n");
 }
