@@ -42,6 +42,7 @@ struct charge {
     struct str address;
     const struct str *names; /* as they were asked for: the model and the chain behind it */
     size_t name_count;
+    bool are_names_cut;     /* then they say nothing of the scope */
     bool are_names_allowed; /* all of them, by the scope: then so is what they lead to */
     bool is_narrowed;
     struct limiter_lease lease;
@@ -81,6 +82,11 @@ static struct limiter_time time_now(void)
 static struct str cut(struct str text)
 {
     return str_slice(text, 0, text.len < TEXT_BYTES_MAX ? text.len : TEXT_BYTES_MAX);
+}
+
+static bool is_cut(struct str text)
+{
+    return text.len > TEXT_BYTES_MAX;
 }
 
 static struct str own(char **at, struct str text)
@@ -136,6 +142,9 @@ static void copy_texts(struct charge *charge, const struct governor_ask *ask, st
     names[0] = ask->model.len ? own(&at, ask->model) : charge->origin.model;
     for (size_t i = 0; i < ask->chain_count; i++)
         names[i + 1] = own(&at, ask->chain[i]);
+    charge->are_names_cut = is_cut(ask->model.len ? ask->model : model);
+    for (size_t i = 0; i < ask->chain_count; i++)
+        charge->are_names_cut |= is_cut(ask->chain[i]);
     charge->names = names;
     charge->name_count = 1 + ask->chain_count;
     charge->origin.tags = tags;
@@ -151,7 +160,7 @@ static void follow_policy(struct charge *charge, struct policy *policy)
     charge->origin.key = policy->who.key;
     charge->origin.groups = policy->groups;
     charge->origin.group_count = policy->group_count;
-    charge->are_names_allowed = true;
+    charge->are_names_allowed = !charge->are_names_cut;
     for (size_t i = 0; i < charge->name_count; i++)
         charge->are_names_allowed &= policy_allows_model(policy, charge->names[i], STR(""));
 }
@@ -297,8 +306,10 @@ static enum err renew_policy(struct charge *charge, struct llm_error *ret_error)
                  sizeof ret_error->message);
         return ERR_UNAUTHENTICATED;
     }
-    policy_unref(charge->policy);
+    struct policy *before = charge->policy;
     follow_policy(charge, renewed);
+    charge->ended.origin = charge->origin; /* the row that waits shows the groups of the policy */
+    policy_unref(before);
     return ERR_OK;
 }
 
@@ -349,14 +360,14 @@ static enum err reserve_best(struct charge *charge, const struct governor_ask *a
     struct limiter_refusal why = {0};
     if (!charge->governor->options.limiter)
         return ERR_OK;
-    int64_t output = ask->is_shared_with_others ? 0 : estimate_output(charge, ask);
-    int64_t input = ask->is_shared_with_others ? 0 : ask->input_tokens;
-    int64_t cost = estimate_cost(plan, input, output);
-    if (reserve(charge, input + output, cost, &why))
+    int64_t output = estimate_output(charge, ask);
+    int64_t tokens = ask->input_tokens + output;
+    int64_t cost = estimate_cost(plan, ask->input_tokens, output);
+    if (reserve(charge, tokens, cost, &why))
         return ERR_OK;
     if (why.is_budget && plan && cost > 0) {
         charge->is_free_only = true;
-        if (narrow(charge, plan, arena) && reserve(charge, input + output, 0, &why))
+        if (narrow(charge, plan, arena) && reserve(charge, tokens, 0, &why))
             return ERR_OK;
     }
     return refuse_limit(charge, &why, ret_error);

@@ -37,9 +37,6 @@ struct governor_ask {
     int64_t output_tokens; /* at most, as asked for; 0: not said */
     bool is_streamed;
     bool is_batch; /* its lines cost the batch price */
-    bool
-        is_shared_with_others; /* an answer of which each caller has a charge of its own: nothing is
-                                   reserved, what was used is charged */
 };
 
 struct charge; /* of one request */

@@ -130,7 +130,7 @@ static enum err make_plan(struct route_call *call, struct error *error)
 }
 
 /* Who asks pays: reserves, and leaves in the plan what may be asked. */
-static enum err open_charge(struct route_call *call, bool is_shared, struct llm_error *ret_error)
+static enum err open_charge(struct route_call *call, struct llm_error *ret_error)
 {
     struct governor *governor = call->router->options.governor;
     const struct route_request *request = &call->request;
@@ -142,8 +142,7 @@ static enum err open_charge(struct route_call *call, bool is_shared, struct llm_
                                      .chain_count = request->chain_count,
                                      .input_tokens = call->needs.input_tokens,
                                      .output_tokens = call->needs.output_tokens,
-                                     .is_streamed = request->request->stream,
-                                     .is_shared_with_others = is_shared};
+                                     .is_streamed = request->request->stream};
     return governor_open(governor, &ask, call->arena, &call->plan, &call->charge, ret_error);
 }
 
@@ -177,14 +176,29 @@ static void begin_alone(struct route_call *call)
         call->request.request = NULL;
 }
 
-/* The call becomes that of the share, and no caller's any more. */
+/* The call becomes that of the share, and no caller's any more: it keeps the charge of the one who
+ * asked first, who pays for the answer. */
 static void begin_shared(struct route_call *call, struct share *share, struct follower *first)
 {
     share_adopt(share, &call->request);
+    call->request.origin = NULL;
     call->events = share_events(share);
     call->user = share;
     begin_alone(call);
     share_begin(share, call, first);
+}
+
+/* For the one who asked first: what it hears is another call's. */
+static struct route_call *call_beside(const struct route_call *shared)
+{
+    struct route_call *call =
+        call_new(shared->router, &shared->request, &shared->events, shared->user);
+    call->cached = shared->cached;
+    if (shared->charge) {
+        call->limits = ARENA_NEW(call->arena, struct limiter_view);
+        *call->limits = *charge_view(shared->charge);
+    }
+    return call;
 }
 
 /* Returns the call that its caller gets. */
@@ -200,12 +214,7 @@ static struct route_call *begin_or_join(struct route_call *call)
         return call;
     }
     if (share) {
-        caller = call_new(router, &call->request, &call->events, call->user);
-        caller->cached = call->cached;
-        caller->charge = call->charge;
-        call->charge = NULL;
-        struct llm_error ignored; /* nothing is reserved */
-        (void)!open_charge(call, true, &ignored);
+        caller = call_beside(call);
         begin_shared(call, share, follower);
     }
     router_drop_recording(caller); /* the shared call has it, if it is the first */
@@ -230,7 +239,7 @@ static enum err open_call(struct route_call *call, struct error *error)
     enum err code = make_plan(call, error);
     if (code != ERR_OK)
         return code;
-    if (open_charge(call, false, &refused) == ERR_OK)
+    if (open_charge(call, &refused) == ERR_OK)
         return router_look_up(call, error);
     refuse(call, &refused);
     return ERR_OK;
@@ -375,7 +384,7 @@ void route_write_story(const struct route_call *call, size_t text_before, struct
 
 const struct limiter_view *route_limits(const struct route_call *call)
 {
-    return call->charge ? charge_view(call->charge) : NULL;
+    return call->charge ? charge_view(call->charge) : call->limits;
 }
 
 void route_lost(struct route_call *call, struct str names)

@@ -34,7 +34,8 @@ struct route_call {
     struct route_request request;
     struct route_events events;
     void *user;
-    struct charge *charge; /* NULL: nobody asks */
+    struct charge *charge;       /* NULL: nobody asks */
+    struct limiter_view *limits; /* without a charge: of whom another call asks for; NULL: none */
     enum route_cached cached;
     uint64_t cached_age_ms;
     struct recording *recording; /* the answer, to be kept; NULL: it is not */

@@ -27,7 +27,8 @@ struct sharing {
     struct metric_registry *metrics;
     struct coalescer *coalescer;
     struct cache *cache;
-    struct router *router; /* the first loop's */
+    struct governor *governor; /* of routers that are made from now on; NULL: none */
+    struct router *router;     /* the first loop's */
     struct log *log;
     int log_fds[2];
 };
@@ -162,6 +163,7 @@ static inline struct router *sharing_router(struct sharing *s, struct loop *loop
                                                .registry = s->registry,
                                                .coalescer = s->coalescer,
                                                .cache = s->cache,
+                                               .governor = s->governor,
                                                .metrics = s->metrics,
                                                .log = s->log});
 }

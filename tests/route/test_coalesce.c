@@ -96,6 +96,35 @@ static void test_two_at_once_share_one_call(void **state)
     caller_done(&second);
 }
 
+/* Who began a shared answer is one request, and pays for all of it: also when that one request is all
+ * that is allowed at once. */
+static void test_first_one_pays_once(void **state)
+{
+    struct sharing *s = *state;
+    const struct quota quota = {.streams_max = 1, .tokens = {[QUOTA_DAY] = 1000000}};
+    const struct policy like = {.who = {.kind = PRINCIPAL_KEY, .user = id_new(clock_wall_ms())}};
+    const struct limiter_subject ann = {QUOTA_USER, id_str(&like.who.user)};
+    struct limiter *limiter = limiter_new();
+    limiter_set(limiter, ann, &quota);
+    struct router *before = s->router;
+    s->governor = governor_new(&(struct governor_options){.limiter = limiter, .log = s->log});
+    s->router = sharing_router(s, s->net->loop, s->net->client);
+    struct caller caller = {.policy = policy_new(&like)};
+    struct limiter_used used;
+    start(s, &caller, "r1");
+    assert_true(router_is_sharing(s->router));
+    answer(s, &caller, call_accept(s->net));
+    assert_true(limiter_used(limiter, ann, QUOTA_DAY, clock_wall_ms(), &used));
+    assert_int_equal(used.requests, 1);
+    assert_int_equal(used.tokens, 9);
+    router_free(s->router);
+    s->router = before;
+    governor_free(s->governor);
+    s->governor = NULL;
+    limiter_free(limiter);
+    policy_unref(caller.policy);
+}
+
 static void test_what_is_logged(void **state)
 {
     struct sharing *s = *state;
@@ -620,6 +649,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_two_at_once_share_one_call),
+        TEST(test_first_one_pays_once),
         TEST(test_what_is_logged),
         TEST(test_late_ones_get_what_was_said),
         TEST(test_bytes_are_shared_too),
