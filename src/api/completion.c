@@ -22,6 +22,7 @@
 #include "api/keeping.h"
 #include "api/origin.h"
 #include "base/clock.h"
+#include "llm/foreign.h"
 
 enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 
@@ -468,6 +469,8 @@ static enum err decode(struct completion *completion, struct arena *scratch, str
     struct str body =
         completion->keeping ? keeping_source(completion->keeping) : completion->request->http->body;
     enum err code = json_read(scratch, body, &ret->root, error);
+    if (code == ERR_OK)
+        code = llm_refuse_redirections(ret->root, error);
     if (code == ERR_OK)
         code = completion->form->dialect->decode_request(scratch, ret->root, llm, error);
     if (code == ERR_OK && completion->form->keeps)

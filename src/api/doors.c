@@ -4,6 +4,7 @@
 #include "api/embeddings.h"
 #include "base/clock.h"
 #include "llm/estimate.h"
+#include "llm/foreign.h"
 
 #define EVENT_STREAM "text/event-stream"
 #define NDJSON       "application/x-ndjson"
@@ -62,6 +63,8 @@ static void answer_count(struct api_request *request, const struct dialect *dial
     yyjson_val *root = NULL;
     enum err code = json_read(request->arena, request->http->body, &root, &error);
     yyjson_val *member = inside ? json_get(root, inside) : NULL;
+    if (code == ERR_OK)
+        code = llm_refuse_redirections(root, &error);
     if (code == ERR_OK)
         code = dialect->decode_request(request->arena, member ? member : root, &llm, &error);
     if (api_failed(request, code, &error))

@@ -79,6 +79,18 @@ static enum err read_json(struct media *media, struct arena *scratch, yyjson_val
     return llm_refuse_redirections(*ret_root, error);
 }
 
+/* A form's part is as good as a member of an object. */
+static enum err refuse_parts(struct str type, struct str body, struct error *error)
+{
+    struct multipart_reader reader;
+    struct multipart_part part;
+    enum err code = multipart_begin(&reader, type, body, error);
+    while (code == ERR_OK && (code = multipart_next(&reader, &part, error)) == ERR_OK)
+        if (llm_is_redirection(part.name))
+            code = llm_refuse_redirection(part.name, error);
+    return code == ERR_NOT_FOUND ? ERR_OK : code; /* no further part */
+}
+
 static enum err read_body(struct media *media, struct arena *scratch, yyjson_val **ret_root,
                           struct error *error)
 {
@@ -87,7 +99,9 @@ static enum err read_body(struct media *media, struct arena *scratch, yyjson_val
     media->content_type = media->form->is_form ? type : STR("application/json");
     if (!media->form->is_form)
         return read_json(media, scratch, ret_root, error);
-    return multipart_find(type, http->body, STR("model"), &media->model, error);
+    enum err code = refuse_parts(type, http->body, error);
+    return code == ERR_OK ? multipart_find(type, http->body, STR("model"), &media->model, error)
+                          : code;
 }
 
 /* Without a model: the first provider that has it, with what it takes for the default. */

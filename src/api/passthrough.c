@@ -128,6 +128,12 @@ static bool is_json(const struct api_request *request)
     return str_find_nocase(type, STR("json")) != SIZE_MAX;
 }
 
+/* Some readers take an object for one whatever the type says. */
+static bool may_be_object(struct str body)
+{
+    return str_starts_with(str_trim(body), STR("{"));
+}
+
 /* Reads what can be read, in `scratch`. A body that is no JSON goes on as it is. */
 static enum err read_request(struct passthrough *p, struct arena *scratch, struct str *ret_model,
                              yyjson_val **ret_root, struct error *error)
@@ -136,14 +142,14 @@ static enum err read_request(struct passthrough *p, struct arena *scratch, struc
     struct str path = without_version(str_slice(p->path, 0, str_find_char(p->path, '?')));
     *ret_root = NULL;
     *ret_model = model_of_path(request->arena, path, &p->door.dialect);
-    if (is_json(request) && request->http->body.len &&
+    if (may_be_object(request->http->body) &&
         json_read(scratch, request->http->body, ret_root, NULL) != ERR_OK)
         *ret_root = NULL;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (request->http->method != HTTP_POST || !str_eq(path, str_from_cstr(known[i].path)))
             continue;
         p->door.dialect = known[i].dialect;
-        *ret_model = model_of_body(request->arena, *ret_root);
+        *ret_model = is_json(request) ? model_of_body(request->arena, *ret_root) : STR_NONE;
         break;
     }
     return llm_refuse_redirections(*ret_root, error);

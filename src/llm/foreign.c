@@ -15,21 +15,33 @@ static const char *const names[] = {
     "aws_bedrock_runtime_endpoint",
     "aws_sts_endpoint",
     "aws_web_identity_token",
+    "aws_role_name",
+    "aws_profile_name",
     "vertex_credentials",
     "vertex_ai_credentials",
     "litellm_credential_name",
     "litellm_params",
+    "user_config",
+    "client_secret",
     "extra_headers",
     "default_headers",
 };
 
 /* Also in other cases of its letters: some readers do not tell them apart. */
-static bool is_foreign(struct str key)
+bool llm_is_redirection(struct str key)
 {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (str_eq_nocase(key, str_from_cstr(names[i])))
             return true;
     return false;
+}
+
+enum err llm_refuse_redirection(struct str name, struct error *error)
+{
+    char field[64];
+    str_copy(name, field, sizeof field);
+    return error_set(error, ERR_INVALID, field,
+                     "is refused: where a request goes and who signs it is Parley's matter");
 }
 
 enum err llm_refuse_redirections(yyjson_val *root, struct error *error)
@@ -40,12 +52,8 @@ enum err llm_refuse_redirections(yyjson_val *root, struct error *error)
         return ERR_OK;
     yyjson_obj_foreach (root, index, count, key, value) {
         struct str name = json_str(key);
-        if (!is_foreign(name))
-            continue;
-        char field[64];
-        str_copy(name, field, sizeof field);
-        return error_set(error, ERR_INVALID, field,
-                         "is refused: where a request goes and who signs it is Parley's matter");
+        if (llm_is_redirection(name))
+            return llm_refuse_redirection(name, error);
     }
     return ERR_OK;
 }
