@@ -430,11 +430,11 @@ static void read_config(struct gemini_reader *reader, yyjson_val *root)
     struct llm_request *request = reader->request;
     yyjson_val *config = gemini_read_obj(reader, NULL, root, "generationConfig");
     size_t stop_capacity = 0;
-    request->temperature = gemini_read_double(reader, &place, config, "temperature");
-    request->top_p = gemini_read_double(reader, &place, config, "topP");
+    request->temperature = gemini_read_amount(reader, &place, config, "temperature");
+    request->top_p = gemini_read_amount(reader, &place, config, "topP");
     request->top_k = gemini_read_int(reader, &place, config, "topK");
     request->seed = gemini_read_int(reader, &place, config, "seed");
-    request->max_output_tokens = gemini_read_int(reader, &place, config, "maxOutputTokens");
+    request->max_output_tokens = gemini_read_count(reader, &place, config, "maxOutputTokens");
     request->presence_penalty = gemini_read_double(reader, &place, config, "presencePenalty");
     request->frequency_penalty = gemini_read_double(reader, &place, config, "frequencyPenalty");
     gemini_read_each(reader, &place, config, "stopSequences", take_stop, &stop_capacity);

@@ -2,6 +2,7 @@
 #include "llm/dialect_gemini_reader.h"
 
 #include "base/vec.h"
+#include "llm/reader.h"
 
 enum { UNMAPPED_MAX = 64, PATH_BYTES_MAX = 128 };
 
@@ -121,15 +122,27 @@ static bool is_str(yyjson_val *value)
     return yyjson_is_str(value);
 }
 
-static bool is_num(yyjson_val *value)
+static bool is_setting(yyjson_val *value)
 {
-    return yyjson_is_num(value);
+    double number = yyjson_get_num(value);
+    return yyjson_is_num(value) && number >= -LLM_SETTING_MAX && number <= LLM_SETTING_MAX;
+}
+
+static bool is_amount(yyjson_val *value)
+{
+    return is_setting(value) && yyjson_get_num(value) >= 0;
 }
 
 static bool is_int(yyjson_val *value)
 {
     int64_t ignored;
     return json_int(value, &ignored);
+}
+
+static bool is_count(yyjson_val *value)
+{
+    int64_t number;
+    return json_int(value, &number) && number >= 0;
 }
 
 static bool is_bool(yyjson_val *value)
@@ -161,8 +174,27 @@ struct llm_int gemini_read_int(struct gemini_reader *reader, const struct gemini
 struct llm_double gemini_read_double(struct gemini_reader *reader, const struct gemini_path *place,
                                      yyjson_val *object, const char *name)
 {
-    yyjson_val *value = get_member(reader, place, object, name, is_num, "must be a number");
+    yyjson_val *value =
+        get_member(reader, place, object, name, is_setting, "must be a number from -1000 to 1000");
     return (struct llm_double){value != NULL, yyjson_get_num(value)};
+}
+
+struct llm_double gemini_read_amount(struct gemini_reader *reader, const struct gemini_path *place,
+                                     yyjson_val *object, const char *name)
+{
+    yyjson_val *value =
+        get_member(reader, place, object, name, is_amount, "must be a number from 0 to 1000");
+    return (struct llm_double){value != NULL, yyjson_get_num(value)};
+}
+
+struct llm_int gemini_read_count(struct gemini_reader *reader, const struct gemini_path *place,
+                                 yyjson_val *object, const char *name)
+{
+    struct llm_int number = {false, 0};
+    yyjson_val *value =
+        get_member(reader, place, object, name, is_count, "must be a whole number, 0 or more");
+    number.is_set = json_int(value, &number.value);
+    return number;
 }
 
 void gemini_read_each(struct gemini_reader *reader, const struct gemini_path *up,

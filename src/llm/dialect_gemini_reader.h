@@ -43,6 +43,11 @@ struct llm_int gemini_read_int(struct gemini_reader *reader, const struct gemini
                                yyjson_val *object, const char *name);
 struct llm_double gemini_read_double(struct gemini_reader *reader, const struct gemini_path *place,
                                      yyjson_val *object, const char *name);
+/* The same from 0 on. */
+struct llm_double gemini_read_amount(struct gemini_reader *reader, const struct gemini_path *place,
+                                     yyjson_val *object, const char *name);
+struct llm_int gemini_read_count(struct gemini_reader *reader, const struct gemini_path *place,
+                                 yyjson_val *object, const char *name);
 /* Whether it is there and true. */
 bool gemini_read_bool(struct gemini_reader *reader, const struct gemini_path *place,
                       yyjson_val *object, const char *name);

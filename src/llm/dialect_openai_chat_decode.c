@@ -368,11 +368,15 @@ static enum err read_stream_options(struct llm_reader *reader, yyjson_val *value
 }
 
 /* Only one answer is ever made; asking for one is asking for nothing. */
+enum { CHOICES_MAX = 128 };
+
 static enum err read_n(struct llm_reader *reader, yyjson_val *value, void *target)
 {
     struct llm_int count;
     (void)target;
     enum err code = llm_read_positive(reader, value, &count);
+    if (!code && count.value > CHOICES_MAX)
+        return llm_reader_fail(reader, "must be 128 at most");
     if (!code && count.value != 1)
         llm_reader_unmapped(reader);
     return code;
@@ -388,8 +392,8 @@ static const struct llm_member body_members[] = {
     {"reasoning_effort", openai_read_effort, REQUEST(effort)},
     {"max_completion_tokens", llm_read_positive, REQUEST(max_output_tokens)},
     {"max_tokens", llm_read_positive, AT(legacy_max_tokens)},
-    {"temperature", llm_read_double, REQUEST(temperature)},
-    {"top_p", llm_read_double, REQUEST(top_p)},
+    {"temperature", llm_read_amount, REQUEST(temperature)},
+    {"top_p", llm_read_amount, REQUEST(top_p)},
     {"top_k", llm_read_int, REQUEST(top_k)},
     {"frequency_penalty", llm_read_double, REQUEST(frequency_penalty)},
     {"presence_penalty", llm_read_double, REQUEST(presence_penalty)},

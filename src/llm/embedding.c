@@ -254,6 +254,13 @@ bool embedding_read_vectors(struct arena *arena, yyjson_val *array, const char *
     return true;
 }
 
+void embedding_read_count(yyjson_val *object, const char *name, struct embedding_answer *answer)
+{
+    int64_t count;
+    if (json_get_int(object, name, &count) && count >= 0)
+        answer->usage.input_total = count;
+}
+
 bool embedding_read_one(struct arena *arena, yyjson_val *value, struct embedding_answer *answer)
 {
     answer->vectors = ARENA_NEW(arena, struct embedding_vector);

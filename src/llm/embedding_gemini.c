@@ -267,9 +267,7 @@ static enum err gemini_decode_answer(struct arena *arena, yyjson_val *root,
             : embedding_read_vectors(arena, json_get(root, "embeddings"), "values", &answer);
     if (!is_read)
         return ERR_SERVER;
-    json_get_int(json_get(root, "usageMetadata"), "promptTokenCount", &answer.usage.input_total);
-    if (answer.usage.input_total < 0)
-        answer.usage.input_total = -1;
+    embedding_read_count(json_get(root, "usageMetadata"), "promptTokenCount", &answer);
     *ret_answer = answer;
     return ERR_OK;
 }

@@ -39,5 +39,7 @@ bool embedding_read_vector(struct arena *arena, yyjson_val *value, struct embedd
 /* An array of vectors; with `member` each stands in that member of an object. */
 bool embedding_read_vectors(struct arena *arena, yyjson_val *array, const char *member,
                             struct embedding_answer *answer);
+/* How many tokens were embedded, as the object says; what it does not say stays unknown. */
+void embedding_read_count(yyjson_val *object, const char *name, struct embedding_answer *answer);
 /* One vector is the whole answer. */
 bool embedding_read_one(struct arena *arena, yyjson_val *value, struct embedding_answer *answer);

@@ -147,9 +147,7 @@ static enum err ollama_decode_answer(struct arena *arena, yyjson_val *root,
                        : embedding_read_vectors(arena, json_get(root, "embeddings"), NULL, &answer);
     if (!is_read)
         return ERR_SERVER;
-    json_get_int(root, "prompt_eval_count", &answer.usage.input_total);
-    if (answer.usage.input_total < 0)
-        answer.usage.input_total = -1;
+    embedding_read_count(root, "prompt_eval_count", &answer);
     *ret_answer = answer;
     return ERR_OK;
 }

@@ -201,9 +201,7 @@ static enum err openai_decode_answer(struct arena *arena, yyjson_val *root,
     if (!embedding_read_vectors(arena, data, "embedding", &answer) ||
         !sort_vectors(arena, data, &answer))
         return ERR_SERVER;
-    json_get_int(json_get(root, "usage"), "prompt_tokens", &answer.usage.input_total);
-    if (answer.usage.input_total < 0)
-        answer.usage.input_total = -1;
+    embedding_read_count(json_get(root, "usage"), "prompt_tokens", &answer);
     *ret_answer = answer;
     return ERR_OK;
 }

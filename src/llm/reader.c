@@ -201,8 +201,19 @@ enum err llm_read_double(struct llm_reader *reader, yyjson_val *value, void *fie
 {
     if (!yyjson_is_num(value))
         return llm_reader_fail(reader, "must be a number");
-    *(struct llm_double *)field = (struct llm_double){true, yyjson_get_num(value)};
+    double number = yyjson_get_num(value);
+    if (!(number >= -LLM_SETTING_MAX && number <= LLM_SETTING_MAX))
+        return llm_reader_fail(reader, "must be from -1000 to 1000");
+    *(struct llm_double *)field = (struct llm_double){true, number};
     return ERR_OK;
+}
+
+enum err llm_read_amount(struct llm_reader *reader, yyjson_val *value, void *field)
+{
+    enum err code = llm_read_double(reader, value, field);
+    if (code == ERR_OK && ((struct llm_double *)field)->value < 0)
+        return llm_reader_fail(reader, "must not be negative");
+    return code;
 }
 
 enum err llm_read_bool(struct llm_reader *reader, yyjson_val *value, void *field)
