@@ -281,8 +281,9 @@ static enum err refuse_limit(struct charge *charge, const struct limiter_refusal
         (struct llm_error){.retry_after_ms = why->is_never ? -1 : (int64_t)why->retry_after_ms};
     if (why->is_budget)
         snprintf(ret_error->message, sizeof ret_error->message,
-                 "the %s of this %s is used up: %.2f USD", why->what, quota_kind_name(why->kind),
-                 (double)why->limit / 1e9);
+                 why->is_never ? "this request alone may cost more than the %s of this %s: %.2f USD"
+                               : "the %s of this %s is used up: %.2f USD",
+                 why->what, quota_kind_name(why->kind), (double)why->limit / 1e9);
     else
         snprintf(ret_error->message, sizeof ret_error->message,
                  "over the limit of this %s: %lld %s%s", quota_kind_name(why->kind),
@@ -394,7 +395,7 @@ enum err governor_check(struct charge *charge, const struct target *target,
 {
     enum err code = renew_policy(charge, ret_error);
     if (code != ERR_OK)
-        return code;
+        return refuse(charge, ret_error, code);
     return is_in_scope(charge, target) ? ERR_OK : refuse_scope(charge, target->id, ret_error);
 }
 
