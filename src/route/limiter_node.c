@@ -102,9 +102,11 @@ static bool minute_fits(const struct limiter_node *node, const struct bucket *bu
 {
     if (per_minute == 0 || bucket_fits(bucket, capacity, amount))
         return true;
-    struct limiter_refusal refusal = {.what = what, .limit = capacity};
-    refusal.is_never = amount > capacity;
-    if (!refusal.is_never)
+    struct limiter_refusal refusal = {.what = what, .limit = per_minute};
+    if (amount > capacity) /* one request fits always: it is tokens */
+        refusal = (struct limiter_refusal){
+            .what = "tokens in one burst", .limit = capacity, .is_never = true};
+    else
         refusal.retry_after_ms =
             (bucket_wait_us(bucket, per_minute, capacity, amount, now_us) + 999) / 1000;
     refuse(node, &refusal, worst);

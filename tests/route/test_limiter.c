@@ -54,8 +54,12 @@ static void tokens_per_minute(void **state)
     struct answer refused = ask_one(limiter, KEY_A, 200, 0, time_at(0));
     assert_false(refused.granted);
     assert_int_equal(refused.refusal.retry_after_ms, 10 * 1000);
+    assert_string_equal(refused.refusal.what, "tokens per minute");
+    assert_int_equal(refused.refusal.limit, 600); /* as it was set, not the size of the bucket */
     struct answer never = ask_one(limiter, KEY_A, 1001, 0, time_at(0));
     assert_true(!never.granted && never.refusal.is_never);
+    assert_string_equal(never.refusal.what, "tokens in one burst");
+    assert_int_equal(never.refusal.limit, 1000);
     limiter_settle(limiter, &first.lease, 100, 0, time_at(0));
     assert_int_equal(first.lease.count, 0);
     struct answer second = ask_one(limiter, KEY_A, 900, 0, time_at(0));
