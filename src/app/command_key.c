@@ -14,7 +14,8 @@ enum {
     OPTION_DOOR,
     OPTION_ADDRESS,
     OPTION_EXPIRES,
-    OPTION_OVERLAP
+    OPTION_OVERLAP,
+    OPTION_KEEP_BODIES
 };
 
 static int wrong_option(const char *name, const char *what)
@@ -77,6 +78,21 @@ static void put_list(struct json_writer *w, const char *name, struct str values)
     json_end_array(w);
 }
 
+/* Hours; 0 and "none": not at all. The server knows how many it takes. False: not a number. */
+static bool put_keep_bodies(struct json_writer *w, struct str hours)
+{
+    uint64_t number = 0;
+    if (!hours.data)
+        return true;
+    if (!str_eq(hours, STR("none")) && (!str_to_u64(hours, &number) || number > INT32_MAX))
+        return false;
+    if (number)
+        json_key_int(w, "keep_bodies_hours", (int64_t)number);
+    else
+        json_key_null(w, "keep_bodies_hours");
+    return true;
+}
+
 /* What was given of the settings; 0, or the exit status. */
 static int put_settings(struct json_writer *w, const struct config_arguments *arguments)
 {
@@ -85,6 +101,8 @@ static int put_settings(struct json_writer *w, const struct config_arguments *ar
     put_list(w, "models", arguments->own[OPTION_MODEL]);
     put_list(w, "doors", arguments->own[OPTION_DOOR]);
     put_list(w, "addresses", arguments->own[OPTION_ADDRESS]);
+    if (!put_keep_bodies(w, arguments->own[OPTION_KEEP_BODIES]))
+        return wrong_option("--keep-bodies", "must be a number of hours, or none");
     if (!expires.data)
         return 0;
     if (!str_eq(expires, STR("never")) && !parse_moment(expires, &expires_ms))

@@ -7,8 +7,8 @@
 
 static const char *const user_options[] = {"name", "role", NULL};
 static const char *const user_switches[] = {"password", NULL};
-static const char *const key_options[] = {"user",    "name",    "model",   "door",
-                                          "address", "expires", "overlap", NULL};
+static const char *const key_options[] = {"user",    "name",    "model",       "door", "address",
+                                          "expires", "overlap", "keep-bodies", NULL};
 static const char *const usage_options[] = {"from",  "to",  "by",    "user", "key",
                                             "group", "tag", "model", NULL};
 static const char *const usage_switches[] = {"csv", "json", "rows", NULL};
@@ -32,7 +32,8 @@ const struct command commands[] = {
      "create NAME [--user EMAIL] [settings] | list [--user EMAIL] | show ID | edit ID [--name "
      "NAME] "
      "[settings] | rotate ID [--overlap 24h] | revoke ID; settings: --model NAME --door DOOR "
-     "--address NETWORK (each any number of times, or any), --expires 30d|2027-01-31|never",
+     "--address NETWORK (each any number of times, or any), --expires 30d|2027-01-31|never, "
+     "--keep-bodies HOURS",
      "API keys for programs", key_options, NULL, command_key},
     {"limit", "set KIND ID [LIMIT=NUMBER]... | list | remove KIND ID",
      "limits and budgets of a key, user, group, model, address or tag", NULL, NULL, command_limit},

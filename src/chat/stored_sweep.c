@@ -1,15 +1,17 @@
 /* Stored sweep: begin --job--> removed some? --yes--> the next job
- *                                  \--no--> a day's pause --timer--> job */
+ *                                  \--no--> an hour's pause --timer--> job */
 #include "chat/stored_sweep.h"
 
 #include "base/clock.h"
 
-enum { BATCH = 200, DAY_MS = 24 * 3600 * 1000 };
+enum { BATCH = 200, PAUSE_MS = 3600 * 1000 };
 
 static enum err run_batch(struct store_tx *tx, void *user, struct error *error)
 {
     struct stored_sweep *sweep = user;
-    return store_response_expire(tx, clock_wall_ms(), BATCH, &sweep->removed, error);
+    int64_t now_ms = clock_wall_ms();
+    enum err code = store_request_delete_expired(tx, now_ms, error);
+    return code == ERR_OK ? store_response_expire(tx, now_ms, BATCH, &sweep->removed, error) : code;
 }
 
 static void begin_batch(struct stored_sweep *sweep);
@@ -27,7 +29,7 @@ static void on_batch(void *user, enum err code, const struct error *error)
     if (sweep->is_over)
         return;
     if (code != ERR_OK)
-        log_warning(sweep->log, "expired responses were not removed",
+        log_warning(sweep->log, "what has expired was not removed",
                     LOG_CSTR("error", error_message(error)));
     else
         sweep->total += sweep->removed;
@@ -37,7 +39,7 @@ static void on_batch(void *user, enum err code, const struct error *error)
     }
     if (sweep->total)
         log_info(sweep->log, "removed expired responses", LOG_INT("count", sweep->total));
-    loop_timer_set(sweep->loop, &sweep->timer, DAY_MS, on_timer, sweep);
+    loop_timer_set(sweep->loop, &sweep->timer, PAUSE_MS, on_timer, sweep);
 }
 
 static void begin_batch(struct stored_sweep *sweep)

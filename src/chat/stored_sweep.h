@@ -1,5 +1,5 @@
-/* Stored sweep: removes stored responses whose time is over, at the start and daily, in small
- * transactions between everybody else's. One for the program, on one loop. */
+/* Stored sweep: removes stored responses and requests of the request log whose time is over, at the
+ * start and hourly, in small transactions between everybody else's. One for the program, on one loop. */
 #pragma once
 
 #include "store/records.h"
@@ -16,7 +16,7 @@ struct stored_sweep {
     bool is_over;  /* no more begins */
 };
 
-/* Sweeps now, and every day from then on. All three are borrowed. */
+/* Sweeps now, and every hour from then on. All three are borrowed. */
 void stored_sweep_begin(struct stored_sweep *sweep, struct store *store, struct loop *loop,
                         struct log *log);
 /* On the loop, before it stops. A job that is under way ends by itself. Also of one never begun. */

@@ -100,7 +100,7 @@ test("200 at once: exactly as many as there is room for", async (t) => {
   const parley = await startParley(t, { fake, config: oneAttempt });
   const rush = async (person: Person, model: string, stream: boolean) => {
     const answers = await Promise.all(Array.from({ length: 200 }, () => say(parley, person, model, { stream })));
-    assert.ok(answers.every((one) => one.status === 200 || one.status === 429), answers.find((one) => one.status !== 200 && one.status !== 429)?.text);
+    assert.ok(answers.every((one) => one.status === 200 || one.status === 429), answers.map((one) => one.status).join(" "));
     return answers.filter((one) => one.status === 200).length;
   };
   await t.test("100 streams", async () => {
@@ -266,7 +266,7 @@ test("budgets", async (t) => {
     await sleep(100);
     assert.equal(told().length, 1, told().join("\n"));
     assert.match(told()[0]!, /budget per day/);
-    assert.ok(told()[0]!.includes(person.keyId), told()[0]);
+    assert.ok(told()[0]!.includes(person.keyId), told().join("\n"));
   });
 });
 
