@@ -35,7 +35,8 @@ struct row {
 #define NONE (-1)
 #define LONG(input, read, write, output, from, long_input, long_output)                            \
     {                                                                                              \
-        USD(input), USD(read), USD(write), USD(output), (from), USD(long_input), USD(long_output)  \
+        USD(input), USD(read), USD(write), USD(output), (from), USD(long_input), USD(long_output), \
+            0                                                                                      \
     }
 #define PRICE(input, read, write, output) LONG(input, read, write, output, 0, NONE, NONE)
 
@@ -88,6 +89,25 @@ static const struct row rows[] = {
 };
 
 static const struct price nothing = PRICE(0, 0, 0, 0);
+
+/* What batches cost of it: half, for each of the three who say so (2026-11). */
+static const struct {
+    const char *kind;
+    int64_t share;
+} batch_shares[] = {
+    {"openai", PRICE_WHOLE / 2},
+    {"openai-responses", PRICE_WHOLE / 2},
+    {"anthropic", PRICE_WHOLE / 2},
+    {"gemini", PRICE_WHOLE / 2},
+};
+
+int64_t price_batch_share(struct str kind)
+{
+    for (size_t i = 0; i < sizeof batch_shares / sizeof batch_shares[0]; i++)
+        if (str_eq(kind, str_from_cstr(batch_shares[i].kind)))
+            return batch_shares[i].share;
+    return 0;
+}
 
 /* ---- Finding --------------------------------------------------------------------------------- */
 
@@ -167,6 +187,7 @@ bool price_find(struct str kind, struct str model, int64_t wall_ms, struct price
         return false;
     row = in_force(row, wall_ms < 0 ? 0 : wall_ms);
     *ret_price = row->price;
+    ret_price->batch_share = price_batch_share(kind);
     *ret_is_estimate = !same || !rows_kind.data || wall_ms / DAY_MS < row->valid_from;
     return true;
 }
@@ -202,7 +223,7 @@ static int64_t at_most(int64_t count, int64_t limit)
     return count < limit ? count : limit;
 }
 
-int64_t price_cost_nano(const struct price *price, const struct llm_usage *usage)
+static int64_t cost_pico(const struct price *price, const struct llm_usage *usage)
 {
     int64_t read = known(usage->input_cache_read), write = known(usage->input_cache_write);
     int64_t total = usage->input_total, pico = 0;
@@ -217,5 +238,24 @@ int64_t price_cost_nano(const struct price *price, const struct llm_usage *usage
     add_cost(&pico, read, cache_rate(price->cache_read, input, price->input));
     add_cost(&pico, write, cache_rate(price->cache_write, input, price->input));
     add_cost(&pico, known(usage->output_total), output);
+    return pico;
+}
+
+static int64_t nano_of(int64_t pico)
+{
     return pico / 1000 + (pico % 1000 != 0);
+}
+
+int64_t price_cost_nano(const struct price *price, const struct llm_usage *usage)
+{
+    return nano_of(cost_pico(price, usage));
+}
+
+int64_t price_batch_cost_nano(const struct price *price, const struct llm_usage *usage)
+{
+    int64_t pico = cost_pico(price, usage), share = price->batch_share;
+    if (share > 0 && share < PRICE_WHOLE) /* in two parts: the product could be too large */
+        pico = pico / PRICE_WHOLE * share +
+               (pico % PRICE_WHOLE * share + PRICE_WHOLE - 1) / PRICE_WHOLE;
+    return nano_of(pico);
 }

@@ -6,19 +6,20 @@
 
 struct setting {
     const char *name;
-    size_t offset;  /* in struct price, an int64_t */
-    bool is_tokens; /* a whole number, not money */
+    size_t offset; /* in struct price, an int64_t */
+    enum { MONEY, TOKENS, SHARE } form;
     bool is_needed;
 };
 
 static const struct setting settings[] = {
-    {"in", offsetof(struct price, input), false, true},
-    {"out", offsetof(struct price, output), false, true},
-    {"cached", offsetof(struct price, cache_read), false, false},
-    {"write", offsetof(struct price, cache_write), false, false},
-    {"long_from", offsetof(struct price, long_from_tokens), true, false},
-    {"long_in", offsetof(struct price, long_input), false, false},
-    {"long_out", offsetof(struct price, long_output), false, false},
+    {"in", offsetof(struct price, input), MONEY, true},
+    {"out", offsetof(struct price, output), MONEY, true},
+    {"cached", offsetof(struct price, cache_read), MONEY, false},
+    {"write", offsetof(struct price, cache_write), MONEY, false},
+    {"long_from", offsetof(struct price, long_from_tokens), TOKENS, false},
+    {"long_in", offsetof(struct price, long_input), MONEY, false},
+    {"long_out", offsetof(struct price, long_output), MONEY, false},
+    {"batch", offsetof(struct price, batch_share), SHARE, false},
 };
 enum { SETTING_COUNT = sizeof settings / sizeof settings[0], TOKENS_MAX = 1000000000 };
 
@@ -48,6 +49,40 @@ static bool parse_tokens(struct str text, int64_t *ret)
     return true;
 }
 
+/* "0.5" to half of PRICE_WHOLE: as many places as money has. */
+static bool parse_share(struct str text, int64_t *ret)
+{
+    int64_t share;
+    if (!parse_usd(text, &share) || share <= 0 || share > PRICE_WHOLE)
+        return false;
+    *ret = share;
+    return true;
+}
+
+static enum err parse_value(const struct setting *setting, struct str value, int64_t *field,
+                            struct error *error)
+{
+    if (setting->form == TOKENS)
+        return parse_tokens(value, field)
+                   ? ERR_OK
+                   : error_set(error, ERR_INVALID, NULL,
+                               "'%s' must be a whole number of tokens from 1 to %d", setting->name,
+                               TOKENS_MAX);
+    if (setting->form == SHARE)
+        return parse_share(value, field)
+                   ? ERR_OK
+                   : error_set(error, ERR_INVALID, NULL,
+                               "'%s' must be a share of the price: above 0, 1 at most, with at "
+                               "most six decimals",
+                               setting->name);
+    return parse_usd(value, field)
+               ? ERR_OK
+               : error_set(error, ERR_INVALID, NULL,
+                           "'%s' must be USD per million tokens, from 0 to %d with at most six "
+                           "decimals",
+                           setting->name, PRICE_USD_MAX);
+}
+
 static enum err wrong_name(struct str name, struct error *error)
 {
     struct str_nearest nearest = str_nearest_begin(name, 4);
@@ -74,18 +109,7 @@ static enum err parse_one(struct str item, struct price *price, bool *seen, stru
         return error_set(error, ERR_INVALID, NULL, "'%s' is given twice", setting->name);
     seen[i] = true;
     int64_t *field = (int64_t *)(void *)((char *)price + setting->offset);
-    if (setting->is_tokens)
-        return parse_tokens(value, field)
-                   ? ERR_OK
-                   : error_set(error, ERR_INVALID, NULL,
-                               "'%s' must be a whole number of tokens from 1 to %d", setting->name,
-                               TOKENS_MAX);
-    return parse_usd(value, field)
-               ? ERR_OK
-               : error_set(error, ERR_INVALID, NULL,
-                           "'%s' must be USD per million tokens, from 0 to %d with at most six "
-                           "decimals",
-                           setting->name, PRICE_USD_MAX);
+    return parse_value(setting, value, field, error);
 }
 
 static enum err check_whole(const struct price *price, const bool *seen, struct error *error)
@@ -101,7 +125,7 @@ static enum err check_whole(const struct price *price, const bool *seen, struct 
 
 enum err price_parse(struct str text, struct price *ret, struct error *error)
 {
-    struct price price = {-1, -1, -1, -1, 0, -1, -1};
+    struct price price = {-1, -1, -1, -1, 0, -1, -1, 0};
     bool seen[SETTING_COUNT] = {false};
     for (size_t at = 0; at < text.len;) {
         size_t end = at;

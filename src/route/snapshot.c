@@ -68,9 +68,9 @@ void snapshot_add_model(struct snapshot_building *b, struct provider *provider, 
 
 /* ---- Targets --------------------------------------------------------------------------------- */
 
-/* The configured price, by the id before the name; else the list's. */
-static bool find_price(const struct catalog *catalog, const struct target *target, int64_t wall_ms,
-                       struct price *ret)
+/* The configured price, by the id before the name. */
+static bool find_configured(const struct catalog *catalog, const struct target *target,
+                            struct price *ret)
 {
     const struct registry_price *by_name = NULL;
     for (size_t i = 0; i < catalog->price_count; i++) {
@@ -84,8 +84,19 @@ static bool find_price(const struct catalog *catalog, const struct target *targe
     }
     if (by_name)
         *ret = by_name->price;
-    return by_name || price_find(str_from_cstr(target->provider->kind->name), target->model,
-                                 wall_ms, ret, NULL);
+    return by_name != NULL;
+}
+
+/* That, else the list's; what it leaves open of batches is the kind's. */
+static bool find_price(const struct catalog *catalog, const struct target *target, int64_t wall_ms,
+                       struct price *ret)
+{
+    struct str kind = str_from_cstr(target->provider->kind->name);
+    if (!find_configured(catalog, target, ret))
+        return price_find(kind, target->model, wall_ms, ret, NULL);
+    if (!ret->batch_share)
+        ret->batch_share = price_batch_share(kind);
+    return true;
 }
 
 void snapshot_fill_target(struct arena *arena, const struct catalog *catalog,

@@ -258,6 +258,9 @@ static void what_is_wrong_is_named(void **state)
         {"in=2 out=1 long_from=1.5 long_in=1", "'long_from' must be"},
         {"in=2 out=1 long_from=1000", "need each other"},
         {"in=2 out=1 long_out=1", "need each other"},
+        {"in=2 out=1 batch=0", "'batch' must be"},
+        {"in=2 out=1 batch=1.000001", "'batch' must be"},
+        {"in=2 out=1 batch=50%", "'batch' must be"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct price price = {.input = 77};
@@ -270,6 +273,32 @@ static void what_is_wrong_is_named(void **state)
     struct price price;
     assert_int_equal(price_parse(STR("in=2 out=1 cashed=3"), &price, &error), ERR_INVALID);
     assert_non_null(strstr(error.remedy, "cached"));
+}
+
+static void batches_cost_a_share(void **state)
+{
+    (void)state;
+    const struct llm_usage usage = {.input_total = 1000, .output_total = 3};
+    struct price price = {1000, -1, -1, 2000, 0, -1, -1, 0};
+    assert_int_equal(price_cost_nano(&price, &usage), 1006);
+    assert_int_equal(price_batch_cost_nano(&price, &usage), 1006); /* none is known */
+    price.batch_share = PRICE_WHOLE / 2;
+    assert_int_equal(price_batch_cost_nano(&price, &usage), 503);
+    assert_int_equal(price_cost_nano(&price, &usage), 1006);
+    price.input = 1; /* 1000 + 6000 pico-dollars, half of it rounded up */
+    assert_int_equal(price_batch_cost_nano(&price, &usage), 4);
+    price.input = INT64_MAX; /* what cannot be counted stays at the end */
+    assert_int_equal(price_batch_cost_nano(&price, &usage), INT64_MAX / 2000 + 1);
+    static const char *const kinds[] = {"openai", "openai-responses", "anthropic", "gemini"};
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(price_batch_share(str_from_cstr(kinds[i])), PRICE_WHOLE / 2);
+    assert_int_equal(price_batch_share(STR("groq")), 0);
+    assert_int_equal(find("openai", "gpt-5.5", NOON, false).batch_share, PRICE_WHOLE / 2);
+    assert_int_equal(find("deepseek", "deepseek-v4-pro", NOON, false).batch_share, 0);
+    assert_int_equal(price_parse(STR("in=2 out=10 batch=0.25"), &price, NULL), ERR_OK);
+    assert_int_equal(price.batch_share, 250000);
+    assert_int_equal(price_parse(STR("in=2 out=10"), &price, NULL), ERR_OK);
+    assert_int_equal(price.batch_share, 0);
 }
 
 int main(void)
@@ -286,6 +315,7 @@ int main(void)
         cmocka_unit_test(caches_without_a_price_cost_what_input_does),
         cmocka_unit_test(long_requests_cost_the_long_rates_as_a_whole),
         cmocka_unit_test(nothing_overflows),
+        cmocka_unit_test(batches_cost_a_share),
         cmocka_unit_test(a_price_is_read),
         cmocka_unit_test(what_is_wrong_is_named),
     };

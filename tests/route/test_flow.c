@@ -398,7 +398,7 @@ static void rows_say_what_an_attempt_took(void **state)
 {
     struct world *w = *state;
     w->targets[0].has_price = true;
-    w->targets[0].price = (struct price){1000, -1, -1, 3000, 0, -1, -1};
+    w->targets[0].price = (struct price){1000, -1, -1, 3000, 0, -1, -1, 0};
     w->policy.backoff_us = 0;
     world_begin(w);
     w->now_us += 5;

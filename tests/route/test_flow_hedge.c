@@ -29,7 +29,7 @@ static void a_hedge_that_is_faster_wins(void **state)
 {
     struct world *w = *state;
     w->targets[1].has_price = true;
-    w->targets[1].price = (struct price){1000, -1, -1, 1000, 0, -1, -1};
+    w->targets[1].price = (struct price){1000, -1, -1, 1000, 0, -1, -1, 0};
     begin_both(w);
     say_start(w, 0); /* no content yet */
     say_begun(w, 1, "Hi");
@@ -121,7 +121,7 @@ static void a_hedge_counts_against_the_cost_limit(void **state)
     w->policy.cost_max_nano = 30; /* of 20 for each */
     for (int i = 0; i < 2; i++) {
         w->targets[i].has_price = true;
-        w->targets[i].price = (struct price){1000, -1, -1, 1000, 0, -1, -1};
+        w->targets[i].price = (struct price){1000, -1, -1, 1000, 0, -1, -1, 0};
     }
     begin_hedging(w);
     fire(w);
