@@ -117,7 +117,7 @@ static enum err read_batch(struct batches_call *call, yyjson_val *root, struct e
         batch_endpoint_find(BATCH_OPENAI, json_get_str(root, "endpoint"));
     if (!endpoint)
         return error_set(error, ERR_INVALID, "endpoint",
-                         "must be /v1/chat/completions or /v1/responses");
+                         "must be /v1/chat/completions, /v1/responses or /v1/embeddings");
     batches_prepare(call, endpoint);
     if (!stored_id(json_get_str(root, "input_file_id"), &call->batch.input))
         return error_set(error, ERR_INVALID, "input_file_id", "must be the id of a file");

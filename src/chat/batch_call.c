@@ -1,9 +1,10 @@
-/* One line's call. What passes through is kept as bytes; all else is built from events and encoded
+/* One line's call: a chat's, or (route/embed.h) one for vectors. What passes through is kept as bytes; all else is built from events and encoded
  * at the end. The door of the same dialect does the same for a stream or for one exchange
  * (api/completion.c); here nobody waits, so nothing is told before the end. */
 #include "chat/batch_call.h"
 
 #include "base/clock.h"
+#include "route/embed.h"
 #include "route/tags.h"
 
 enum { ANSWER_BYTES_MAX = 16 * 1024 * 1024, CALL_ARENA_BYTES_MAX = 1024 * 1024 * 1024 };
@@ -15,7 +16,9 @@ struct batch_call {
     struct str text; /* the request's own bytes */
     struct str tags[LEDGER_TAGS_MAX];
     size_t tag_count;
-    struct route_call *route; /* dead once END was heard */
+    struct route_call *route; /* dead once END was heard; NULL: it asks for vectors */
+    struct embed *embed;
+    struct embedding_request embedding;
     struct llm_builder *builder;
     struct buf raw;
     bool has_raw;
@@ -120,19 +123,55 @@ static void on_raw(void *user, struct str content_type, struct str bytes)
     buf_append(&call->raw, bytes);
 }
 
+/* ---- Vectors --------------------------------------------------------------------------------- */
+
+static void on_embedded(void *user, const struct embed_result *result)
+{
+    struct batch_call *call = user;
+    struct batch_answer answer = {
+        .error = result->error, .request_id = call->request.name, .dropped = result->dropped};
+    if (!answer.error)
+        answer.body = in_one_line(call, buf_str(result->body));
+    if (!answer.error && !answer.body.len) {
+        fail(call, ERR_SERVER, "the answer cannot be written down");
+        answer.error = call->error;
+    }
+    call->done(call->user, &answer);
+    call_free(call);
+}
+
+static enum err decode_embedding(struct batch_call *call, yyjson_val *body, struct error *error)
+{
+    const struct embedding_codec *form = call->request.endpoint->embedding;
+    enum err code = embed_refuse(body, error);
+    if (code == ERR_OK)
+        code = form->decode_request(call->arena, body, &call->embedding, error);
+    if (code == ERR_OK && !call->embedding.input_count)
+        return error_set(error, ERR_INVALID, "input", "must not be empty");
+    return code;
+}
+
+static enum err start_embedding(struct batch_call *call, struct router *router,
+                                const struct governor_origin *origin, struct error *error)
+{
+    const struct embed_request request = {
+        .origin = origin,
+        .form = call->request.endpoint->embedding,
+        .asked = &call->embedding,
+        .body = call->text,
+        .priority = CELL_BATCH,
+    };
+    return embed_start(router, &request, on_embedded, call, &call->embed, error);
+}
+
 /* ---- The request ----------------------------------------------------------------------------- */
 
-static enum err decode(struct batch_call *call, struct error *error)
+static enum err decode_chat(struct batch_call *call, yyjson_val *body, struct error *error)
 {
     const struct batch_endpoint *endpoint = call->request.endpoint;
-    yyjson_val *body = NULL;
-    enum err code =
-        batch_line_body(call->arena, endpoint, call->request.line, &body, &call->text, error);
-    if (code == ERR_OK)
-        code = endpoint->dialect->decode_request(call->arena, body, &call->llm, error);
+    enum err code = endpoint->dialect->decode_request(call->arena, body, &call->llm, error);
     if (code != ERR_OK)
         return code;
-    call->tag_count = tags_read(call->arena, body, call->tags);
     if (call->llm.message_count == 0)
         return error_set(error, ERR_INVALID, "messages", "must not be empty");
     if (endpoint->form == BATCH_ANTHROPIC && !call->llm.max_output_tokens.is_set)
@@ -140,9 +179,37 @@ static enum err decode(struct batch_call *call, struct error *error)
     return ERR_OK;
 }
 
-static enum err start(struct batch_call *call, struct router *router, struct error *error)
+static enum err decode(struct batch_call *call, struct error *error)
+{
+    const struct batch_endpoint *endpoint = call->request.endpoint;
+    yyjson_val *body = NULL;
+    enum err code =
+        batch_line_body(call->arena, endpoint, call->request.line, &body, &call->text, error);
+    if (code != ERR_OK)
+        return code;
+    call->tag_count = tags_read(call->arena, body, call->tags);
+    return endpoint->embedding ? decode_embedding(call, body, error)
+                               : decode_chat(call, body, error);
+}
+
+static enum err start_chat(struct batch_call *call, struct router *router,
+                           const struct governor_origin *origin, struct error *error)
 {
     static const struct route_events events = {.on_event = on_event, .on_raw = on_raw};
+    const struct route_request route = {
+        .origin = origin,
+        .request = &call->llm,
+        .priority = CELL_BATCH,
+        .raw_body = call->text,
+        .raw_dialect = call->request.endpoint->dialect,
+        .request_id = call->request.name,
+        .tenant = call->request.tenant,
+    };
+    return route_start(router, &route, &events, call, &call->route, error);
+}
+
+static enum err start(struct batch_call *call, struct router *router, struct error *error)
+{
     enum err code = decode(call, error);
     if (code != ERR_OK)
         return code;
@@ -154,16 +221,8 @@ static enum err start(struct batch_call *call, struct router *router, struct err
         .tag_count = call->tag_count,
         .request_id = call->request.name,
     };
-    const struct route_request route = {
-        .origin = &origin,
-        .request = &call->llm,
-        .priority = CELL_BATCH,
-        .raw_body = call->text,
-        .raw_dialect = call->request.endpoint->dialect,
-        .request_id = call->request.name,
-        .tenant = call->request.tenant,
-    };
-    return route_start(router, &route, &events, call, &call->route, error);
+    return call->request.endpoint->embedding ? start_embedding(call, router, &origin, error)
+                                             : start_chat(call, router, &origin, error);
 }
 
 enum err batch_call_start(struct router *router, const struct batch_call_request *request,
@@ -188,6 +247,9 @@ enum err batch_call_start(struct router *router, const struct batch_call_request
 
 void batch_call_cancel(struct batch_call *call)
 {
-    route_cancel(call->route, NULL);
+    if (call->route)
+        route_cancel(call->route, NULL);
+    else
+        embed_cancel(call->embed);
     call_free(call);
 }

@@ -11,9 +11,10 @@
 enum { LINE_BYTES_MAX = 64 * 1024 * 1024, LINE_ARENA_BYTES_MAX = 1024 * 1024 * 1024 };
 
 static const struct batch_endpoint endpoints[] = {
-    {"/v1/chat/completions", BATCH_OPENAI, &dialect_openai_chat, "chatcmpl-"},
-    {"/v1/responses", BATCH_OPENAI, &dialect_openai_responses, "resp_"},
-    {"/v1/messages", BATCH_ANTHROPIC, &dialect_anthropic, "msg_"},
+    {"/v1/chat/completions", BATCH_OPENAI, &dialect_openai_chat, "chatcmpl-", NULL},
+    {"/v1/responses", BATCH_OPENAI, &dialect_openai_responses, "resp_", NULL},
+    {"/v1/embeddings", BATCH_OPENAI, &dialect_openai_chat, "", &embedding_openai},
+    {"/v1/messages", BATCH_ANTHROPIC, &dialect_anthropic, "msg_", NULL},
 };
 
 /* How the lines of a form look. */

@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "llm/dialect.h"
+#include "llm/embedding.h"
 
 enum { BATCH_LINES_MAX = 50000, BATCH_CUSTOM_ID_BYTES_MAX = 512 };
 #define BATCH_INPUT_BYTES_MAX ((uint64_t)200 * 1024 * 1024)
@@ -19,8 +19,10 @@ enum batch_form { BATCH_OPENAI, BATCH_ANTHROPIC };
 struct batch_endpoint {
     const char *url;
     enum batch_form form;
-    const struct dialect *dialect; /* of a line's request and answer */
-    const char *id_prefix;         /* of an answer's id when the provider gave none */
+    const struct dialect *dialect;           /* of a line's request and answer */
+    const char *id_prefix;                   /* of an answer's id when the provider gave none */
+    const struct embedding_codec *embedding; /* of request and answer, which are vectors; NULL: a
+                                                chat's */
 };
 /* NULL: batches cannot ask for that. */
 const struct batch_endpoint *batch_endpoint_find(enum batch_form form, struct str url);

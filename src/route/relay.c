@@ -265,8 +265,9 @@ enum err relay_start(struct router *router, const struct relay_request *request,
     }
     open_charge(relay);
     relay->request.origin = NULL;
-    relay_targets_init(&relay->targets, relay->arena, &relay->plan, request->input_tokens,
-                       request->is_retried, &relay->router->random, relay_now_us());
+    relay_targets_init(&relay->targets, relay->arena, &relay->plan, request->priority,
+                       request->input_tokens, request->is_retried, &relay->router->random,
+                       relay_now_us());
     loop_defer(relay_loop(relay), &relay->begun_task, begin, relay);
     *ret_relay = relay;
     return ERR_OK;

@@ -34,6 +34,7 @@ struct relay_request {
      * that allows everything of it is enough. */
     struct str model;
     struct str provider;
+    enum cell_priority priority;
     int64_t input_tokens;    /* estimated; 0: unknown */
     uint64_t body_bytes_max; /* of an answer; 0: 64 MiB */
     bool is_retried;         /* it may be sent to another target, or again, when it failed */

@@ -35,7 +35,7 @@ static void add_group(struct relay_targets *targets, const struct route_group *g
 {
     struct pick_entry entries[ROUTE_TARGETS_MAX];
     const struct llm_needs needs = {.input_tokens = targets->tokens};
-    const struct pick_context context = {&needs, CELL_INTERACTIVE, targets->random};
+    const struct pick_context context = {&needs, targets->priority, targets->random};
     size_t count = group->count;
     for (size_t i = 0; i < count; i++) {
         const struct target *target = group->targets[i];
@@ -53,13 +53,14 @@ static void add_group(struct relay_targets *targets, const struct route_group *g
 }
 
 void relay_targets_init(struct relay_targets *targets, struct arena *arena,
-                        const struct route_plan *plan, int64_t tokens, bool is_retried,
-                        struct random *random, uint64_t now_us)
+                        const struct route_plan *plan, enum cell_priority priority, int64_t tokens,
+                        bool is_retried, struct random *random, uint64_t now_us)
 {
     *targets = (struct relay_targets){
         .items = ARENA_NEW_ARRAY(arena, plan->target_count, struct relay_candidate),
         .policy = plan->policy,
         .random = random,
+        .priority = priority,
         .tokens = tokens,
         .attempts_max = is_retried ? plan->policy->attempts_total_max : 1,
         .deadline_us = now_us + plan->policy->total_us,
@@ -103,6 +104,7 @@ static bool try_candidate(struct relay_targets *targets, struct relay_candidate 
     }
     const struct cell_ask ask = {
         .now_us = search->now_us,
+        .priority = targets->priority,
         .tokens = targets->tokens,
         .limits = &target->limits,
         .breaker = &targets->policy->breaker,
@@ -127,7 +129,7 @@ static bool enqueue(struct relay_targets *targets, const struct search *search,
         return false;
     if (targets->waiter.cell && targets->waiter.cell != target->cell)
         cell_wait_end(&targets->waiter);
-    return cell_wait(target->cell, &targets->waiter, CELL_INTERACTIVE, target->limits.waiters_max,
+    return cell_wait(target->cell, &targets->waiter, targets->priority, target->limits.waiters_max,
                      wake, wake_user);
 }
 

@@ -18,6 +18,7 @@ struct relay_targets {
     size_t count;
     const struct route_policy *policy;
     struct random *random;
+    enum cell_priority priority;
     int64_t tokens;
     int attempts;     /* begun so far */
     int attempts_max; /* of all together */
@@ -28,8 +29,8 @@ struct relay_targets {
 
 /* Orders the plan's targets, each group by its strategy. What it needs is in `arena`. */
 void relay_targets_init(struct relay_targets *targets, struct arena *arena,
-                        const struct route_plan *plan, int64_t tokens, bool is_retried,
-                        struct random *random, uint64_t now_us);
+                        const struct route_plan *plan, enum cell_priority priority, int64_t tokens,
+                        bool is_retried, struct random *random, uint64_t now_us);
 /* Out of any queue. */
 void relay_targets_done(struct relay_targets *targets);
 

@@ -106,6 +106,27 @@ test("lines that are wrong fail alone, with their number", async (t) => {
     await assert.rejects(openai.batches.create(body as never), (error: any) => error.status === 400 && error.param === param, param);
 });
 
+test("vectors: of any provider that makes some", async (t) => {
+  const fake = await startFake(t);
+  const parley = await startParley(t, { fake, config: "batches: {retry_ms: 10}\n" });
+  const openai = openaiOf(parley, parley.user);
+  const line = (custom_id: string, model: string, more: object = {}): Line => ({ custom_id, method: "POST", url: "/v1/embeddings", body: { model, input: [custom_id, "second"], ...more } });
+  const lines = [line("o", "openai/echo"), line("g", "gemini/echo", { dimensions: 5 }), line("l", "ollama/echo"), line("b", "openai/echo", { encoding_format: "base64" }),
+    line("none", "anthropic/echo"), line("inside", "parley/eliza"), line("chain", "openai/echo", { models: ["gemini/echo"] }), line("empty", "openai/echo", { input: [] }), line("where", "openai/echo", { api_base: "http://example.org" })];
+  const input = await openai.files.create({ file: await OpenAI.toFile(Buffer.from(jsonl(lines)), "in.jsonl"), purpose: "batch" });
+  const batch = await ended(openai, (await openai.batches.create({ input_file_id: input.id, endpoint: "/v1/embeddings", completion_window: "24h" })).id);
+  assert.deepEqual([batch.status, batch.request_counts], ["completed", { total: 9, completed: 4, failed: 5 }]);
+  const done = new Map((await linesOf(openai, batch.output_file_id)).map((one) => [one.custom_id, one.response.body]));
+  for (const [name, body] of done) assert.deepEqual([body.object, body.data.length, body.data[1].index], ["list", 2, 1], name);
+  for (const name of ["o", "l"]) assert.deepEqual(done.get(name).data[0].embedding.slice(0, 3), [0.25, -1, 1]);
+  assert.equal(done.get("g").data[0].embedding.length, 5);
+  assert.equal(typeof done.get("b").data[0].embedding, "string");
+  const failed = new Map((await linesOf(openai, batch.error_file_id)).map((one) => [one.custom_id, one]));
+  for (const name of ["none", "inside"]) assert.match(failed.get(name).response.body.error.message, /makes no embeddings; .*openai.*gemini.*ollama/);
+  assert.deepEqual(["none", "inside", "empty"].map((name) => failed.get(name).response.status_code), [400, 400, 400]);
+  for (const name of ["chain", "where"]) assert.equal(failed.get(name).response, null);
+});
+
 test("what fails for a while is asked again", async (t) => {
   const fake = await startFake(t);
   const parley = await startParley(t, { fake, config: "batches: {retry_ms: 10}\nrouter: {attempts: 1, breaker_failures: 1000, breaker_ratio_percent: 0}\n" });
