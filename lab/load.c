@@ -8,8 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
-enum { BODY_BYTES_MAX = 64 * 1024 * 1024, CONNECTIONS_MAX = 100000, PATIENCE_S = 30 };
+enum {
+    BODY_BYTES_MAX = 64 * 1024 * 1024,
+    CONNECTIONS_MAX = 100000,
+    PATIENCE_S = 30,
+    VARY_BYTES_MIN = 16,
+    VARY_BYTES_MAX = 20
+};
 
 static const char usage[] =
     "parley-load requests --url URL --body FILE [--connections 64] [--requests N | --seconds S]\n"
@@ -17,6 +24,9 @@ static const char usage[] =
     "                     [--marker TEXT] [--ramp-ms N]\n"
     "parley-load sockets  --url URL --connections N [--seconds S]\n"
     "  --bearer KEY   sent as Authorization: Bearer\n"
+    "  --vary TEXT    in place of it, where it first stands in the body, a number: another one "
+    "each\n"
+    "                 time, and in each run; of 16 to 20 bytes\n"
     "  --header TEXT  one more header line (any number)\n"
     "  --ca FILE      trusted roots, for https\n"
     "  --patience S   nothing for so long is a failure [30]\n"
@@ -27,6 +37,7 @@ struct arguments {
     struct arena *arena;
     struct buf headers;
     const char *url, *body_path, *ca_path;
+    struct str vary;
 };
 
 static bool read_number(const char *text, uint64_t *ret)
@@ -55,6 +66,9 @@ static bool read_option(struct arguments *arguments, int option, const char *tex
     case 'h':
         buf_printf(&arguments->headers, "%s\r\n", text);
         return true;
+    case 'v':
+        arguments->vary = str_from_cstr(text);
+        return arguments->vary.len >= VARY_BYTES_MIN && arguments->vary.len <= VARY_BYTES_MAX;
     case 'm':
         options->marker = str_from_cstr(text);
         return true;
@@ -86,6 +100,7 @@ static bool read_arguments(int count, char **texts, struct arguments *arguments)
                                             {"connections", required_argument, NULL, 'c'},
                                             {"requests", required_argument, NULL, 'r'},
                                             {"seconds", required_argument, NULL, 's'},
+                                            {"vary", required_argument, NULL, 'v'},
                                             {"marker", required_argument, NULL, 'm'},
                                             {"bearer", required_argument, NULL, 'k'},
                                             {"header", required_argument, NULL, 'h'},
@@ -134,6 +149,24 @@ static enum err prepare_target(struct arguments *arguments, struct error *error)
     return ERR_OK;
 }
 
+/* The digits begin at the time in nanoseconds: a later run begins behind all that this one sends. */
+static enum err prepare_counter(struct load_options *options, struct str vary, size_t body_at,
+                                struct error *error)
+{
+    char digits[VARY_BYTES_MAX + 1];
+    struct timespec now;
+    size_t at = str_find(str_skip(buf_str(&options->request), body_at), vary);
+    if (at == SIZE_MAX)
+        return error_set(error, ERR_NOT_FOUND, NULL, "'%.*s' is not in the body", STR_ARG(vary));
+    clock_gettime(CLOCK_REALTIME, &now);
+    snprintf(digits, sizeof digits, "%0*lld", VARY_BYTES_MAX,
+             (long long)now.tv_sec * 1000000000 + now.tv_nsec);
+    char *counter = options->request.data + body_at + at;
+    memcpy(counter, digits + VARY_BYTES_MAX - vary.len, vary.len);
+    options->counter = STR_FROM(counter, vary.len);
+    return ERR_OK;
+}
+
 static enum err prepare_request(struct arguments *arguments, struct error *error)
 {
     struct load_options *options = &arguments->options;
@@ -149,8 +182,11 @@ static enum err prepare_request(struct arguments *arguments, struct error *error
                    body.len);
     buf_append(&options->request, buf_str(&arguments->headers));
     buf_append(&options->request, STR("\r\n"));
+    size_t body_at = options->request.len;
     buf_append(&options->request, buf_str(&body));
     buf_done(&body);
+    if (code == ERR_OK && arguments->vary.len)
+        code = prepare_counter(options, arguments->vary, body_at, error);
     return code;
 }
 

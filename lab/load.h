@@ -13,7 +13,8 @@ struct load_options {
     struct url url;
     struct load_target target;
     struct str body;     /* borrowed */
-    struct buf request;  /* head and body, as they are sent */
+    struct buf request;  /* head and body, as they are sent: see load_next */
+    struct str counter;  /* digits in it that count up; empty: all are the same */
     size_t connections;  /* at once: connections, streams, or sockets */
     uint64_t requests;   /* in all; 0: as long as `seconds` says */
     uint64_t seconds;    /* 0: until the requests are done */
@@ -28,6 +29,9 @@ struct load_options {
 int load_requests(const struct load_options *options);
 int load_streams(const struct load_options *options);
 int load_sockets(const struct load_options *options);
+
+/* The request to be sent now: the one before, counted up. Valid until the next call. */
+struct str load_next(const struct load_options *options);
 
 /* What every run has: a loop that signals and a clock end. */
 struct load_run {

@@ -33,7 +33,7 @@ static void send_next(struct worker *worker)
     }
     all->started++;
     worker->sent_ns = clock_monotonic_ns();
-    load_client_send(&worker->client, buf_str(&all->options->request));
+    load_client_send(&worker->client, load_next(all->options));
 }
 
 static void on_body(void *user, struct str data)

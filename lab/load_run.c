@@ -5,6 +5,14 @@
 
 #include "base/clock.h"
 
+struct str load_next(const struct load_options *options)
+{
+    char *digits = (char *)(uintptr_t)options->counter.data;
+    for (size_t i = options->counter.len; i-- && ++digits[i] > '9';)
+        digits[i] = '0';
+    return buf_str(&options->request);
+}
+
 void load_run_end(struct load_run *run)
 {
     run->over = true;

@@ -15,6 +15,7 @@ struct streams {
     const struct load_options *options;
     struct samples first_ns, total_ns;
     uint64_t started, ended, failed, with_content, events, content_events;
+    uint64_t speaking, speaking_most; /* have had content and have not ended, at once */
     int bad_status;
     char failure[128];
 };
@@ -45,6 +46,8 @@ static void on_event(void *user, const struct sse_event *event)
     if (reader->has_content)
         return;
     reader->has_content = true;
+    if (++all->speaking > all->speaking_most)
+        all->speaking_most = all->speaking;
     samples_add(&all->first_ns, clock_monotonic_ns() - reader->sent_ns);
     if (++all->with_content == all->options->connections && all->options->hold)
         say_ready(all);
@@ -65,7 +68,7 @@ static void start_next(void *user)
     reader->has_content = false;
     reader->sent_ns = clock_monotonic_ns();
     sse_parser_init(&reader->parser, EVENT_BYTES_MAX, on_event, reader);
-    load_client_send(&reader->client, buf_str(&all->options->request));
+    load_client_send(&reader->client, load_next(all->options));
 }
 
 static void on_body(void *user, struct str data)
@@ -76,11 +79,19 @@ static void on_body(void *user, struct str data)
         reader->all->failed++;
 }
 
+/* One way or another. */
+static void stop_reading(struct reader *reader)
+{
+    sse_parser_done(&reader->parser);
+    if (reader->has_content)
+        reader->all->speaking--;
+}
+
 static void on_response(void *user, int status)
 {
     struct reader *reader = user;
     struct streams *all = reader->all;
-    sse_parser_done(&reader->parser);
+    stop_reading(reader);
     if (status == 200 && reader->has_content) {
         all->ended++;
         samples_add(&all->total_ns, clock_monotonic_ns() - reader->sent_ns);
@@ -95,7 +106,7 @@ static void on_failure(void *user, const char *detail)
 {
     struct reader *reader = user;
     struct streams *all = reader->all;
-    sse_parser_done(&reader->parser);
+    stop_reading(reader);
     all->failed++;
     str_copy(str_from_cstr(detail), all->failure, sizeof all->failure);
     if (all->ended + all->failed == all->started)
@@ -107,11 +118,12 @@ static const struct load_client_events events = {on_body, on_response, on_failur
 static void print(struct streams *all, double seconds)
 {
     printf("{\"streams\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"bad_status\":%d,\"failure\":\"%s\","
-           "\"seconds\":%.3f,\"events\":%" PRIu64 ",\"content_events\":%" PRIu64 ","
+           "\"seconds\":%.3f,\"at_once\":%" PRIu64 ",\"events\":%" PRIu64
+           ",\"content_events\":%" PRIu64 ","
            "\"first_p50_us\":%.1f,\"first_p99_us\":%.1f,\"total_p50_us\":%.1f,"
            "\"total_p99_us\":%.1f,\"stalled\":%s}\n",
-           all->ended, all->failed, all->bad_status, all->failure, seconds, all->events,
-           all->content_events, (double)samples_percentile(&all->first_ns, 50) / 1e3,
+           all->ended, all->failed, all->bad_status, all->failure, seconds, all->speaking_most,
+           all->events, all->content_events, (double)samples_percentile(&all->first_ns, 50) / 1e3,
            (double)samples_percentile(&all->first_ns, 99) / 1e3,
            (double)samples_percentile(&all->total_ns, 50) / 1e3,
            (double)samples_percentile(&all->total_ns, 99) / 1e3,

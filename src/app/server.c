@@ -410,6 +410,9 @@ void server_run(struct server *server)
 {
     struct error error = {0};
     if (server->mode == SERVER_FULL) {
+        if (!config_get_bool(server->config, "server.governed"))
+            log_warning(server->log, "nobody is limited, and nothing is written into the ledger",
+                        LOG_CSTR("key", "server.governed"));
         watch_signals(server);
         make_first_account(server);
         refresh(server);

@@ -84,6 +84,8 @@ static const struct config_key keys[] = {
           "How long the headers of a request may take."),
     FIXED("server.idle_timeout_ms", CONFIG_INTEGER, "75000", NULL, 10, DAY_MS,
           "How long an unused connection is kept."),
+    FIXED("server.governed", CONFIG_BOOLEAN, "true", NULL, 0, 0,
+          "Without: no limits, budgets, ledger; for measuring what they cost."),
     FIXED("server.shutdown_seconds", CONFIG_INTEGER, "10", NULL, 0, 3600,
           "How long answers may go on after SIGTERM."),
     FIXED("cache.mib_max", CONFIG_INTEGER, "64", NULL, 0, 65536,

@@ -29,7 +29,7 @@ struct worker {
     struct loop *loop;
     struct http_client *client;
     struct ledger *ledger;
-    struct governor *governor;
+    struct governor *governor; /* NULL: nobody is governed */
     struct router *router;
     struct journal *journal;
     struct chat *chat;
@@ -102,10 +102,11 @@ static void make_router(struct worker *worker)
                                             .journal = is_journaled ? worker->journal : NULL,
                                             .log = options->log,
                                             .metrics = options->metrics});
-    worker->governor = governor_new(&(struct governor_options){.account = options->account,
-                                                               .limiter = options->limiter,
-                                                               .ledger = worker->ledger,
-                                                               .log = options->log});
+    if (config_get_bool(options->config, "server.governed"))
+        worker->governor = governor_new(&(struct governor_options){.account = options->account,
+                                                                   .limiter = options->limiter,
+                                                                   .ledger = worker->ledger,
+                                                                   .log = options->log});
     worker->router = router_new(&(struct router_options){.loop = worker->loop,
                                                          .client = worker->client,
                                                          .registry = options->registry,
