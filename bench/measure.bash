@@ -29,15 +29,16 @@ field() { # JSON NAME
 server_pid() { # SERVER
     case $1 in
     nginx) printf %s "$nginx_worker" ;;
-    parley) printf %s "$parley_pid" ;;
+    *) printf %s "${parley_pid[$1]:-}" ;;
     esac
 }
 
-# prepare SERVER WAY MODEL STREAM: sets $url and $body_path, the same work for every server.
+# prepare SERVER WAY MODEL STREAM: sets $url, $bearer and $body_path, the same work for every server.
 # WAY: pass (OpenAI to OpenAI) or translate (to Anthropic; nginx and direct speak it themselves).
 prepare() {
     local file=bench/openai.json path=/v1/chat/completions model=$3 port
-    if [ "$1" = parley ]; then
+    bearer=${parley_key[$1]:-sk-bench}
+    if [ -n "${parley_pid[$1]:-}" ]; then
         case $2 in pass) model=openai/$3 ;; translate) model=anthropic/$3 ;; esac
     elif [ "$2" = translate ]; then
         file=bench/anthropic.json path=/v1/messages
@@ -46,7 +47,7 @@ prepare() {
     direct-*) port=$fake_port ;;
     nginx-true) port=$nginx_stream_port ;;
     nginx-false) port=$nginx_port ;;
-    parley-*) port=$parley_port ;;
+    *) port=${parley_port[$1]} ;;
     esac
     url=http://127.0.0.1:$port$path
     body_path=$work/body-$1-$2-$3-$4.json
@@ -58,18 +59,24 @@ load() {
     local kind=$1
     shift
     answer=$(on_load_core timeout 120 "$build/lab/parley-load" "$kind" --url "$url" --body "$body_path" \
-        --bearer "${parley_key:-sk-bench}" "$@") || fail "load failed at $url: $answer"
+        --bearer "$bearer" "$@") || fail "load failed at $url: $answer"
 }
 
-# The same, noting the processor time of the server for each of $count_field.
+# Parley's ledger goes into the database once a second: that is done, and counted.
+let_rows_be_written() { [ -z "${parley_pid[$1]:-}" ] || sleep 1.5; } # SERVER
+
+# A load, noting the processor time of the server for each of $count_field; sets $spent_us.
 load_measured() { # MEASURE SERVER COUNT-FIELD KIND ARGUMENT...
     local measure=$1 server=$2 count_field=$3 pid before=0 after=0
     shift 3
     pid=$(server_pid "$server")
     [ -z "$pid" ] || before=$(cpu_ns "$pid")
     load "$@"
-    [ -z "$pid" ] || after=$(cpu_ns "$pid")
-    [ -z "$pid" ] || note "$measure-cpu" "$server" "$(calculate "($after - $before) / 1000 / $(field "$answer" "$count_field")")"
+    [ -n "$pid" ] || return 0
+    let_rows_be_written "$server"
+    after=$(cpu_ns "$pid")
+    spent_us=$(calculate "($after - $before) / 1000 / $(field "$answer" "$count_field")")
+    note "$measure-cpu" "$server" "$spent_us"
 }
 
 measure_requests() { # WAY SERVER
@@ -99,18 +106,24 @@ measure_burst() { # WAY SERVER
     check_events "$burst_streams"
 }
 
-# The request of $body_path is answered by the second target: else a breaker had opened, and nothing was measured.
-check_attempts() { # ATTEMPTS
-    local line='' attempts=''
-    exec 3<>"/dev/tcp/127.0.0.1/$parley_port"
+# Asks once for $body_path and sets $head: the lines in front of the answer, in small letters.
+ask_head() { # SERVER
+    local line=
+    head=
+    exec 3<>"/dev/tcp/127.0.0.1/${parley_port[$1]}"
     printf 'POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n' \
-        "$parley_key" "$(wc -c <"$body_path")" >&3
+        "${parley_key[$1]}" "$(wc -c <"$body_path")" >&3
     cat "$body_path" >&3
     while IFS= read -r -t 5 line <&3 && [ "$line" != $'\r' ]; do
-        [[ ${line,,} =~ ^x-parley-attempts:\ *([0-9]+) ]] && attempts=${BASH_REMATCH[1]}
+        head+=${line,,}$'\n'
     done
     exec 3>&-
-    [ "$attempts" = "$1" ] || fail "$body_path was answered after ${attempts:-no} attempts, not $1"
+}
+
+# The request of $body_path is answered by the second target: else a breaker had opened, and nothing was measured.
+check_attempts() { # ATTEMPTS
+    ask_head parley
+    [[ $head =~ x-parley-attempts:\ *$1[^0-9] ]] || fail "$body_path was not answered after $1 attempts: $head"
 }
 
 # What it costs a request that its first target refuses at once: its time, less that of one whose first target answers.
@@ -136,6 +149,75 @@ measure_router() {
         note "router-$name" parley "$(calculate "$(field "$figures" "$name") / 1000")"
     done
     note router-arena_bytes parley "$(field "$figures" arena_bytes_one)"
+}
+
+# What one attempt costs the loop in the ledger, and its row the store: see bench/ledger.c. What limits and budgets
+# cost a request: bench/limiter.c, on both cores, for it asks on two threads at once.
+measure_governor_parts() {
+    local figures name
+    figures=$(TMPDIR=$work on_server_core "$build/bench/ledger-bench") || fail "ledger-bench failed"
+    for name in attempt_ns store_row_ns; do
+        note "ledger-$name" parley "$(calculate "$(field "$figures" "$name") / 1000")"
+    done
+    figures=$("$build/bench/limiter-bench") || fail "limiter-bench failed"
+    for name in limiter_unlimited_ns limiter_four_ns limiter_two_threads_ns; do
+        note "$name" parley "$(calculate "$(field "$figures" "$name") / 1000")"
+    done
+}
+
+# ---- What governing costs ---------------------------------------------------------------------
+
+# Both are told the same bytes, and no two requests are the same: in place of these digits of the body comes a number.
+varied='41.2 44.0 47.9 53.2'
+
+# The one is governed, the other is not: else the figures would be about nothing.
+check_governed() {
+    prepare governed pass burst-20x60 false
+    ask_head governed
+    [[ $head == *x-ratelimit-limit-requests* && $head == *x-ratelimit-limit-tokens* ]] || fail "nothing is limited: $head"
+    [[ $head == *"x-parley-cache: miss"* ]] || fail "the cache is not asked: $head"
+    prepare ungoverned pass burst-20x60 false
+    ask_head ungoverned
+    [[ $head == *" 200 "* && $head != *x-ratelimit* && $head != *x-parley-cache* ]] || fail "something governs: $head"
+}
+
+# Nothing came from the cache, and everything was paid for.
+check_governed_books() {
+    local usage
+    usage=$(run_parley governed usage --json) || fail "parley usage failed"
+    awk "BEGIN {exit !($(field "$usage" cost_usd) > 0)}" || fail "nothing was paid: $usage"
+}
+
+# The same work for both, forth and back, so that what changes slowly hits both alike.
+measure_governing() { # MEASURE WAY MODEL STREAM COUNT-FIELD KIND ARGUMENT...
+    local measure=$1 way=$2 model=$3 stream=$4 count_field=$5 server
+    local -A spent=([governed]=0 [ungoverned]=0)
+    shift 5
+    for server in ungoverned governed governed ungoverned; do
+        prepare "$server" "$way" "$model" "$stream"
+        load "$1" --connections 64 --requests 200 --vary "$varied"
+        let_rows_be_written "$server"
+        load_measured "$measure" "$server" "$count_field" "$@" --vary "$varied"
+        spent[$server]=$(calculate "${spent[$server]} + $spent_us")
+    done
+    note "$measure-ratio" governed "$(calculate "${spent[ungoverned]} / ${spent[governed]}")"
+}
+
+measure_governed() { # WAY
+    measure_governing "governing-requests-$1" "$1" burst-20x60 false requests \
+        requests --connections 64 --seconds "$request_seconds"
+    measure_governing "governing-burst-$1" "$1" burst-100x60 true streams \
+        streams --connections 200 --requests "$burst_streams"
+    check_events "$burst_streams"
+}
+
+# So many streams open together, an event every 50 ms in each, until each has had all of its 100.
+measure_at_once() { # WAY SERVER
+    prepare "$2" "$1" paced-100x60-50 true
+    load_measured "at-once-$1" "$2" content_events streams --connections "$held_streams" --requests "$held_streams" \
+        --ramp-ms 2000 --vary "$varied"
+    check_events "$held_streams"
+    note "at-once-$1" "$2" "$(field "$answer" at_once)"
 }
 
 # A server that loses or joins events would look fast.
@@ -180,8 +262,8 @@ measure_stream_memory() { # WAY SERVER
     local before
     prepare "$2" "$1" stall-1 true
     before=$(memory_kib "$(server_pid "$2")" Private_Dirty)
-    hold "$work/hold.log" streams --url "$url" --body "$body_path" --bearer "${parley_key:-sk-bench}" \
-        --connections "$held_streams" --hold --marker '1 ' --patience 170 || return 0
+    hold "$work/hold.log" streams --url "$url" --body "$body_path" --bearer "$bearer" \
+        --connections "$held_streams" --hold --marker '1 ' --patience 170 --vary "$varied" || return 0
     note_growth "stream-memory-$1" "$2" "$before" "$held_streams" 4
     release
 }
@@ -189,9 +271,9 @@ measure_stream_memory() { # WAY SERVER
 measure_socket_memory() { # MEASURE SCHEME COUNT [ARGUMENT...]
     local measure=$1 scheme=$2 count=$3 before
     shift 3
-    before=$(memory_kib "$parley_pid" Private_Dirty)
-    hold "$work/hold.log" sockets --url "$scheme://127.0.0.1:$parley_port/api/v1/ws" \
-        --bearer "$parley_key" --connections "$count" "$@" || return 0
+    before=$(memory_kib "${parley_pid[parley]}" Private_Dirty)
+    hold "$work/hold.log" sockets --url "$scheme://127.0.0.1:${parley_port[parley]}/api/v1/ws" \
+        --bearer "${parley_key[parley]}" --connections "$count" "$@" || return 0
     note_growth "$measure" parley "$before" "$count" 0
     release
 }

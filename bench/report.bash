@@ -69,6 +69,11 @@ table() {
     row_absolute 'CPU of estimating a request of 4096 bytes, µs' router-needs_ns 2
     row_absolute 'CPU of metrics and the log record of an attempt, µs' router-books_ns 2
     row_absolute 'CPU of the router alone an event of text, µs' router-event_ns 3
+    row_absolute 'CPU of limits and budgets a request, none set, µs' limiter_unlimited_ns 2
+    row_absolute 'CPU of limits and budgets a request, all set for four subjects, µs' limiter_four_ns 2
+    row_absolute 'the same, on two threads at once, µs' limiter_two_threads_ns 2
+    row_absolute 'CPU of the ledger an attempt, on the loop, µs' ledger-attempt_ns 2
+    row_absolute 'CPU of the ledger a row, in the store, µs' ledger-store_row_ns 2
     row_absolute 'memory of the router a stream, bytes' router-arena_bytes 0 1024 bytes
     row_absolute 'lost by a fallback from a 503, p50, µs' fallback-503 0 1000 µs
     row_absolute 'lost by a fallback from a refused connection, p50, µs' fallback-refused 0 1000 µs
@@ -80,6 +85,45 @@ table() {
     row_absolute "a stream of $held_streams beyond its body, passed through, KiB" stream-memory-pass 2 16 KiB
     row_absolute "a stream of $held_streams beyond its body, translated, KiB" stream-memory-translate 2 16 KiB
     row_absolute 'start to ready, ms' ready 1 100 ms
+}
+
+# governing_row TEXT DIGITS UNGOVERNED GOVERNED RATIO TARGET-TEXT VERDICT
+governing_row() {
+    printf '| %s | %s | %s | %s | %s | %s |\n' "$1" "$(number "$3" "$2")" "$(number "$4" "$2")" \
+        "$(number "$5" 2)" "${6:-–}" "${7:-–}"
+}
+
+# What is done in a second of the processor's time, and how much of it is left when it is governed.
+row_governing() { # TEXT MEASURE
+    local ratio
+    ratio=$(median "$2-ratio" governed)
+    governing_row "$1" 0 "$(over 1000000 "$(median "$2-cpu" ungoverned)")" \
+        "$(over 1000000 "$(median "$2-cpu" governed)")" "$ratio" 'at least 0.90' "$(verdict 0.90 "$ratio")"
+}
+
+row_both() { # TEXT MEASURE DIGITS [TARGET-TEXT VERDICT]
+    local ungoverned governed
+    ungoverned=$(median "$2" ungoverned)
+    governed=$(median "$2" governed)
+    governing_row "$1" "$3" "$ungoverned" "$governed" "$(over "$governed" "$ungoverned")" "${4:-}" "${5:-}"
+}
+
+governing_table() {
+    local way text
+    echo '| measure | ungoverned | governed | governed / ungoverned | target | met |'
+    echo '| --- | ---: | ---: | ---: | --- | --- |'
+    row_governing 'requests a CPU second, passed through' governing-requests-pass
+    row_governing 'requests a CPU second, translated' governing-requests-translate
+    row_governing 'burst streams a CPU second, passed through' governing-burst-pass
+    row_governing 'burst streams a CPU second, translated' governing-burst-translate
+    for way in pass translate; do
+        [ "$way" = pass ] && text='passed through' || text=translated
+        row_both "of $held_streams streams, answered at once, $text" "at-once-$way" 0 "at least $held_streams" \
+            "$(verdict "$held_streams" "$(median "at-once-$way" governed)")"
+        row_both "CPU a chunk of those, $text, µs" "at-once-$way-cpu" 2
+        row_both "a stream of $held_streams beyond its body, $text, KiB" "stream-memory-$way" 2 'at most 16 KiB' \
+            "$(verdict "$(median "stream-memory-$way" governed)" 16)"
+    done
 }
 
 machine() {
@@ -110,13 +154,32 @@ TEXT
     table
     cat <<'TEXT'
 
+What it costs that everything is governed, in the same rounds:
+
+TEXT
+    governing_table
+    cat <<'TEXT'
+
 What is measured:
 
 - **The provider** is `lab/fake-provider`: literal bytes, never Parley's own encoders. *direct* is the
   load generator straight at it; it shares its core with the provider, so *direct* is a little slower than it
   could be, and what the others add a little smaller.
 - **The server** has one core of its own; Parley runs one loop. CPU is the scheduler's own count for all
-  threads of the server's process, user and system (`/proc/PID/task/*/schedstat`), divided by the work done.
+  threads of the server's process, user and system (`/proc/PID/task/*/schedstat`), divided by the work done; what Parley
+  writes behind its answers (the ledger's rows, once a second) is waited for and counted.
+- **Parley** in the first table has its default settings, so it is governed by them: the key, its scope, the ledger and
+  the metrics are at work, but nothing is limited, nothing has a price of its own, and no answers are kept.
+- **Governed** in the second table has all of it: requests and tokens by the minute, the day and the month, streams,
+  hard and soft budgets by the day and the month, each for the key, the person, the model and the address; prices, so
+  that every attempt is paid for; a look into the cache of answers, which misses, since no two bodies are the same, and
+  the answer is kept; the ledger with its journal and its rows in the database; metrics. **Ungoverned** is the same
+  program with `server.governed: false`, no prices and no answers kept: it asks for the key and counts its metrics as
+  the other does (these cannot be switched off), but knows no scope, no limits, no budget and no ledger. Both get the
+  same bytes in the same rounds, forth and back (ungoverned, governed, governed, ungoverned); the ratio is the median
+  of the rounds' own, and may differ a little from that of the two medians beside it.
+- **Streams at once**: all are started within two seconds and have an event every 50 ms; each gets all its 100
+  events, or the bench fails. *Answered at once* is the most that had had their first and not yet their last event.
 - **A request** is a chat of 4096 bytes with a tool, answered by 1200 bytes of text, on 64 connections that
   each send their next when the last is answered. *Passed through*: OpenAI chat to OpenAI chat. *Translated*:
   OpenAI chat to an Anthropic provider; nginx passes the Anthropic form of the same chat through.
@@ -127,6 +190,9 @@ What is measured:
 - **The router alone** (`bench/router.c`) is everything in `src/route` that a streamed answer goes through, from the
   plan to the ledger's row, with a provider that is a function call; an event has 60 bytes. Beside it stand the
   estimate of the request's tokens, and counting and logging the attempt (to `/dev/null`).
+- **Limits and budgets** (`bench/limiter.c`): reserving and settling one request in four subjects, among 10,000 others.
+  **The ledger** (`bench/ledger.c`): an attempt from its beginning to its end, 32 in a turn of the loop, journal
+  included; and a row of a full block going into the database.
 - **Lost by a fallback**: one request at a time to a route whose first target answers 503, or whose port is closed, and
   whose second is well, less the same without the first; the policy's own wait (`backoff_ms`) is set to 0.
 - **Noise**: a virtual machine's figures differ from run to run by up to a factor of two, the yardstick's too (seen for

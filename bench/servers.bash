@@ -1,14 +1,18 @@
-# Starting and stopping what is measured: the fake provider, nginx, Parley. Everything listens on
+# Starting and stopping what is measured: the fake provider, nginx, and Parley as it is configured by default
+# ("parley"), with everything that governs ("governed") and with nothing of it ("ungoverned"). Everything listens on
 # 127.0.0.1, lives in $work, and is ended by stop_all.
 
+# Of each Parley that runs, by its name.
+declare -A parley_pid=() parley_port=() parley_key=()
+
 # What Parley reads from its environment; one place, so that a renamed variable is one change.
-parley_environment() { # PORT [CERTIFICATE KEY]
-    printf '%s\n' "PATH=$PATH" "HOME=$work" "HOST=127.0.0.1" "PORT=$1" "DATA_DIR=$work/data" \
+parley_environment() { # NAME PORT [CERTIFICATE KEY]
+    printf '%s\n' "PATH=$PATH" "HOME=$work" "HOST=127.0.0.1" "PORT=$2" "DATA_DIR=$work/data-$1" \
         "PARLEY_LOOPS=1" "PARLEY_LOG_LEVEL=warning" \
         "OPENAI_API_KEY=sk-bench" "OPENAI_BASE_URL=http://127.0.0.1:$fake_port/v1" \
         "ANTHROPIC_API_KEY=sk-bench" "ANTHROPIC_BASE_URL=http://127.0.0.1:$fake_port" \
         "PARLEY_ADMIN_EMAIL=bench@example.org" "PARLEY_ADMIN_PASSWORD=correct horse battery staple"
-    [ $# -lt 3 ] || printf '%s\n' "PARLEY_TLS_CERT=$2" "PARLEY_TLS_KEY=$3"
+    [ $# -lt 4 ] || printf '%s\n' "PARLEY_TLS_CERT=$3" "PARLEY_TLS_KEY=$4"
 }
 
 stop() { # PID
@@ -24,7 +28,7 @@ stop() { # PID
 
 stop_all() {
     local pid
-    for pid in ${load_pid:-} ${parley_pid:-} ${nginx_pid:-} ${fake_pid:-}; do
+    for pid in ${load_pid:-} "${parley_pid[@]}" ${nginx_pid:-} ${fake_pid:-}; do
         stop "$pid"
     done
     rm -rf "$work"
@@ -96,6 +100,28 @@ write_configuration() {
     done
 }
 
+# Prices for what is asked for, so that costs are counted, and answers are kept.
+write_governed_configuration() {
+    local model
+    printf 'router: {cache_seconds: 600}\nprices:\n'
+    for model in $governed_models; do
+        printf '  %s: "in=2 out=10 cached=0.2 write=2.5"\n' "$model"
+    done
+}
+
+# Every limit there is by the minute, the day and the month, for every key, person, model and address; none is
+# ever reached.
+set_limits() { # NAME
+    local kind
+    for kind in key user model address; do
+        run_parley "$1" limit set "$kind" '*' requests-per-minute=1000000000 tokens-per-minute=1000000000 \
+            requests-per-day=1000000000000 requests-per-month=1000000000000 tokens-per-day=1000000000000 \
+            tokens-per-month=1000000000000 streams=1000000 budget-per-day=1000000 budget-per-month=1000000 \
+            soft-budget-per-day=1000000 soft-budget-per-month=1000000 >"$work/limit.log" 2>&1 ||
+            { cat "$work/limit.log" >&2; fail "parley limit set refused"; }
+    done
+}
+
 # The first line that Parley answers to GET /readyz, without starting a process.
 ready_line() { # PORT
     local line=
@@ -106,37 +132,47 @@ ready_line() { # PORT
     [[ $line == *" 200 "* ]]
 }
 
-# Starts Parley and sets $parley_pid, $parley_port and $parley_ready_us (from exec to ready).
-start_parley() { # [CERTIFICATE KEY]
-    local began
+# Starts one and sets its $parley_pid and $parley_port, and $parley_ready_us (from exec to ready).
+start_parley() { # NAME [CERTIFICATE KEY]
+    local name=$1 variables began port pid
+    shift
     find_port
-    parley_port=$free_port
-    mapfile -t parley_variables < <(parley_environment "$parley_port" "$@")
+    port=$free_port
+    mapfile -t variables < <(parley_environment "$name" "$port" "$@")
     began=${EPOCHREALTIME//./}
-    on_server_core env -i "${parley_variables[@]}" "$parley" serve --config "$work/parley.yaml" >"$work/parley.log" 2>&1 &
-    parley_pid=$!
+    on_server_core env -i "${variables[@]}" "$parley" serve --config "$work/$name.yaml" >"$work/$name.log" 2>&1 &
+    pid=$!
+    parley_pid[$name]=$pid parley_port[$name]=$port
     if [ $# -gt 0 ]; then # TLS: bash cannot ask
-        wait_listening "$parley_port" "$parley_pid" parley "$work/parley.log"
+        wait_listening "$port" "$pid" parley "$work/$name.log"
         return
     fi
-    until ready_line "$parley_port"; do
-        kill -0 "$parley_pid" 2>/dev/null && [ $((${EPOCHREALTIME//./} - began)) -lt 20000000 ] && continue
-        tail -n 20 "$work/parley.log" >&2
+    until ready_line "$port"; do
+        kill -0 "$pid" 2>/dev/null && [ $((${EPOCHREALTIME//./} - began)) -lt 20000000 ] && continue
+        tail -n 20 "$work/$name.log" >&2
         fail "parley does not start"
     done
     parley_ready_us=$((${EPOCHREALTIME//./} - began))
 }
 
-stop_parley() {
-    [ -z "${parley_pid:-}" ] || stop "$parley_pid"
-    parley_pid=
+stop_parley() { # NAME
+    [ -z "${parley_pid[$1]:-}" ] || stop "${parley_pid[$1]}"
+    unset "parley_pid[$1]"
 }
 
-# Sets $parley_key, made by the running server.
-create_key() {
-    parley_key=$(env -i "${parley_variables[@]}" "$parley" key create bench 2>&1 | tee "$work/key.log" |
+# A command of the running server's.
+run_parley() { # NAME ARGUMENT...
+    local name=$1 variables
+    shift
+    mapfile -t variables < <(parley_environment "$name" "${parley_port[$name]}")
+    env -i "${variables[@]}" "$parley" "$@"
+}
+
+# Sets its $parley_key, made by the running server.
+create_key() { # NAME
+    parley_key[$1]=$(run_parley "$1" key create bench 2>&1 | tee "$work/key.log" |
         grep -o 'sk-parley-[A-Za-z0-9_-]*' | head -n 1) || true
-    [ -n "$parley_key" ] || { cat "$work/key.log" >&2; fail "parley key create gave no key"; }
+    [ -n "${parley_key[$1]}" ] || { cat "$work/key.log" >&2; fail "parley key create gave no key"; }
 }
 
 make_certificate() {

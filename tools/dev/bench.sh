@@ -10,6 +10,6 @@ dev_bench() {
     done
     setup bench
     dev_build release >&2
-    compile release lab/fake-provider lab/parley-load bench/router-bench >&2
+    compile release lab/fake-provider lab/parley-load bench/router-bench bench/ledger-bench bench/limiter-bench >&2
     BENCH_BUILD=$PWD/build/release bash bench/run "$@"
 }
