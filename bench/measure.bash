@@ -181,11 +181,14 @@ check_governed() {
     [[ $head == *" 200 "* && $head != *x-ratelimit* && $head != *x-parley-cache* ]] || fail "something governs: $head"
 }
 
-# Nothing came from the cache, and everything was paid for.
+# Every attempt of the governed has a row and was paid for, nothing came from the cache, and the other has no rows.
 check_governed_books() {
     local usage
     usage=$(run_parley governed usage --json) || fail "parley usage failed"
-    awk "BEGIN {exit !($(field "$usage" cost_usd) > 0)}" || fail "nothing was paid: $usage"
+    [[ $usage =~ \"attempts\":[1-9] && $usage =~ \"cached\":0, && $usage =~ \"refused\":0, && $usage =~ \"unpriced\":0[,}] ]] &&
+        [[ $usage =~ \"cost_usd\":\"[0-9.]*[1-9] ]] || fail "not all was governed: $usage"
+    usage=$(run_parley ungoverned usage --json) || fail "parley usage failed"
+    [[ $usage =~ \"attempts\":0, ]] || fail "something governed: $usage"
 }
 
 # The same work for both, forth and back, so that what changes slowly hits both alike.
@@ -193,10 +196,13 @@ measure_governing() { # MEASURE WAY MODEL STREAM COUNT-FIELD KIND ARGUMENT...
     local measure=$1 way=$2 model=$3 stream=$4 count_field=$5 server
     local -A spent=([governed]=0 [ungoverned]=0)
     shift 5
-    for server in ungoverned governed governed ungoverned; do
+    for server in ungoverned governed; do
         prepare "$server" "$way" "$model" "$stream"
         load "$1" --connections 64 --requests 200 --vary "$varied"
-        let_rows_be_written "$server"
+    done
+    let_rows_be_written "$server"
+    for server in ungoverned governed governed ungoverned; do
+        prepare "$server" "$way" "$model" "$stream"
         load_measured "$measure" "$server" "$count_field" "$@" --vary "$varied"
         spent[$server]=$(calculate "${spent[$server]} + $spent_us")
     done

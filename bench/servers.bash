@@ -168,11 +168,17 @@ run_parley() { # NAME ARGUMENT...
     env -i "${variables[@]}" "$parley" "$@"
 }
 
-# Sets its $parley_key, made by the running server.
+# Sets its $parley_key, made by the running server, which may still be making the first account.
 create_key() { # NAME
-    parley_key[$1]=$(run_parley "$1" key create bench 2>&1 | tee "$work/key.log" |
-        grep -o 'sk-parley-[A-Za-z0-9_-]*' | head -n 1) || true
-    [ -n "${parley_key[$1]}" ] || { cat "$work/key.log" >&2; fail "parley key create gave no key"; }
+    local tries
+    for tries in {1..50}; do
+        parley_key[$1]=$(run_parley "$1" key create bench 2>&1 | tee "$work/key.log" |
+            grep -o 'sk-parley-[A-Za-z0-9_-]*' | head -n 1) || true
+        [ -z "${parley_key[$1]}" ] || return 0
+        sleep 0.1
+    done
+    cat "$work/key.log" >&2
+    fail "parley key create gave no key"
 }
 
 make_certificate() {
