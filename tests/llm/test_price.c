@@ -194,7 +194,7 @@ static void long_requests_cost_the_long_rates_as_a_whole(void **state)
 static void nothing_overflows(void **state)
 {
     (void)state;
-    struct price price = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, 1, INT64_MAX, INT64_MAX};
+    struct price price = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, 1, INT64_MAX, INT64_MAX, 0};
     int64_t most = INT64_MAX / 1000 + 1;
     assert_int_equal(cost(&price, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX), most);
     assert_int_equal(cost(&price, -1, INT64_MAX, INT64_MAX, INT64_MAX), most);

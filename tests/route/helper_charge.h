@@ -139,8 +139,13 @@ static inline void give_targets(struct fixture *f)
     static const char *const ids[] = {"dear/a", "cheap/b", "local/c"};
     static const int64_t usd[] = {1000, 1, 0}; /* a million tokens */
     for (int i = 0; i < TARGETS; i++) {
-        struct price price = {
-            usd[i] * PRICE_PER_MILLION, -1, -1, usd[i] * PRICE_PER_MILLION, 0, -1, -1};
+        const int64_t rate = usd[i] * PRICE_PER_MILLION;
+        struct price price = {.input = rate,
+                              .cache_read = -1,
+                              .cache_write = -1,
+                              .output = rate,
+                              .long_input = -1,
+                              .long_output = -1};
         f->targets[i] =
             (struct target){.id = str_from_cstr(ids[i]), .price = price, .has_price = i != LOCAL};
         f->order[i] = &f->targets[i];

@@ -352,24 +352,6 @@ static void test_settles_all_attempts(void **state)
     assert_int_equal(used.cost_nano, 120 * USD / 1000 + 180 * USD / 1000000);
 }
 
-static void test_shared_holds_nothing(void **state)
-{
-    struct fixture *f = *state;
-    struct llm_error error;
-    struct charge *charge;
-    limiter_set(f->limiter, KEY, &(struct quota){.tokens = {100}});
-    set_scope(f, (struct policy_patterns){0});
-    struct governor_ask ask = {.input_tokens = 5000, .is_shared_with_others = true};
-    assert_int_equal(open_like(f, ask, &charge, &error), ERR_OK);
-    governor_note(charge, LEDGER_SHARED, STR("dear/a"), 9);
-    governor_close(charge);
-    assert_int_equal(used_today(f).tokens, 0);
-    assert_int_equal(used_today(f).requests, 1);
-    assert_int_equal(f->ledger.rows[0].row.outcome, LEDGER_SHARED);
-    assert_int_equal(f->ledger.rows[0].row.duration_us, 9);
-    assert_string_equal(f->ledger.rows[0].target, "dear/a");
-}
-
 /* ---- Rows -------------------------------------------------------------------------------------------- */
 
 static void test_rows_of_a_hedge(void **state)
@@ -517,7 +499,6 @@ int main(void)
         TEST(test_every_subject_counts),
         TEST(test_soft_budget_is_told_once),
         TEST(test_settles_all_attempts),
-        TEST(test_shared_holds_nothing),
         TEST(test_rows_of_a_hedge),
         TEST(test_losses_are_in_the_last_row),
         TEST(test_end_without_begin),
