@@ -160,7 +160,7 @@ enum invariant shadow_refuse(const struct shadow *shadow, const struct limiter_a
         return shadow->quota.streams_max && shadow->streams >= shadow->quota.streams_max
                    ? INVARIANT_NONE
                    : INVARIANT_STREAMS;
-    if (strstr(refusal->what, "per minute"))
+    if (strstr(refusal->what, "per minute") || strstr(refusal->what, "in one burst"))
         return INVARIANT_NONE; /* its wait is put to the test */
     for (int i = 0; i < QUOTA_PERIODS; i++)
         if (is_over(shadow, i, 1, ask->tokens, ask->cost_nano, ask->cost_nano > 0))
