@@ -326,13 +326,14 @@ static void encode_arguments(struct dialect_encoder *encoder, const struct llm_e
     call_delta_end(encoder, &w, event->text, out);
 }
 
-/* USAGE comes before FINISH: what its place at the very end cannot hold is known by then. */
+/* USAGE comes before FINISH: what its place at the very end cannot hold is known by then. A client
+ * that did not ask for it is not told that it has lost it. */
 static void note_ending_usage(const struct dialect_encoder *encoder, struct llm_losses *losses)
 {
     bool is_known = openai_usage_is_known(&encoder->usage);
     if (is_known && encoder->include_usage)
         openai_note_usage(&encoder->usage, losses);
-    else if (is_known)
+    else if (is_known && !(losses && losses->is_told))
         llm_losses_add(losses, LLM_FIELD_RESPONSE_USAGE, -1, -1);
 }
 
