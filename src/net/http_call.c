@@ -28,7 +28,8 @@
 enum {
     HEAD_BYTES_KEPT = 8192,        /* a larger scratch buffer is given back */
     BODY_PIECE_BYTES = 512 * 1024, /* over STREAM_HIGH_BYTES, so that on_drain follows */
-    HELD_BYTES_MAX = 1024 * 1024
+    HELD_BYTES_MAX = 1024 * 1024,
+    GATHERED_BYTES_MAX = 256 * 1024 /* of one turn's requests */
 };
 #define BODY_BYTES_DEFAULT ((uint64_t)1 << 30)
 
@@ -52,6 +53,8 @@ struct http_call {
     uint64_t connect_timeout_ms, headers_timeout_ms, total_timeout_ms;
     struct loop_timer headers_timer, total_timer;
     struct loop_task resume_task;
+    struct loop_task sent_task;
+    size_t gathered; /* bytes of the request that wait for the end of this turn */
     struct buf held;
     bool answered; /* a byte of the answer has come */
     bool paused;
@@ -106,6 +109,13 @@ static void let_go(struct http_call *call, enum connection_end end)
         http_upstream_close(upstream, end == CONNECTION_CLOSE);
 }
 
+static void forget_gathered(struct http_call *call)
+{
+    loop_task_cancel(&call->sent_task);
+    call->client->gathered_bytes -= call->gathered;
+    call->gathered = 0;
+}
+
 /* Gives everything back but the memory. The origin's name is gone then: messages come before. */
 static void end(struct http_call *call, enum connection_end connection_end)
 {
@@ -115,6 +125,7 @@ static void end(struct http_call *call, enum connection_end connection_end)
     loop_timer_cancel(loop, &call->headers_timer);
     loop_timer_cancel(loop, &call->total_timer);
     loop_task_cancel(&call->resume_task);
+    forget_gathered(call);
     if (call->connector)
         connector_cancel(call->connector);
     call->connector = NULL;
@@ -309,6 +320,7 @@ static void on_stream_data(void *user, const char *data, size_t len)
 /* On a new connection, never on another kept one: that makes it once. */
 static void replay(struct http_call *call)
 {
+    forget_gathered(call);
     let_go(call, CONNECTION_RESET);
     loop_timer_cancel(call->client->loop, &call->headers_timer);
     call->peer_ended = false;
@@ -419,8 +431,29 @@ void http_call_resume(struct http_call *call)
 
 /* ---- The request ----------------------------------------------------------------------------- */
 
-/* Hands on as much of the body as may wait, and the rest when that has drained. It leaves at once,
- * not at the end of the turn: else every request of a turn would wait there as a copy. */
+/* The stream's own flush was queued before this task: it has been tried. */
+static void on_gathered_sent(void *user)
+{
+    struct http_call *call = user;
+    forget_gathered(call);
+    note_sent(call);
+}
+
+/* A small request leaves at the end of the turn: then what was recorded for all of them goes to the
+ * operating system at once. The copies that wait have a bound. */
+static bool gather(struct http_call *call)
+{
+    struct http_client *client = call->client;
+    size_t bytes = stream_pending_bytes(call->upstream->stream);
+    if (call->body_written < call->body.len || client->gathered_bytes + bytes > GATHERED_BYTES_MAX)
+        return false;
+    call->gathered = bytes;
+    client->gathered_bytes += bytes;
+    loop_defer_flush(client->loop, &call->sent_task, on_gathered_sent, call);
+    return true;
+}
+
+/* Hands on as much of the body as may wait, and the rest when that has drained. */
 static void write_body(struct http_call *call)
 {
     struct stream *stream = call->upstream->stream;
@@ -430,8 +463,10 @@ static void write_body(struct http_call *call)
         stream_write(stream, piece.data, piece.len);
         call->body_written += piece.len;
     }
-    stream_flush(stream);
-    note_sent(call);
+    if (!gather(call)) {
+        stream_flush(stream);
+        note_sent(call);
+    }
     set_headers_timer(call);
     forget_request(call);
 }

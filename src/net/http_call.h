@@ -18,7 +18,8 @@ struct http_client {
     char *ca_path;           /* or NULL */
     struct buf head;         /* scratch: the head being written */
     size_t call_count;
-    struct list draining; /* struct http_call: nobody's any more */
+    size_t gathered_bytes; /* of requests that leave at the end of this turn */
+    struct list draining;  /* struct http_call: nobody's any more */
 };
 
 /* Makes a call and begins it. The origin's reference becomes the call's; the rest as in
