@@ -149,111 +149,130 @@ enum {
     TEXT_BYTES_PER_TOKEN = 4,
     MEDIA_TOKENS_MAX = 100000, /* size says little of a scan: no guess beyond this */
     /* Of a long text some pieces, spread evenly, say as much as the whole: every request is
-     * estimated before it is sent. */
-    SAMPLES = 12,
+     * estimated before it is sent. Once so much of it was read, of every text a piece for so many
+     * bytes: what one piece says too much another one says too little. */
+    SAMPLES_MAX = 12,
     SAMPLE_BYTES = 32,
-    SAMPLED_FROM_BYTES = 2 * SAMPLES * SAMPLE_BYTES
+    SAMPLED_FROM_BYTES = 2 * SAMPLES_MAX * SAMPLE_BYTES,
+    CLOSELY_BYTES = 512,
+    BYTES_PER_SAMPLE = 8 * SAMPLE_BYTES
 };
+
+/* By pieces from the middles of `count` equal parts. */
+static void add_sampled(struct llm_estimate *estimate, struct str text, size_t count)
+{
+    struct llm_estimate sampled = {0};
+    size_t part = text.len / count, start = (part - SAMPLE_BYTES) / 2;
+    for (size_t i = 0; i < count; i++) {
+        sampled.previous = LOWER; /* it is in the middle of something */
+        llm_estimate_add(&sampled, str_slice(text, start + i * part, SAMPLE_BYTES));
+    }
+    estimate->parts +=
+        (int64_t)((double)sampled.parts * (double)text.len / (double)(count * SAMPLE_BYTES));
+}
 
 void llm_estimate_add_long(struct llm_estimate *estimate, struct str text)
 {
-    struct llm_estimate sampled = {0};
-    if (text.len < SAMPLED_FROM_BYTES) {
+    if (text.len < SAMPLED_FROM_BYTES)
         llm_estimate_add(estimate, text);
-        return;
-    }
-    size_t step = (text.len - SAMPLE_BYTES) / (SAMPLES - 1);
-    for (size_t i = 0; i < SAMPLES; i++) {
-        sampled.previous = LOWER; /* it is in the middle of something */
-        llm_estimate_add(&sampled, str_slice(text, i * step, SAMPLE_BYTES));
-    }
-    estimate->parts +=
-        (int64_t)((double)sampled.parts * (double)text.len / (SAMPLES * SAMPLE_BYTES));
+    else
+        add_sampled(estimate, text, SAMPLES_MAX);
 }
 
-static void add_tokens(struct llm_estimate *estimate, int64_t tokens)
+/* Of a request. */
+struct count {
+    struct llm_estimate estimate;
+    size_t read; /* bytes of its texts that were passed by */
+};
+
+static void add_tokens(struct count *count, int64_t tokens)
 {
-    estimate->parts += tokens * LLM_ESTIMATE_PARTS;
+    count->estimate.parts += tokens * LLM_ESTIMATE_PARTS;
 }
 
 /* One string of many: what stood before it does not matter. */
-static void add_whole(struct llm_estimate *estimate, struct str text)
+static void add_whole(struct count *count, struct str text)
 {
-    estimate->previous = LINE;
-    llm_estimate_add_long(estimate, text);
+    size_t samples = text.len / BYTES_PER_SAMPLE;
+    bool is_sampled = count->read >= CLOSELY_BYTES && samples && samples < SAMPLES_MAX;
+    count->estimate.previous = LINE;
+    count->read += text.len;
+    if (is_sampled)
+        add_sampled(&count->estimate, text, samples);
+    else
+        llm_estimate_add_long(&count->estimate, text);
 }
 
-static void add_by_size(struct llm_estimate *estimate, const struct llm_media *media,
-                        int64_t tokens_min, int64_t bytes_per_token)
+static void add_by_size(struct count *count, const struct llm_media *media, int64_t tokens_min,
+                        int64_t bytes_per_token)
 {
     int64_t tokens = (int64_t)(media->data.len / 4 * 3) / bytes_per_token;
     tokens = tokens > MEDIA_TOKENS_MAX ? MEDIA_TOKENS_MAX : tokens;
-    add_tokens(estimate, tokens < tokens_min ? tokens_min : tokens);
+    add_tokens(count, tokens < tokens_min ? tokens_min : tokens);
 }
 
 /* Text, or what is written as text, is as long as it is; of anything else the size is a hint. */
-static void add_document(struct llm_estimate *estimate, const struct llm_media *media)
+static void add_document(struct count *count, const struct llm_media *media)
 {
     bool is_text = str_starts_with_nocase(media->mime, STR("text/")) ||
                    str_starts_with_nocase(media->mime, STR("application/json"));
     if (is_text && media->data.len)
-        add_tokens(estimate,
+        add_tokens(count,
                    (int64_t)(media->data.len / 4 * 3) / TEXT_BYTES_PER_TOKEN + MESSAGE_TOKENS);
     else
-        add_by_size(estimate, media, PAGE_TOKENS, DOCUMENT_BYTES_PER_TOKEN);
+        add_by_size(count, media, PAGE_TOKENS, DOCUMENT_BYTES_PER_TOKEN);
 }
 
 /* A part that holds no others. */
-static void add_leaf(struct llm_estimate *estimate, const struct llm_part *part)
+static void add_leaf(struct count *count, const struct llm_part *part)
 {
     switch (part->kind) {
     case LLM_PART_IMAGE:
-        add_tokens(estimate,
-                   str_eq(part->media.detail, STR("low")) ? IMAGE_LOW_TOKENS : IMAGE_TOKENS);
+        add_tokens(count, str_eq(part->media.detail, STR("low")) ? IMAGE_LOW_TOKENS : IMAGE_TOKENS);
         break;
     case LLM_PART_DOCUMENT:
-        add_document(estimate, &part->media);
+        add_document(count, &part->media);
         break;
     case LLM_PART_AUDIO:
-        add_by_size(estimate, &part->media, AUDIO_TOKENS, AUDIO_BYTES_PER_TOKEN);
+        add_by_size(count, &part->media, AUDIO_TOKENS, AUDIO_BYTES_PER_TOKEN);
         break;
     case LLM_PART_TOOL_CALL:
     case LLM_PART_TOOL_RESULT:
-        add_tokens(estimate, TOOL_TOKENS);
-        add_whole(estimate, part->name);
-        add_whole(estimate, part->arguments);
+        add_tokens(count, TOOL_TOKENS);
+        add_whole(count, part->name);
+        add_whole(count, part->arguments);
         break;
     default:
-        add_whole(estimate, part->text);
+        add_whole(count, part->text);
     }
 }
 
-static void add_message(struct llm_estimate *estimate, const struct llm_message *message)
+static void add_message(struct count *count, const struct llm_message *message)
 {
-    add_tokens(estimate, MESSAGE_TOKENS);
-    add_whole(estimate, message->name);
+    add_tokens(count, MESSAGE_TOKENS);
+    add_whole(count, message->name);
     for (size_t i = 0; i < message->part_count; i++) {
         const struct llm_part *part = &message->parts[i];
-        add_leaf(estimate, part);
+        add_leaf(count, part);
         for (size_t k = 0; k < part->content_count; k++)
-            add_leaf(estimate, &part->content[k]);
+            add_leaf(count, &part->content[k]);
     }
 }
 
 int64_t llm_estimate_request(const struct llm_request *request)
 {
-    struct llm_estimate estimate = {0};
-    add_tokens(&estimate, REQUEST_TOKENS);
+    struct count count = {0};
+    add_tokens(&count, REQUEST_TOKENS);
     for (size_t i = 0; i < request->message_count; i++)
-        add_message(&estimate, &request->messages[i]);
+        add_message(&count, &request->messages[i]);
     for (size_t i = 0; i < request->tool_count; i++) {
-        add_tokens(&estimate, TOOL_TOKENS);
-        add_whole(&estimate, request->tools[i].name);
-        add_whole(&estimate, request->tools[i].description);
-        add_whole(&estimate, request->tools[i].schema);
+        add_tokens(&count, TOOL_TOKENS);
+        add_whole(&count, request->tools[i].name);
+        add_whole(&count, request->tools[i].description);
+        add_whole(&count, request->tools[i].schema);
     }
-    add_whole(&estimate, request->format_name);
-    add_whole(&estimate, request->format_description);
-    add_whole(&estimate, request->format_schema);
-    return llm_estimate_tokens(&estimate);
+    add_whole(&count, request->format_name);
+    add_whole(&count, request->format_description);
+    add_whole(&count, request->format_schema);
+    return llm_estimate_tokens(&count.estimate);
 }
