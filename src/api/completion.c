@@ -544,7 +544,6 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
     };
     code = route_start(request->api->options.router, &route, &events, completion, &completion->call,
                        error);
-    api_origin_close(&origin);
     return code;
 }
 

@@ -102,10 +102,15 @@ static enum err read_body(struct api_request *request, struct error *error)
     return code == ERR_OK ? api_check_fields(request->body, endpoint->fields, error) : code;
 }
 
+/* In place of an earlier one of the same exchange (body_limit's), whose findings are old by now. */
 static struct api_request *request_new(struct door *door, struct http_exchange *exchange)
 {
     struct arena *arena = http_exchange_arena(exchange);
     struct api_request *request = ARENA_NEW(arena, struct api_request);
+    struct api_request *earlier = http_exchange_user(exchange);
+    if (earlier)
+        api_drop_policy(earlier);
+    http_exchange_set_user(exchange, request);
     request->api = door->api;
     request->exchange = exchange;
     request->http = http_exchange_request(exchange);
@@ -179,17 +184,12 @@ static enum err check_policy(const struct api_request *request, const struct pol
 }
 
 /* Only keys have a scope. */
-static enum err check_scope(const struct api_request *request, struct error *error)
+static enum err check_scope(struct api_request *request, struct error *error)
 {
-    struct policy *policy;
     if (request->who.kind != PRINCIPAL_KEY || request->endpoint->verb == VERB_PUBLIC)
         return ERR_OK;
-    enum err code = account_policy(request->api->options.account, &request->who, &policy);
-    if (code != ERR_OK)
-        return code;
-    code = check_policy(request, policy, error);
-    policy_unref(policy);
-    return code;
+    const struct policy *policy = api_policy(request);
+    return policy ? check_policy(request, policy, error) : ERR_UNAUTHENTICATED;
 }
 
 /* Who asks, and whether such a one may ask for this at all. */
@@ -249,7 +249,6 @@ static uint64_t body_limit(void *user, struct http_exchange *exchange)
     if (check_caller(request, NULL) != ERR_OK)
         return API_BODY_SMALL; /* a stranger does not fill our disk */
     request->checked_ms = loop_now_ms(request->api->options.loop);
-    http_exchange_set_user(exchange, request);
     return limit;
 }
 

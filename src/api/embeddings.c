@@ -124,7 +124,6 @@ static enum err ask(struct embedding_call *call, yyjson_val *root, struct error 
     if (code == ERR_OK)
         code =
             embed_start(request->api->options.router, &embed, on_done, call, &call->embed, error);
-    api_origin_close(&origin);
     return code;
 }
 

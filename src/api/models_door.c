@@ -135,7 +135,7 @@ static void answer_list(struct api_request *request, const char *member, write_l
                         void (*around)(struct json_writer *w, const struct catalog *catalog,
                                        const struct policy *policy))
 {
-    struct policy *policy = api_policy(request);
+    const struct policy *policy = api_need_policy(request);
     if (!policy)
         return;
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
@@ -145,7 +145,6 @@ static void answer_list(struct api_request *request, const char *member, write_l
         around(&reply.w, catalog, policy);
     write_all(catalog, policy, &reply.w, member, write);
     catalog_unref(catalog);
-    policy_unref(policy);
     api_reply(request, 200, &reply);
 }
 
@@ -223,7 +222,7 @@ static bool find_listed(const struct catalog *catalog, const struct policy *poli
 
 static void answer_one(struct api_request *request, struct str id, write_listed_fn *write)
 {
-    struct policy *policy = api_policy(request);
+    const struct policy *policy = api_need_policy(request);
     if (!policy)
         return;
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
@@ -241,7 +240,6 @@ static void answer_one(struct api_request *request, struct str id, write_listed_
         api_fail(request, ERR_MODEL_NOT_FOUND, NULL);
     buf_done(&out);
     catalog_unref(catalog);
-    policy_unref(policy);
 }
 
 void api_gemini_get_model(struct api_request *request)
@@ -309,7 +307,7 @@ static void write_show(struct json_writer *w, const struct listed *listed,
 
 void api_ollama_show(struct api_request *request)
 {
-    struct policy *policy = api_policy(request);
+    const struct policy *policy = api_need_policy(request);
     if (!policy)
         return;
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
@@ -325,5 +323,4 @@ void api_ollama_show(struct api_request *request)
         api_fail(request, ERR_MODEL_NOT_FOUND, NULL);
     }
     catalog_unref(catalog);
-    policy_unref(policy);
 }

@@ -324,7 +324,6 @@ static void found_page(void *user, enum err code, const struct error *error)
     if (api_failed(request, code, error))
         return;
     list_page(page, &origin.governor);
-    api_origin_close(&origin);
 }
 
 static enum err run_page(struct store_tx *tx, void *user, struct error *error)

@@ -7,13 +7,11 @@
 enum err api_origin_open(struct api_request *request, yyjson_val *body, struct arena *arena,
                          struct api_origin *ret_origin, struct error *error)
 {
-    struct account *account = request->api->options.account;
-    *ret_origin = (struct api_origin){0};
-    enum err code = account_policy(account, &request->who, &ret_origin->policy);
-    if (code != ERR_OK)
-        return error_set(error, code, NULL, "this key is not valid any more");
+    struct policy *policy = api_policy(request);
+    if (!policy)
+        return error_set(error, ERR_UNAUTHENTICATED, NULL, "this key is not valid any more");
     ret_origin->governor = (struct governor_origin){
-        .policy = ret_origin->policy,
+        .policy = policy,
         .address = str_from_cstr(request->http->peer_address),
         .door = api_door(request),
         .tags = ret_origin->tags,
@@ -22,12 +20,6 @@ enum err api_origin_open(struct api_request *request, yyjson_val *body, struct a
     if (body)
         ret_origin->governor.tag_count = tags_read(arena, body, ret_origin->tags);
     return ERR_OK;
-}
-
-void api_origin_close(struct api_origin *origin)
-{
-    policy_unref(origin->policy);
-    origin->policy = NULL;
 }
 
 /* ---- What is left ---------------------------------------------------------------------------- */

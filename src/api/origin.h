@@ -7,19 +7,16 @@
 /* Filled by api_origin_open; views live as long as its arguments and the request. */
 struct api_origin {
     struct governor_origin governor;
-    struct policy *policy;
     struct str tags[LEDGER_TAGS_MAX];
 };
 
-/* Takes the caller's policy, and the tags of a body (NULL: none): "user:NAME" of its `user` (in
+/* Finds the caller's policy (borrowed), and the tags of a body (NULL: none): "user:NAME" of its `user` (in
  * Anthropic's form metadata.user_id), and "KEY:VALUE" of each text in its `metadata`; the first
  * LEDGER_TAGS_MAX count. ERR_UNAUTHENTICATED when the key has just been revoked. Texts are made in
- * `arena`. */
+ * `arena`. Nothing is to be given back. */
 MUST_USE enum err api_origin_open(struct api_request *request, yyjson_val *body,
                                   struct arena *arena, struct api_origin *ret_origin,
                                   struct error *error);
-/* After what was started with it has taken its own reference. */
-void api_origin_close(struct api_origin *origin);
 
 /* Headers that say what is left of the caller's limits, in the words of the dialect of the door.
  * NULL: none. */

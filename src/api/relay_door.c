@@ -194,7 +194,6 @@ void relay_door_start(struct relay_door *door, struct relay_request *ask, yyjson
     ask->usage_of = usage_of;
     if (code == ERR_OK)
         code = relay_start(request->api->options.router, ask, &events, door, &door->relay, &error);
-    api_origin_close(&origin);
     loop_scratch_return(loop, scratch);
     if (code != ERR_OK) {
         relay_door_fail(request, code, &error);

@@ -85,11 +85,33 @@ struct str api_door(const struct api_request *request)
     return STR("parley");
 }
 
+void api_drop_policy(struct api_request *request)
+{
+    policy_unref(request->policy);
+    request->policy = NULL;
+}
+
+static void release_policy(void *user)
+{
+    api_drop_policy(user);
+}
+
 struct policy *api_policy(struct api_request *request)
 {
-    struct policy *policy = NULL;
-    enum err code = account_policy(request->api->options.account, &request->who, &policy);
-    api_failed(request, code, NULL);
+    struct account *account = request->api->options.account;
+    struct policy *policy = request->policy;
+    if (policy && policy_is_current(policy, clock_wall_tick_ms()))
+        return policy;
+    api_drop_policy(request);
+    if (account_policy(account, &request->who, &request->policy) == ERR_OK)
+        http_exchange_on_release(request->exchange, release_policy, request);
+    return request->policy;
+}
+
+struct policy *api_need_policy(struct api_request *request)
+{
+    struct policy *policy = api_policy(request);
+    api_failed(request, policy ? ERR_OK : ERR_UNAUTHENTICATED, NULL);
     return policy;
 }
 

@@ -87,6 +87,8 @@ struct api_request {
     const struct endpoint *endpoint; /* NULL while none was found */
     struct arena *arena;             /* of the exchange */
     struct principal who;
+    struct policy
+        *policy; /* of `who`, once it was asked for: see api_policy. Until the exchange ends */
     uint64_t checked_ms; /* when body_limit knew the caller, by the loop's clock */
     bool is_local;       /* came through the Unix socket */
     struct str parameters[2];
@@ -156,8 +158,12 @@ struct str api_cookie_token(const struct http_request *http);
 /* Adds Set-Cookie: the token, or (empty) its removal. */
 void api_set_cookie(struct api_request *request, struct str token);
 
-/* The caller's policy, referenced; NULL: just now it became invalid, and the request has been failed. */
+/* The caller's policy in force, borrowed until the exchange ends or this is asked again, so that a
+ * request looks it up once. NULL: the key or session became invalid just now. */
 struct policy *api_policy(struct api_request *request);
+void api_drop_policy(struct api_request *request);
+/* The same as api_policy; NULL: the request has been failed. */
+struct policy *api_need_policy(struct api_request *request);
 /* Whether the caller may ask for it: what lists of models show. */
 bool api_shows_route(const struct policy *policy, const struct catalog_route *route);
 bool api_shows_model(const struct policy *policy, const struct catalog_model *model);

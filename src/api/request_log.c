@@ -94,13 +94,11 @@ static struct entry *entry_new(struct api_request *request, const struct policy 
 void request_log_begin(struct api_request *request)
 {
     static const struct http_witness witness = {on_status, on_bytes, on_end};
-    struct policy *policy;
-    if (request->who.kind != PRINCIPAL_KEY || !request->endpoint->dialect ||
-        account_policy(request->api->options.account, &request->who, &policy) != ERR_OK)
+    if (request->who.kind != PRINCIPAL_KEY || !request->endpoint->dialect)
         return;
-    if (policy->keeps_bodies)
+    const struct policy *policy = api_policy(request);
+    if (policy && policy->keeps_bodies)
         http_exchange_set_witness(request->exchange, &witness, entry_new(request, policy));
-    policy_unref(policy);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */

@@ -64,7 +64,7 @@ static void write_route_model(struct json_writer *w, struct arena *arena,
 
 void api_get_models(struct api_request *request)
 {
-    struct policy *policy = api_policy(request);
+    const struct policy *policy = api_need_policy(request);
     if (!policy)
         return;
     const struct catalog *catalog = registry_acquire(request->api->options.registry);
@@ -80,7 +80,6 @@ void api_get_models(struct api_request *request)
     json_end_array(&reply.w);
     json_key_str(&reply.w, "default_model", catalog->default_model);
     catalog_unref(catalog);
-    policy_unref(policy);
     api_reply(request, 200, &reply);
 }
 

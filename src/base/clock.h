@@ -12,6 +12,9 @@ uint64_t clock_monotonic_ms(void);
 uint64_t clock_monotonic_ns(void);
 /* Milliseconds since 1970-01-01 UTC. What is stored and shown uses these. */
 int64_t clock_wall_ms(void);
+/* The same as of the kernel's last tick: far cheaper, and some milliseconds late at most, which nobody
+ * may notice: what has just expired is not expired yet. */
+int64_t clock_wall_tick_ms(void);
 
 /* "2026-11-22T10:00:00.123Z" (RFC 3339, 24 characters and a NUL). Times outside the years 1000 to
  * 9999 are moved to their border. */

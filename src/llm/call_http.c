@@ -221,7 +221,7 @@ static void tell_head(struct http_attempt *attempt, int status, const struct htt
                                  .connect_ms = http_call_timing(attempt->http)->connect_ms};
     if (!call->events.on_head)
         return;
-    llm_limits_read(headers, clock_wall_ms(), &head.limits);
+    llm_limits_read(headers, clock_wall_tick_ms(), &head.limits);
     call->events.on_head(call->user, &head);
 }
 

@@ -119,6 +119,8 @@ void http_exchange_release(struct http_exchange *exchange)
     struct http_connection *connection = exchange->connection;
     if (exchange->witness)
         exchange->witness->on_end(exchange->witness_user);
+    if (exchange->on_release)
+        exchange->on_release(exchange->release_user);
     http_exchange_drop_body(exchange);
     if (connection) {
         list_remove(&exchange->link);
@@ -213,6 +215,13 @@ void http_exchange_set_witness(struct http_exchange *exchange, const struct http
     ASSERT(!exchange->witness);
     exchange->witness = witness;
     exchange->witness_user = user;
+}
+
+void http_exchange_on_release(struct http_exchange *exchange, void (*on_release)(void *user),
+                              void *user)
+{
+    exchange->on_release = on_release;
+    exchange->release_user = user;
 }
 
 void http_exchange_on_abort(struct http_exchange *exchange, void (*on_abort)(void *user),

@@ -91,6 +91,11 @@ void http_exchange_on_abort(struct http_exchange *exchange, void (*on_abort)(voi
                             void *user);
 bool http_exchange_is_aborted(const struct http_exchange *exchange);
 
+/* What the owner holds for as long as the exchange: on_release(user) gives it back, once, however the
+ * exchange ends; the arena lives during that. One at most; NULL clears. */
+void http_exchange_on_release(struct http_exchange *exchange, void (*on_release)(void *user),
+                              void *user);
+
 /* Somebody who looks on: hears of the response's status and body as they leave, then of the end, once,
  * however it comes about; the arena and the request's head live during that. */
 struct http_witness {

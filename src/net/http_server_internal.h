@@ -112,6 +112,8 @@ struct http_exchange {
     void *abort_user;
     void (*on_drain)(void *user);
     void *drain_user;
+    void (*on_release)(void *user);
+    void *release_user;
     const struct http_witness *witness; /* NULL: nobody looks on */
     void *witness_user;
     bool field_open;     /* parsing: within the name or value of the last header */
