@@ -299,7 +299,7 @@ static enum err renew_policy(struct charge *charge, struct llm_error *ret_error)
 {
     struct account *account = charge->governor->options.account;
     struct policy *renewed = NULL;
-    if (!charge->policy || !account || policy_is_current(charge->policy, clock_wall_ms()))
+    if (!charge->policy || !account || policy_is_current(charge->policy, clock_wall_tick_ms()))
         return ERR_OK;
     if (account_policy(account, &charge->policy->who, &renewed) != ERR_OK) {
         *ret_error = (struct llm_error){.class = ERR_UNAUTHENTICATED, .retry_after_ms = -1};
@@ -359,7 +359,8 @@ static enum err reserve_best(struct charge *charge, const struct governor_ask *a
                              struct llm_error *ret_error)
 {
     struct limiter_refusal why = {0};
-    if (!charge->governor->options.limiter)
+    struct limiter *limiter = charge->governor->options.limiter;
+    if (!limiter || !limiter_has_rules(limiter))
         return ERR_OK;
     int64_t output = estimate_output(charge, ask);
     int64_t tokens = ask->input_tokens + output;
@@ -506,7 +507,7 @@ void governor_close(struct charge *charge)
         return;
     limiter = charge->governor->options.limiter;
     write_ended(charge);
-    if (limiter)
+    if (charge->lease.count)
         limiter_settle(limiter, &charge->lease, charge->tokens, charge->cost_nano, time_now());
     policy_unref(charge->policy);
     free((char *)(uintptr_t)charge->losses.data);

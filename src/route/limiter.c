@@ -9,6 +9,7 @@
 #include "route/limiter.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -34,7 +35,8 @@ struct limiter {
     struct list all; /* nodes in `nodes`, the one to be swept next first */
     size_t count;    /* of them */
     bool sweep_is_due;
-    uint64_t latest_us; /* of all uses */
+    uint64_t latest_us;     /* of all uses */
+    _Atomic bool has_rules; /* read without the lock; may stay true after the last rule has gone */
     struct outputs *outputs;
 };
 
@@ -207,7 +209,16 @@ void limiter_set(struct limiter *limiter, struct limiter_subject subject, const 
         set_star(limiter, subject.kind, quota);
     else
         set_own(limiter, subject, quota);
+    bool has_rules = limiter->count > 0;
+    for (int kind = 0; kind < QUOTA_KIND_COUNT; kind++)
+        has_rules |= limiter->has_star[kind];
+    atomic_store_explicit(&limiter->has_rules, has_rules, memory_order_relaxed);
     pthread_mutex_unlock(&limiter->lock);
+}
+
+bool limiter_has_rules(const struct limiter *limiter)
+{
+    return atomic_load_explicit(&limiter->has_rules, memory_order_relaxed);
 }
 
 bool limiter_get(struct limiter *limiter, struct limiter_subject subject, struct quota *ret_quota)

@@ -50,6 +50,9 @@ struct limiter_ask {
     struct limiter_time now;
 };
 
+/* Whether anybody has a quota: while nobody has, there is nothing to reserve. Without the lock. */
+bool limiter_has_rules(const struct limiter *limiter);
+
 /* What is held; a value, zeroed is empty. Given back by limiter_settle, exactly once. */
 struct limiter_lease {
     struct limiter_node *nodes[LIMITER_SUBJECTS_MAX]; /* the limiter's own */

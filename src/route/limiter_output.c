@@ -13,13 +13,15 @@ enum {
     STEP_BITS = 3,
     DOUBLINGS = 20,
     RANGES = STEPS * DOUBLINGS,
-    SAMPLES_MAX = 512 /* counts are halved then, so that old answers fade */
+    SAMPLES_MAX = 512, /* counts are halved then, so that old answers fade */
+    NEWS_SHARE = 32    /* the percentile is found again when one in so many is new */
 };
 
 struct model {
     struct list link; /* in `recent`, the latest first */
-    int64_t p95;
+    int64_t p95;      /* of all but the last `news` */
     uint32_t count;
+    uint32_t news;
     uint16_t ranges[RANGES];
     size_t name_length; /* 0: free */
     char name[OUTPUTS_NAME_BYTES_MAX];
@@ -114,14 +116,18 @@ void outputs_note(struct outputs *outputs, struct str name, int64_t tokens)
     model->ranges[range_of(tokens)]++;
     if (++model->count >= SAMPLES_MAX)
         halve(model);
-    model->p95 = percentile(model);
+    model->news++;
     pthread_mutex_unlock(&outputs->lock);
 }
 
 int64_t outputs_p95(struct outputs *outputs, struct str name)
 {
     pthread_mutex_lock(&outputs->lock);
-    const struct model *model = map_get(outputs->by_name, name);
+    struct model *model = map_get(outputs->by_name, name);
+    if (model && model->news * NEWS_SHARE >= model->count) {
+        model->p95 = percentile(model);
+        model->news = 0;
+    }
     int64_t p95 = model && model->count >= OUTPUTS_SAMPLES_MIN ? model->p95 : 0;
     pthread_mutex_unlock(&outputs->lock);
     return p95;
