@@ -94,6 +94,15 @@ static enum err run_insert(struct store_tx *tx, void *user, struct error *error)
     return store_key_insert(tx, &operation->key, error);
 }
 
+/* Those that were revoked count too: they are kept for the ledger's sake. */
+static enum err check_count(struct account *account, const struct id *owner, struct error *error)
+{
+    if (directory_count_keys(account->directory, owner) < ACCOUNT_KEYS_MAX)
+        return ERR_OK;
+    return error_set(error, ERR_TOO_BIG, NULL, "this person has had %d keys already",
+                     (int)ACCOUNT_KEYS_MAX);
+}
+
 /* A new secret for operation->key. */
 static void make_secret(struct operation *operation)
 {
@@ -129,6 +138,8 @@ void account_create_key(struct account *account, struct loop *loop, const struct
         operation->code = check_change(&wanted, operation->now_ms, &operation->error);
     else
         operation->code = error_set(&operation->error, ERR_NOT_FOUND, NULL, "no such person");
+    if (operation->code == ERR_OK)
+        operation->code = check_count(account, owner, &operation->error);
     if (operation->code != ERR_OK) {
         operation_answer_later(operation);
         return;
@@ -254,6 +265,10 @@ void account_rotate_key(struct account *account, struct loop *loop, const struct
     if (overlap_seconds < 0 || overlap_seconds > ACCOUNT_KEY_OVERLAP_SECONDS_MAX)
         operation->code = error_set(&operation->error, ERR_INVALID, "overlap_seconds",
                                     "must be from 0 to %d", (int)ACCOUNT_KEY_OVERLAP_SECONDS_MAX);
+    struct store_key old;
+    if (operation->code == ERR_OK &&
+        directory_copy_key(account->directory, operation->arena, key, &old))
+        operation->code = check_count(account, &old.owner, &operation->error);
     change_key(operation, key, run_rotate, on_rotated);
 }
 

@@ -7,7 +7,8 @@ static const int64_t account_key_life_ms_max = 3650ll * 24 * 60 * 60 * 1000;
 enum {
     ACCOUNT_KEY_OVERLAP_SECONDS = 24 * 3600, /* where none is said */
     ACCOUNT_KEY_OVERLAP_SECONDS_MAX = 30 * 24 * 3600,
-    ACCOUNT_KEY_BODIES_HOURS_MAX = 366 * 24
+    ACCOUNT_KEY_BODIES_HOURS_MAX = 366 * 24,
+    ACCOUNT_KEYS_MAX = 10000 /* of a person, with those that are revoked: else ERR_TOO_BIG */
 };
 
 /* What a key is to be: only the members named count. */

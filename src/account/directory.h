@@ -59,6 +59,8 @@ bool directory_copy_key(struct directory *directory, struct arena *arena, const 
                         struct store_key *ret_record);
 void directory_list_keys(struct directory *directory, struct arena *arena, const struct id *owner,
                          struct store_key **ret_keys, size_t *ret_count);
+/* Of one person, with those that are revoked. */
+size_t directory_count_keys(struct directory *directory, const struct id *owner);
 bool directory_copy_group(struct directory *directory, struct arena *arena, const struct id *id,
                           struct store_group *ret_record);
 /* By name. */

@@ -188,3 +188,14 @@ void directory_list_keys(struct directory *directory, struct arena *arena, const
     *ret_keys = keys;
     *ret_count = count;
 }
+
+size_t directory_count_keys(struct directory *directory, const struct id *owner)
+{
+    size_t count = 0;
+    pthread_rwlock_rdlock(&directory->lock);
+    const struct person *person = map_get(directory->people, id_str(owner));
+    for (const struct key *key = person ? person->keys : NULL; key; key = key->next)
+        count++;
+    pthread_rwlock_unlock(&directory->lock);
+    return count;
+}

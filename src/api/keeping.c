@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/vec.h"
+#include "store/record_kept.h"
 #include "wire/sse.h"
 
 enum {
@@ -25,6 +26,7 @@ struct keep_job {
     struct arena *arena;
     struct log *log;
     struct store_response row; /* to save */
+    int64_t bytes_max;         /* of all that its owner has */
     struct id owner;
     struct str id; /* to load */
     struct stored_references references;
@@ -57,14 +59,19 @@ static struct loop *loop_of(const struct keeping *keeping)
     return keeping->request->api->options.loop;
 }
 
-/* How long answers are kept; 0: not at all. */
-static int64_t keep_ms(const struct api_request *request)
+static int64_t setting_of(const struct api_request *request, const char *name)
 {
     const struct api_host *host = request->api->options.host;
     const struct config *config = host->config_acquire(host->user);
-    int64_t days = config_get_int(config, "responses.keep_days");
+    int64_t value = config_get_int(config, name);
     host->config_release(host->user, config);
-    return days * DAY_MS;
+    return value;
+}
+
+/* How long answers are kept; 0: not at all. */
+static int64_t keep_ms(const struct api_request *request)
+{
+    return setting_of(request, "responses.keep_days") * DAY_MS;
 }
 
 /* ---- What the body says ------------------------------------------------------------------------ */
@@ -362,7 +369,10 @@ void keeping_note_whole(struct keeping *keeping, struct str body)
 static enum err run_save(struct store_tx *tx, void *user, struct error *error)
 {
     struct keep_job *job = user;
-    return store_response_put(tx, &job->row, error);
+    enum err code = store_response_put(tx, &job->row, error);
+    return code == ERR_OK
+               ? store_kept_make_room(tx, KEPT_RESPONSE, &job->row.owner, job->bytes_max, error)
+               : code;
 }
 
 static void saved(struct keeping *keeping)
@@ -421,6 +431,7 @@ bool keeping_save(struct keeping *keeping, const struct llm_response *built,
         job_free(job);
         return false;
     }
+    job->bytes_max = setting_of(keeping->request, "responses.person_mib_max") * 1024 * 1024;
     keeping->job = job;
     keeping->on_saved = on_saved;
     keeping->user = user;

@@ -7,6 +7,7 @@
 #include "account/policy.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "store/record_kept.h"
 
 enum { LIST_DEFAULT = 50, LIST_MAX = 200 };
 
@@ -45,7 +46,11 @@ static enum err run(struct store_tx *tx, void *user, struct error *error)
 {
     const struct entry *entry = user;
     enum err code = store_request_delete_expired(tx, clock_wall_ms(), error);
-    return code == ERR_OK ? store_request_insert(tx, &entry->row, error) : code;
+    if (code == ERR_OK)
+        code = store_request_insert(tx, &entry->row, error);
+    return code == ERR_OK ? store_kept_make_room(tx, KEPT_REQUEST, &entry->row.key,
+                                                 REQUEST_LOG_KEY_BYTES_MAX, error)
+                          : code;
 }
 
 static void on_stored(void *user, enum err code, const struct error *error)

@@ -103,6 +103,7 @@ static enum err open_files(struct server *server, const struct config *config,
         .log = server->log,
         .file_bytes_max = (body_mib > FILE_MIB_MAX ? FILE_MIB_MAX : body_mib) * mib,
         .total_bytes_max = (uint64_t)config_get_int(config, "files.mib_max") * mib,
+        .owner_bytes_max = (uint64_t)config_get_int(config, "files.person_mib_max") * mib,
     };
     return files_open(&options, &server->files, error);
 }

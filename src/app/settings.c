@@ -74,6 +74,8 @@ static const struct config_key keys[] = {
           "Largest request body, in MiB."),
     FIXED("files.mib_max", CONFIG_INTEGER, "10240", NULL, 1, 1024 * 1024 * 1024,
           "Most that all uploaded files and batches' results may take together, in MiB."),
+    FIXED("files.person_mib_max", CONFIG_INTEGER, "10240", NULL, 1, 1024 * 1024 * 1024,
+          "Most that one person's may take, in MiB."),
     FIXED("batches.concurrency", CONFIG_INTEGER, "4", NULL, 1, 1000,
           "Lines of batches that are asked at once."),
     FIXED("batches.window_seconds", CONFIG_INTEGER, "86400", NULL, 1, 30 * 24 * 3600,
@@ -124,6 +126,8 @@ static const struct config_key keys[] = {
         "responses.keep_days", CONFIG_INTEGER, "30", NULL, 0, 3650,
         "How many days answers of /v1/responses are kept that programs may go on from; 0: none "
         "is."),
+    STORABLE("responses.person_mib_max", CONFIG_INTEGER, "1024", NULL, 1, 1024 * 1024,
+             "Most that one person's kept answers may take, in MiB; then the oldest go."),
     STORABLE("eliza.delay_ms", CONFIG_INTEGER, "25", NULL, 0, 10000,
              "Pause between the words of the built-in demonstration."),
     STORABLE("timeouts.connect_ms", CONFIG_INTEGER, "10000", NULL, 10, DAY_MS,

@@ -276,7 +276,7 @@ static void close_input(struct batch_run *run)
 /* Rows of results have no limit: the work is done and paid for. */
 static enum err insert_file(struct store_tx *tx, const struct store_file *file, struct error *error)
 {
-    static const struct store_file_limits none = {INT64_MAX, INT64_MAX};
+    static const struct store_file_limits none = {INT64_MAX, INT64_MAX, INT64_MAX};
     return id_is_none(&file->id) ? ERR_OK : store_file_insert(tx, file, &none, error);
 }
 

@@ -396,7 +396,10 @@ enum err files_open(const struct files_options *options, struct files **ret_file
     files->options = *options;
     files->directory = strdup(options->directory);
     ASSERT(files->directory);
+    uint64_t owner_bytes_max =
+        options->owner_bytes_max ? options->owner_bytes_max : options->total_bytes_max;
     files->limits = (struct store_file_limits){.total_bytes_max = (int64_t)options->total_bytes_max,
+                                               .owner_bytes_max = (int64_t)owner_bytes_max,
                                                .count_max = options->count_max ? options->count_max
                                                                                : COUNT_MAX_DEFAULT};
     enum err code = store_read_now(options->store, sweep, files, error);

@@ -14,6 +14,7 @@ struct files_options {
     struct log *log;          /* borrowed */
     uint64_t file_bytes_max;  /* of one */
     uint64_t total_bytes_max; /* of all, of everybody */
+    uint64_t owner_bytes_max; /* of one owner's [as total_bytes_max] */
     int64_t count_max;        /* of one owner's [10,000] */
 };
 

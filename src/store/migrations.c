@@ -8,6 +8,22 @@
 
 enum { APPLICATION_ID = 0x5061726C }; /* "Parl" */
 
+/* What a row takes on disk, roughly. Characters of texts are counted: few are longer than a byte. */
+#define REQUEST_BYTES(row) "length(" row "request) + length(" row "answer) + 512"
+#define RESPONSE_BYTES(row)                                                                        \
+    "length(" row "input) + length(" row "answer) + length(" row "parts) + 512"
+/* Triggers that count rows as they come and go. Nothing replaces or changes a row. */
+#define KEPT(kind, table, owner, bytes)                                                            \
+    "CREATE TRIGGER " table "_came AFTER INSERT ON " table " BEGIN"                                \
+    "  INSERT INTO kept_totals (kind, owner, bytes)"                                               \
+    "  VALUES ('" kind "', NEW." owner ", " bytes(                                                 \
+        "NEW.") ")"                                                                                \
+                "  ON CONFLICT (kind, owner) DO UPDATE SET bytes = bytes + excluded.bytes; END;"   \
+                "CREATE TRIGGER " table "_went AFTER DELETE ON " table " BEGIN"                    \
+                "  UPDATE kept_totals SET bytes = bytes - (" bytes(                                \
+                    "OLD.") ")"                                                                    \
+                            "  WHERE kind = '" kind "' AND owner = OLD." owner "; END;"
+
 static const char *const steps[] = {
     /* 1: people, conversations, settings */
     "CREATE TABLE users ("
@@ -274,6 +290,25 @@ static const char *const steps[] = {
     "  PRIMARY KEY (owner, id)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX stored_responses_by_expiry ON stored_responses (expires_ms);",
+
+    /* 10: how much of what comes by itself one key (of the request log) or person (of kept answers)
+     * has, so that the oldest can make room: see record_kept.c */
+    "CREATE TABLE kept_totals ("
+    "  kind TEXT NOT NULL,"
+    "  owner TEXT NOT NULL,"
+    "  bytes INTEGER NOT NULL,"
+    "  PRIMARY KEY (kind, owner)"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO kept_totals (kind, owner, bytes)"
+    "  SELECT 'request', key, sum(" REQUEST_BYTES(
+        "") ") FROM request_log GROUP BY key;"
+            "INSERT INTO kept_totals (kind, owner, bytes)"
+            "  SELECT 'response', owner, sum(" RESPONSE_BYTES(
+                "") ") FROM stored_responses GROUP BY owner;" KEPT("request", "request_log", "key",
+                                                                   REQUEST_BYTES)
+                KEPT("response", "stored_responses", "owner",
+                     RESPONSE_BYTES) "CREATE INDEX stored_responses_by_age ON stored_responses "
+                                     "(owner, expires_ms);",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

@@ -10,21 +10,27 @@
 static enum err check_limits(struct store_tx *tx, const struct store_file *file,
                              const struct store_file_limits *limits, struct error *error)
 {
-    int64_t total = 0, count = 0;
+    int64_t total = 0, count = 0, own = 0;
     enum err code =
         sqlite_number(tx->sqlite, "SELECT bytes FROM files_total WHERE id = 1", &total, error);
     if (code != ERR_OK)
         return code;
-    struct query query = query_begin(tx->sqlite, "SELECT count(*) FROM files WHERE owner = ?");
+    struct query query = query_begin(
+        tx->sqlite, "SELECT count(*), coalesce(sum(bytes), 0) FROM files WHERE owner = ?");
     query_bind_id(&query, &file->owner);
-    if (query_next(&query))
+    if (query_next(&query)) {
         count = query_int(&query);
+        own = query_int(&query);
+    }
     code = query_end(&query, error);
     if (code != ERR_OK)
         return code;
     if (count >= limits->count_max)
         return error_set(error, ERR_TOO_BIG, NULL, "there are %lld files already: delete some",
                          (long long)count);
+    if (file->bytes > limits->owner_bytes_max - own)
+        return error_set(error, ERR_TOO_BIG, NULL,
+                         "your files have %lld bytes already: delete some", (long long)own);
     if (file->bytes > limits->total_bytes_max - total)
         return error_set(error, ERR_TOO_BIG, NULL, "there is no room for more files");
     return ERR_OK;

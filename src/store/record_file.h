@@ -19,6 +19,7 @@ struct store_file {
 
 struct store_file_limits {
     int64_t total_bytes_max; /* of everybody's files together */
+    int64_t owner_bytes_max; /* of one owner's */
     int64_t count_max;       /* of one owner's */
 };
 

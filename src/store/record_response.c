@@ -7,8 +7,15 @@
 enum err store_response_put(struct store_tx *tx, const struct store_response *response,
                             struct error *error)
 {
+    struct query old =
+        query_begin(tx->sqlite, "DELETE FROM stored_responses WHERE owner = ? AND id = ?");
+    query_bind_id(&old, &response->owner);
+    query_bind_text(&old, response->id);
+    enum err code = query_run(&old, error);
+    if (code != ERR_OK)
+        return code;
     struct query query =
-        query_begin(tx->sqlite, "INSERT OR REPLACE INTO stored_responses (owner, id, previous,"
+        query_begin(tx->sqlite, "INSERT INTO stored_responses (owner, id, previous,"
                                 " created_ms, expires_ms, model, input, answer, parts)"
                                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
     query_bind_id(&query, &response->owner);

@@ -9,7 +9,8 @@
             return error_set(error, ERR_INTERNAL, NULL, "line %d: %s", __LINE__, #condition);      \
     } while (0)
 
-static const struct store_file_limits limits = {.total_bytes_max = 1000, .count_max = 5};
+static const struct store_file_limits limits = {
+    .total_bytes_max = 1000, .owner_bytes_max = 1000, .count_max = 5};
 
 static struct store_file make_file(const struct id *owner, int64_t created_ms, int64_t bytes)
 {
@@ -52,6 +53,9 @@ static enum err room(struct store_tx *tx, void *user, struct error *error)
     EXPECT(store_file_insert(tx, &large, &limits, error) == ERR_OK);
     EXPECT(store_file_insert(tx, &small, &limits, error) == ERR_TOO_BIG);
     small.bytes = 100;
+    struct store_file_limits own = limits;
+    own.owner_bytes_max = 99;
+    EXPECT(store_file_insert(tx, &small, &own, error) == ERR_TOO_BIG);
     EXPECT(store_file_insert(tx, &small, &limits, error) == ERR_OK);
     EXPECT(store_file_delete(tx, &ann, &large.id, error) == ERR_OK);
     for (int i = 0; i < limits.count_max - 1; i++) {

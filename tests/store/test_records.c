@@ -1,6 +1,8 @@
 /* Records: what goes in comes out, owners are kept apart, the tree is in order, refusals. */
 #include "support.h"
 
+#include "store/record_kept.h"
+
 struct fixture {
     char *directory;
     struct store *store;
@@ -521,12 +523,76 @@ static enum err expiry(struct store_tx *tx, void *user, struct error *error)
     return ERR_OK;
 }
 
+/* What is kept is counted as it comes, is replaced and goes; the oldest make room. */
+static enum err kept(struct store_tx *tx, void *user, struct error *error)
+{
+    struct fixture *f = user;
+    struct id ann = id_new(1), bob = id_new(2);
+    struct store_response got;
+    int64_t bytes = -1, one = 0;
+    char id[20];
+    EXPECT(store_kept_bytes(tx, KEPT_RESPONSE, &ann, &bytes, error) == ERR_OK && bytes == 0);
+    for (int i = 0; i < 5; i++) {
+        snprintf(id, sizeof id, "resp_%d", i);
+        struct store_response row = make_response(&ann, id, "", 50 - i); /* the last goes first */
+        EXPECT(store_response_put(tx, &row, error) == ERR_OK);
+        EXPECT(store_response_put(tx, &row, error) == ERR_OK);
+        row.owner = bob;
+        EXPECT(store_response_put(tx, &row, error) == ERR_OK);
+        EXPECT(store_kept_bytes(tx, KEPT_RESPONSE, &ann, &bytes, error) == ERR_OK);
+        one = one ? one : bytes;
+        EXPECT(one > 500 && bytes == (i + 1) * one);
+    }
+    EXPECT(store_kept_make_room(tx, KEPT_RESPONSE, &ann, 5 * one, error) == ERR_OK);
+    EXPECT(store_response_get(tx, f->arena, &ann, STR("resp_4"), 0, &got, error) == ERR_OK);
+    EXPECT(store_kept_make_room(tx, KEPT_RESPONSE, &ann, 3 * one, error) == ERR_OK);
+    EXPECT(store_kept_bytes(tx, KEPT_RESPONSE, &ann, &bytes, error) == ERR_OK && bytes == 3 * one);
+    EXPECT(store_response_get(tx, f->arena, &ann, STR("resp_3"), 0, &got, NULL) == ERR_NOT_FOUND);
+    EXPECT(store_response_get(tx, f->arena, &ann, STR("resp_2"), 0, &got, error) == ERR_OK);
+    EXPECT(store_kept_bytes(tx, KEPT_RESPONSE, &bob, &bytes, error) == ERR_OK && bytes == 5 * one);
+    EXPECT(store_response_delete(tx, &ann, STR("resp_2"), 0, error) == ERR_OK);
+    EXPECT(store_kept_bytes(tx, KEPT_RESPONSE, &ann, &bytes, error) == ERR_OK && bytes == 2 * one);
+    return ERR_OK;
+}
+
+static enum err kept_requests(struct store_tx *tx, void *user, struct error *error)
+{
+    struct fixture *f = user;
+    struct id key = id_new(1);
+    struct store_request *list;
+    struct id ids[4];
+    size_t count;
+    int64_t bytes = 0;
+    for (int i = 0; i < 4; i++) {
+        ids[i] = id_new(10 + i);
+        const struct store_request row = {.key = key,
+                                          .id = ids[i],
+                                          .owner = key,
+                                          .request_id = STR("r"),
+                                          .expires_ms = 100,
+                                          .method = STR("POST"),
+                                          .path = STR("/"),
+                                          .request = STR("1234567890"),
+                                          .answer = STR("")};
+        EXPECT(store_request_insert(tx, &row, error) == ERR_OK);
+    }
+    EXPECT(store_kept_bytes(tx, KEPT_REQUEST, &key, &bytes, error) == ERR_OK && bytes == 4 * 522);
+    EXPECT(store_kept_make_room(tx, KEPT_REQUEST, &key, 2 * 522, error) == ERR_OK);
+    EXPECT(store_request_list(tx, f->arena, &key, STR(""), 0, 10, &list, &count, error) == ERR_OK);
+    EXPECT(count == 2 && id_eq(&list[0].id, &ids[3]) && id_eq(&list[1].id, &ids[2]));
+    EXPECT(store_request_delete_expired(tx, 100, error) == ERR_OK);
+    EXPECT(store_kept_bytes(tx, KEPT_REQUEST, &key, &bytes, error) == ERR_OK && bytes == 0);
+    return ERR_OK;
+}
+
 #define TEST(name)                                                                                 \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
         run_transaction(state, name);                                                              \
     }
 TEST(users)
+TEST(kept)
+TEST(kept_requests)
 TEST(sessions)
 TEST(keys)
 TEST(groups)
@@ -597,14 +663,12 @@ static void test_status_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(users),         WITH_STORE(sessions),
-        WITH_STORE(keys),          WITH_STORE(groups),
-        WITH_STORE(settings),      WITH_STORE(quotas),
-        WITH_STORE(conversations), WITH_STORE(pages),
-        WITH_STORE(messages),      WITH_STORE(tree),
-        WITH_STORE(relay_objects), WITH_STORE(too_big),
-        WITH_STORE(responses),     WITH_STORE(expiry),
-        WITH_STORE(plans),         cmocka_unit_test(test_status_names),
+        WITH_STORE(kept),          WITH_STORE(kept_requests), WITH_STORE(users),
+        WITH_STORE(sessions),      WITH_STORE(keys),          WITH_STORE(groups),
+        WITH_STORE(settings),      WITH_STORE(quotas),        WITH_STORE(conversations),
+        WITH_STORE(pages),         WITH_STORE(messages),      WITH_STORE(tree),
+        WITH_STORE(relay_objects), WITH_STORE(too_big),       WITH_STORE(responses),
+        WITH_STORE(expiry),        WITH_STORE(plans),         cmocka_unit_test(test_status_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
