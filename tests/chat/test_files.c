@@ -40,9 +40,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
+    chat_teardown((void **)&f->chat); /* waits for what is in the pool */
     files_close(f->files);
     arena_free(f->arena);
-    chat_teardown((void **)&f->chat);
     free(f);
     return 0;
 }
