@@ -21,7 +21,7 @@ struct files_options {
 /* Deletes contents without a row, which a crash left behind. Blocks; at start-up. */
 MUST_USE enum err files_open(const struct files_options *options, struct files **ret_files,
                              struct error *error);
-/* NULL is allowed. */
+/* After the loops that work on it are gone. NULL is allowed. */
 void files_close(struct files *files);
 uint64_t files_bytes_max(const struct files *files);
 const char *files_directory(const struct files *files);
