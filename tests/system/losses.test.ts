@@ -101,7 +101,7 @@ test("every door and provider: the row says what the answer says", async (t) => 
   const wishes = DIALECTS.flatMap((door) => DIALECTS.flatMap((provider) => ["count-3", "reasoning", "tools"].flatMap((what) =>
     [false, true].map((stream): [Dialect, string, boolean] => [door, `${provider}/${own(what)}`, stream]))));
   const told = await askAll(parley, wishes);
-  for (const { door, model, stream, answer, dropped, losses } of told) {
+  for (const { door, model, answer, dropped, losses } of told) {
     assert.equal(losses, dropped, `${model} to ${door}: ${answer.text}`);
     if (model.startsWith(`${door}/`)) assert.equal(dropped, "");
   }

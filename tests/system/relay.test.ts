@@ -213,7 +213,7 @@ test("/p/: anything, to a provider", async (t) => {
       recorder.answer.headers = { location };
       const answer = await parley.ask("GET", "/p/thing/x", { key });
       assert.equal(answer.status, 302);
-      assert.equal(answer.headers["location"], kept, location);
+      assert.equal(answer.headers["location"], kept, `${location}`);
     }
     recorder.answer.status = 200;
   });

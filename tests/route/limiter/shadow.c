@@ -162,6 +162,8 @@ enum invariant shadow_refuse(const struct shadow *shadow, const struct limiter_a
                    : INVARIANT_STREAMS;
     if (strstr(refusal->what, "per minute") || strstr(refusal->what, "in one burst"))
         return INVARIANT_NONE; /* its wait is put to the test */
+    if (strcmp(refusal->what, "tokens in one burst") == 0)
+        return ask->tokens > refusal->limit && refusal->is_never ? INVARIANT_NONE : INVARIANT_BOUND;
     for (int i = 0; i < QUOTA_PERIODS; i++)
         if (is_over(shadow, i, 1, ask->tokens, ask->cost_nano, ask->cost_nano > 0))
             return INVARIANT_NONE;
