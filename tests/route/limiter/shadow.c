@@ -160,7 +160,7 @@ enum invariant shadow_refuse(const struct shadow *shadow, const struct limiter_a
         return shadow->quota.streams_max && shadow->streams >= shadow->quota.streams_max
                    ? INVARIANT_NONE
                    : INVARIANT_STREAMS;
-    if (strstr(refusal->what, "per minute") || strstr(refusal->what, "in one burst"))
+    if (strstr(refusal->what, "per minute"))
         return INVARIANT_NONE; /* its wait is put to the test */
     if (strcmp(refusal->what, "tokens in one burst") == 0)
         return ask->tokens > refusal->limit && refusal->is_never ? INVARIANT_NONE : INVARIANT_BOUND;
