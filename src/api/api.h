@@ -58,7 +58,9 @@ struct api_options {
 };
 
 struct api *api_new(const struct api_options *options);
-/* Closes sockets and streams that are still open. */
+/* Closes sockets and streams that are still open. Also twice. */
+void api_abort_sockets(struct api *api);
+/* The same, and frees: when the loop has gone, for requests may be answered until then. */
 void api_free(struct api *api);
 /* Tells every open socket to come back later (1001): for shutting down. `on_closed` comes once the
  * last of them has gone, in this call when there is none; never after api_free. */

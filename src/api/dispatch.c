@@ -333,11 +333,16 @@ void api_close_sockets(struct api *api, void (*on_closed)(void *user), void *use
         on_closed(user);
 }
 
+void api_abort_sockets(struct api *api)
+{
+    api->on_sockets_closed = NULL;
+    socket_abort_all(api);
+}
+
 void api_free(struct api *api)
 {
     if (!api)
         return;
-    api->on_sockets_closed = NULL;
-    socket_abort_all(api);
+    api_abort_sockets(api);
     arena_free(api->arena);
 }

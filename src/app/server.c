@@ -274,6 +274,10 @@ void server_free(struct server *server)
     if (!server)
         return;
     for (int i = 0; i < server->worker_count; i++)
+        worker_let_go(server->workers[i]);
+    if (server->store)
+        store_stop(server->store); /* no job is answered on a loop that is gone */
+    for (int i = 0; i < server->worker_count; i++)
         worker_free(server->workers[i]);
     coalescer_free(server->coalescer);
     cache_free(server->cache);

@@ -206,14 +206,15 @@ static void close_listeners(struct worker *worker)
 }
 
 /* What was made, in the reverse order; on_last has done so already for a worker that ran. */
-static void let_go(struct worker *worker)
+void worker_let_go(struct worker *worker)
 {
     close_listeners(worker);
     for (int i = 0; i < worker->acceptor_count; i++)
         if (worker->acceptors[i].server)
             http_server_free(worker->acceptors[i].server);
     worker->acceptor_count = 0;
-    api_free(worker->api);
+    if (worker->api)
+        api_abort_sockets(worker->api);
     batch_queue_free(worker->batches);
     chat_free(worker->chat);
     router_free(worker->router);
@@ -223,7 +224,6 @@ static void let_go(struct worker *worker)
         journal_close(worker->journal);
     if (worker->client)
         http_client_free(worker->client);
-    worker->api = NULL;
     worker->batches = NULL;
     worker->chat = NULL;
     worker->journal = NULL;
@@ -237,8 +237,9 @@ void worker_free(struct worker *worker)
 {
     if (!worker)
         return;
-    let_go(worker);
+    worker_let_go(worker);
     loop_free(worker->loop);
+    api_free(worker->api); /* requests that were answered late ask it */
     tls_context_unref(worker->tls);
     tls_context_unref(worker->next_tls);
     pthread_mutex_destroy(&worker->lock);
@@ -363,7 +364,7 @@ static void on_last(void *user)
     loop_timer_cancel(worker->loop, &worker->last_timer);
     if (worker->ending.on_stopped)
         worker->ending.on_stopped(worker->ending.user);
-    let_go(worker);
+    worker_let_go(worker);
     loop_stop(worker->loop);
 }
 

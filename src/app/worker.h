@@ -31,6 +31,8 @@ struct worker_options {
 /* Makes the loop and all that runs on it; nothing listens yet. Blocks; on the starting thread. */
 MUST_USE enum err worker_new(const struct worker_options *options, struct worker **ret_worker,
                              struct error *error);
+/* Frees all but its loop and what late answers ask. Done already for one that ran to its end. */
+void worker_let_go(struct worker *worker);
 /* After its thread has ended (or never ran). */
 void worker_free(struct worker *worker);
 

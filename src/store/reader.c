@@ -70,16 +70,23 @@ enum err readers_open(const struct sqlite_options *options, int count, struct re
     return ERR_OK;
 }
 
-void readers_close(struct readers *readers)
+void readers_stop(struct readers *readers)
 {
-    if (!readers)
-        return;
     queue_close(&readers->queue);
     for (int i = 0; i < readers->count; i++) {
         if (readers->each[i].started)
             pthread_join(readers->each[i].thread, NULL);
-        sqlite_close(readers->each[i].sqlite);
+        readers->each[i].started = false;
     }
+}
+
+void readers_close(struct readers *readers)
+{
+    if (!readers)
+        return;
+    readers_stop(readers);
+    for (int i = 0; i < readers->count; i++)
+        sqlite_close(readers->each[i].sqlite);
     queue_done(&readers->queue);
     free(readers);
 }

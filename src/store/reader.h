@@ -11,6 +11,8 @@ struct readers;
 enum { READERS_MAX = 16 };
 MUST_USE enum err readers_open(const struct sqlite_options *options, int count,
                                struct readers **ret_readers, struct error *error);
-/* Runs what is queued, ends the threads. NULL is allowed. */
+/* Runs what is queued, ends the threads: later jobs are answered ERR_UNAVAILABLE. Also twice. */
+void readers_stop(struct readers *readers);
+/* The same, and closes the connections. NULL is allowed. */
 void readers_close(struct readers *readers);
 struct queue *readers_queue(struct readers *readers);

@@ -103,6 +103,12 @@ enum err store_open(const struct store_options *options, struct store **ret_stor
     return ERR_OK;
 }
 
+void store_stop(struct store *store)
+{
+    readers_stop(store->readers);
+    writer_stop(store->writer);
+}
+
 void store_close(struct store *store)
 {
     if (!store)

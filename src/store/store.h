@@ -29,7 +29,10 @@ struct store_options {
  * ERR_STORAGE: cannot be made or written. Blocks; before the loops run. */
 MUST_USE enum err store_open(const struct store_options *options, struct store **ret_store,
                              struct error *error);
-/* Runs what was submitted, commits, closes. Blocks; after the loops have stopped submitting. */
+/* Runs what was submitted, commits, and does nothing more: later jobs are answered ERR_UNAVAILABLE.
+ * Blocks; before the loops go that jobs are answered on. */
+void store_stop(struct store *store);
+/* The same, and closes. Blocks; after the loops have stopped submitting. */
 void store_close(struct store *store);
 
 /* Work for the store: owned by the caller, unchanged until `done`. */

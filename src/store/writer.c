@@ -34,6 +34,7 @@ struct writer {
     int log_pages; /* in the write-ahead log after the last commit */
     struct queue queue;
     pthread_t thread;
+    bool has_thread;
     pthread_mutex_t lock; /* guards backup_next */
     struct backup *backup_next;
     struct backup *backup; /* under way; the thread's own */
@@ -307,16 +308,24 @@ enum err writer_open(const struct writer_options *options, struct writer **ret_w
         return code;
     }
     ASSERT(pthread_create(&writer->thread, NULL, writer_main, writer) == 0);
+    writer->has_thread = true;
     *ret_writer = writer;
     return ERR_OK;
+}
+
+void writer_stop(struct writer *writer)
+{
+    queue_close(&writer->queue);
+    if (writer->has_thread)
+        pthread_join(writer->thread, NULL);
+    writer->has_thread = false;
 }
 
 void writer_close(struct writer *writer)
 {
     if (!writer)
         return;
-    queue_close(&writer->queue);
-    pthread_join(writer->thread, NULL);
+    writer_stop(writer);
     free_writer(writer);
 }
 
