@@ -98,7 +98,11 @@ static void post_batch(struct api_request *request)
     struct api_options *options = &request->api->options;
     struct batches_call *call = call_new(request);
     struct making *making = ARENA_NEW(request->arena, struct making);
-    batches_prepare(call, batch_endpoint_find(BATCH_ANTHROPIC, STR("/v1/messages")));
+    struct error error = {0};
+    enum err code =
+        batches_prepare(call, batch_endpoint_find(BATCH_ANTHROPIC, STR("/v1/messages")), &error);
+    if (api_failed(request, code, &error))
+        return;
     call->batch.output_seconds = lifetime_seconds;
     making->call = call;
     buf_init(&making->lines, BATCH_INPUT_BYTES_MAX);

@@ -14,7 +14,29 @@ struct batches_call *batches_call_new(struct api_request *request, enum batch_fo
     return call;
 }
 
-void batches_prepare(struct batches_call *call, const struct batch_endpoint *endpoint)
+/* Who runs it: what the request says, else the setting. */
+static enum err read_hand(const struct api_request *request, enum store_batch_hand *ret_hand,
+                          struct error *error)
+{
+    struct str value = http_headers_get(&request->http->headers, "x-parley-batch");
+    if (str_eq_nocase(value, STR("provider"))) {
+        *ret_hand = STORE_BATCH_HAND;
+    } else if (str_eq_nocase(value, STR("here"))) {
+        *ret_hand = STORE_BATCH_HERE;
+    } else if (value.len) {
+        return error_set(error, ERR_INVALID, "x-parley-batch", "must be provider or here");
+    } else {
+        const struct api_host *host = request->api->options.host;
+        const struct config *config = host->config_acquire(host->user);
+        bool hands_on = config_get_bool(config, "batches.hand_on");
+        host->config_release(host->user, config);
+        *ret_hand = hands_on ? STORE_BATCH_HAND_IF : STORE_BATCH_HERE;
+    }
+    return ERR_OK;
+}
+
+enum err batches_prepare(struct batches_call *call, const struct batch_endpoint *endpoint,
+                         struct error *error)
 {
     const struct api_request *request = call->request;
     int64_t now = clock_wall_ms();
@@ -26,6 +48,7 @@ void batches_prepare(struct batches_call *call, const struct batch_endpoint *end
     call->batch.maker_address = str_from_cstr(request->http->peer_address);
     call->batch.created_ms = now;
     call->batch.expires_ms = now + (int64_t)request->api->options.batch_window_ms;
+    return read_hand(request, &call->batch.hand, error);
 }
 
 static void reply(struct batches_call *call)

@@ -21,8 +21,10 @@ struct batches_call {
 };
 
 struct batches_call *batches_call_new(struct api_request *request, enum batch_form form);
-/* A new batch of the caller's in call->batch: what is said of it is still to be set. */
-void batches_prepare(struct batches_call *call, const struct batch_endpoint *endpoint);
+/* A new batch of the caller's in call->batch: what is said of it is still to be set. ERR_INVALID: its
+ * header x-parley-batch is neither "provider" nor "here". */
+MUST_USE enum err batches_prepare(struct batches_call *call, const struct batch_endpoint *endpoint,
+                                  struct error *error);
 /* Stores it, rings the bell, answers with it. */
 void batches_insert(struct batches_call *call);
 /* By id, parameter 0: answers with it. */

@@ -118,12 +118,14 @@ static enum err read_batch(struct batches_call *call, yyjson_val *root, struct e
     if (!endpoint)
         return error_set(error, ERR_INVALID, "endpoint",
                          "must be /v1/chat/completions, /v1/responses or /v1/embeddings");
-    batches_prepare(call, endpoint);
+    enum err code = batches_prepare(call, endpoint, error);
+    if (code != ERR_OK)
+        return code;
     if (!stored_id(json_get_str(root, "input_file_id"), &call->batch.input))
         return error_set(error, ERR_INVALID, "input_file_id", "must be the id of a file");
     if (!str_eq(json_get_str(root, "completion_window"), STR("24h")))
         return error_set(error, ERR_INVALID, "completion_window", "must be 24h");
-    enum err code = read_metadata(call, json_get(root, "metadata"), error);
+    code = read_metadata(call, json_get(root, "metadata"), error);
     return code == ERR_OK ? read_lifetime(call, json_get(root, "output_expires_after"), error)
                           : code;
 }

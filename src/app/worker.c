@@ -149,6 +149,9 @@ static void make_batches(struct worker *worker)
         .log = options->log,
         .concurrency = (int)config_get_int(options->config, "batches.concurrency"),
         .retry_ms = (uint64_t)config_get_int(options->config, "batches.retry_ms"),
+        .registry = options->registry,
+        .governor = worker->governor,
+        .poll_ms = (uint64_t)config_get_int(options->config, "batches.poll_seconds") * 1000,
     });
 }
 

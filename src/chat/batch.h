@@ -31,6 +31,10 @@ struct batch_options {
     struct log *log;
     int concurrency;   /* lines at once, of all batches */
     uint64_t retry_ms; /* first wait after a failure that passes; it doubles */
+    /* For batches that are handed on to providers. */
+    struct registry *registry;
+    struct governor *governor; /* the loop's; NULL: no rows are written */
+    uint64_t poll_ms;          /* how often a provider is asked how far it is */
 };
 
 /* Begins with what the store has of unfinished batches. */

@@ -35,6 +35,8 @@ enum batch_state {
     BATCH_WAITING, /* for its turn */
     BATCH_OPENING, /* the pool reads its input, then the store is told of its total */
     BATCH_RUNNING, /* lines are asked */
+    BATCH_HANDED,  /* its provider's own batches run it */
+    BATCH_REFUSED, /* it fails as a whole, when the storage takes that */
     BATCH_ENDING,  /* no line is under way any more; the pool writes its files */
     BATCH_STOPPED  /* the program ends: nothing is done any more */
 };
@@ -58,11 +60,13 @@ struct batch_run {
     int failures;         /* in a row that pass */
     bool is_expired;
     bool waits_for_storage; /* while `hold` is set */
+    bool is_refused;        /* it was to be handed on, and failed */
     bool is_busy;           /* pool or job is under way */
     struct loop_timer hold; /* set: it waits before the next line */
     struct loop_timer expiry;
     struct loop_work pool;
     struct store_job job;
+    struct batch_hand *hand; /* BATCH_HANDED; else NULL, or one that has ended */
     /* What the pool found, or is to write. */
     enum err code;
     struct error error;

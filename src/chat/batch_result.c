@@ -119,6 +119,33 @@ void batch_write_answer(struct buf *out, const struct batch_endpoint *endpoint, 
         write_anthropic_answer(out, endpoint, line, answer);
 }
 
+static void put_member(struct json_writer *w, yyjson_val *object, const char *name)
+{
+    yyjson_val *value = json_get(object, name);
+    json_key(w, str_from_cstr(name));
+    if (value)
+        json_put_val(w, value);
+    else
+        json_put_null(w);
+}
+
+void batch_write_handed(struct buf *out, const struct batch_endpoint *endpoint, struct str name,
+                        const struct batch_line *line, yyjson_val *result)
+{
+    struct json_writer w;
+    if (endpoint->form == BATCH_OPENAI) {
+        begin_openai(&w, out, name, line);
+        put_member(&w, result, "response");
+        put_member(&w, result, "error");
+    } else {
+        json_writer_init(&w, out);
+        json_begin_object(&w);
+        json_key_str(&w, "custom_id", line->custom_id);
+        put_member(&w, result, "result");
+    }
+    end_line(&w, out);
+}
+
 void batch_write_wrong(struct buf *out, const struct batch_endpoint *endpoint, struct str name,
                        const struct batch_line *line)
 {

@@ -17,6 +17,9 @@ struct batch_answer {
  * the batch, for ids. */
 void batch_write_answer(struct buf *out, const struct batch_endpoint *endpoint, struct str name,
                         const struct batch_line *line, const struct batch_answer *answer);
+/* What a provider's own batch said of it, a line of its results, with our names around it. */
+void batch_write_handed(struct buf *out, const struct batch_endpoint *endpoint, struct str name,
+                        const struct batch_line *line, yyjson_val *result);
 /* A line that is wrong in itself. */
 void batch_write_wrong(struct buf *out, const struct batch_endpoint *endpoint, struct str name,
                        const struct batch_line *line);

@@ -4,6 +4,9 @@
  *      ^                 |                                  ^               |
  *      \-- storage fails-/-- its input is no good: fail --> on_ended        |
  *                                                           \-storage fails-/
+ *   OPENING --on_started: it may be handed on--> HANDED (batch_hand.c)
+ *   HANDED --batch_run_go_on--> RUNNING
+ *          \--batch_run_refuse: fail--> ENDING --storage fails--> REFUSED --fail--> ENDING
  *   any --batch_run_stop--> STOPPED
  *
  * A line: begin_line -> batch_call (or at once: it is wrong, or may not be asked) -> take_answer
@@ -12,6 +15,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "chat/batch_hand.h"
 #include "chat/batch_internal.h"
 #include "chat/batch_maker.h"
 
@@ -303,7 +307,9 @@ static void on_ended(void *user, enum err code, const struct error *error)
     log_error(log, "a batch's end was not stored", LOG_STR("batch", id_str(&run->batch.id)),
               LOG_CSTR("error", error_message(error)));
     if (run->state != BATCH_STOPPED)
-        set_state(run, run->tries ? BATCH_RUNNING : BATCH_WAITING);
+        set_state(run, run->is_refused ? BATCH_REFUSED
+                       : run->tries    ? BATCH_RUNNING
+                                       : BATCH_WAITING);
     wait_for_storage(run);
     batch_queue_wake(run->queue);
 }
@@ -362,7 +368,7 @@ static void end(struct batch_run *run)
     store_write(run->queue->options.store, loop_of(run), &run->job);
 }
 
-/* As a whole, before any of its lines was asked. */
+/* As a whole, before any of its lines was asked here. */
 static void fail(struct batch_run *run)
 {
     struct buf out;
@@ -383,6 +389,30 @@ static void fail(struct batch_run *run)
     store_end(run, STORE_BATCH_FAILED);
 }
 
+/* ---- At its provider ------------------------------------------------------------------------- */
+
+void batch_run_go_on(struct batch_run *run)
+{
+    set_state(run, BATCH_RUNNING);
+    batch_queue_wake(run->queue);
+}
+
+void batch_run_refuse(struct batch_run *run)
+{
+    run->is_refused = true;
+    fail(run);
+}
+
+/* It was handed on before, or is to be. */
+static void begin_asking(struct batch_run *run)
+{
+    bool is_handed =
+        run->batch.hand != STORE_BATCH_HERE && (run->batch.provider.len || !is_over(run));
+    set_state(run, is_handed ? BATCH_HANDED : BATCH_RUNNING);
+    if (is_handed)
+        run->hand = batch_hand_new(run);
+}
+
 /* ---- The beginning --------------------------------------------------------------------------- */
 
 static enum err run_start(struct store_tx *tx, void *user, struct error *error)
@@ -400,7 +430,7 @@ static void on_started(void *user, enum err code, const struct error *error)
                   LOG_STR("batch", id_str(&run->batch.id)),
                   LOG_CSTR("error", error_message(error)));
     if (run->state == BATCH_OPENING)
-        set_state(run, BATCH_RUNNING);
+        begin_asking(run);
     if (code != ERR_OK)
         wait_for_storage(run);
     batch_queue_wake(run->queue);
@@ -458,6 +488,8 @@ bool batch_run_step(struct batch_run *run)
         return false;
     if (run->state == BATCH_WAITING && run->queue->open_count < OPEN_MAX)
         open_input(run);
+    if (run->state == BATCH_REFUSED)
+        fail(run);
     if (run->state != BATCH_RUNNING)
         return false;
     if (is_over(run)) {
@@ -476,8 +508,12 @@ bool batch_run_step(struct batch_run *run)
 static void on_expiry(void *user)
 {
     struct batch_run *run = user;
+    if (run->batch.provider.len) /* which says when it expires */
+        return;
     run->is_expired = true;
     cancel_lines(run);
+    if (run->state == BATCH_HANDED)
+        batch_hand_cancel(run->hand);
     batch_queue_wake(run->queue);
 }
 
@@ -489,6 +525,8 @@ static void copy_batch(struct batch_run *run, const struct store_batch *batch)
     run->batch.metadata = arena_str(run->arena, batch->metadata);
     run->batch.errors = arena_str(run->arena, batch->errors);
     run->batch.maker_address = arena_str(run->arena, batch->maker_address);
+    run->batch.provider = arena_str(run->arena, batch->provider);
+    run->batch.provider_batch = arena_str(run->arena, batch->provider_batch);
 }
 
 struct batch_run *batch_run_new(struct batch_queue *queue, const struct store_batch *batch)
@@ -509,6 +547,7 @@ struct batch_run *batch_run_new(struct batch_queue *queue, const struct store_ba
 void batch_run_free(struct batch_run *run)
 {
     ASSERT(list_is_empty(&run->lines) && !run->is_busy);
+    batch_hand_free(run->hand);
     loop_timer_cancel(loop_of(run), &run->hold);
     loop_timer_cancel(loop_of(run), &run->expiry);
     close_input(run);
@@ -522,16 +561,21 @@ void batch_run_update(struct batch_run *run, const struct store_batch *batch)
         return; /* while it ends, the pool reads this */
     run->batch.cancelling_ms = batch->cancelling_ms;
     cancel_lines(run);
+    if (run->state == BATCH_HANDED)
+        batch_hand_cancel(run->hand);
     batch_queue_wake(run->queue);
 }
 
 void batch_run_stop(struct batch_run *run)
 {
+    if (run->state == BATCH_HANDED)
+        batch_hand_stop(run->hand);
     set_state(run, BATCH_STOPPED);
     cancel_lines(run);
 }
 
 bool batch_run_is_idle(const struct batch_run *run)
 {
-    return list_is_empty(&run->lines) && !run->is_busy;
+    return list_is_empty(&run->lines) && !run->is_busy &&
+           (!run->hand || batch_hand_is_idle(run->hand));
 }

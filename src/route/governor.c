@@ -514,6 +514,29 @@ void governor_close(struct charge *charge)
     free(charge);
 }
 
+/* ---- What was used already -------------------------------------------------------------------- */
+
+static void count_used(struct charge *charge)
+{
+    struct limiter_subject subjects[LIMITER_SUBJECTS_MAX];
+    struct limiter *limiter = charge->governor->options.limiter;
+    size_t count = limiter ? list_subjects(charge, subjects) : 0;
+    for (size_t i = 0; i < count; i++)
+        for (int period = 0; period < QUOTA_PERIODS; period++)
+            limiter_restore(limiter, subjects[i], (enum quota_period)period, 0, charge->tokens,
+                            charge->cost_nano, clock_wall_ms());
+}
+
+void governor_record(struct governor *governor, const struct governor_ask *ask,
+                     const struct flow_row *row)
+{
+    struct charge *charge = charge_new(governor, ask, ask->model);
+    charge->attempts[0] = (struct attempt){.reached = true, .http_status = 200};
+    governor_end(charge, 0, row);
+    count_used(charge);
+    governor_close(charge);
+}
+
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
 const struct policy *charge_policy(const struct charge *charge)

@@ -72,6 +72,12 @@ void governor_note(struct charge *charge, enum ledger_outcome outcome, struct st
  * Copied. */
 void governor_lost(struct charge *charge, struct str names);
 
+/* ---- What was used already -------------------------------------------------------------------- */
+/* A line of a batch that a provider has run: a row, and its tokens and money count for all periods;
+ * nothing is refused, and what holds for a minute is not touched. */
+void governor_record(struct governor *governor, const struct governor_ask *ask,
+                     const struct flow_row *row);
+
 /* ---- Asking ---------------------------------------------------------------------------------- */
 /* NULL: none. */
 const struct policy *charge_policy(const struct charge *charge);

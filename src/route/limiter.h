@@ -35,7 +35,8 @@ void limiter_each(struct limiter *limiter,
                   void (*each)(void *user, struct limiter_subject subject,
                                const struct quota *quota),
                   void *user);
-/* Adds what was used in the current periods before the start (from the ledger). After its quota has
+/* Adds what was used in the current periods without being reserved: before the start (from the
+ * ledger), or by a provider on its own (batches). After its quota has
  * been set: what has none is not counted. */
 void limiter_restore(struct limiter *limiter, struct limiter_subject subject,
                      enum quota_period period, int64_t requests, int64_t tokens, int64_t cost_nano,

@@ -309,6 +309,11 @@ static const char *const steps[] = {
                 KEPT("response", "stored_responses", "owner",
                      RESPONSE_BYTES) "CREATE INDEX stored_responses_by_age ON stored_responses "
                                      "(owner, expires_ms);",
+
+    /* 11: batches handed on to a provider's own */
+    "ALTER TABLE batches ADD COLUMN hand INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE batches ADD COLUMN provider TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE batches ADD COLUMN provider_batch TEXT NOT NULL DEFAULT '';",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

@@ -7,8 +7,9 @@
 
 #define COLUMNS                                                                                    \
     "owner, id, dialect, endpoint, input, output, failures, status, total, completed, failed,"     \
-    " metadata, errors, output_seconds, maker_kind, maker_key, maker_address, created_ms,"         \
-    " expires_ms, started_ms, finalizing_ms, cancelling_ms, ended_ms"
+    " metadata, errors, output_seconds, maker_kind, maker_key, maker_address, hand, provider, "    \
+    "provider_batch,"                                                                              \
+    " created_ms, expires_ms, started_ms, finalizing_ms, cancelling_ms, ended_ms"
 #define UNFINISHED "status < 4"
 
 /* ---- Batches --------------------------------------------------------------------------------- */
@@ -48,6 +49,9 @@ static void bind_batch(struct query *query, const struct store_batch *batch)
     query_bind_int(query, batch->maker_kind);
     query_bind_id(query, &batch->maker_key);
     query_bind_text(query, batch->maker_address);
+    query_bind_int(query, batch->hand);
+    query_bind_text(query, batch->provider);
+    query_bind_text(query, batch->provider_batch);
     query_bind_int(query, batch->created_ms);
     query_bind_int(query, batch->expires_ms);
     query_bind_int(query, batch->started_ms);
@@ -75,6 +79,9 @@ static struct store_batch read_batch(struct query *query, struct arena *arena)
     batch.maker_kind = query_int(query);
     batch.maker_key = query_id(query);
     batch.maker_address = query_text(query, arena);
+    batch.hand = (enum store_batch_hand)query_int(query);
+    batch.provider = query_text(query, arena);
+    batch.provider_batch = query_text(query, arena);
     batch.created_ms = query_int(query);
     batch.expires_ms = query_int(query);
     batch.started_ms = query_int(query);
@@ -92,7 +99,7 @@ enum err store_batch_insert(struct store_tx *tx, const struct store_batch *batch
         return code;
     struct query query =
         query_begin(tx->sqlite, "INSERT INTO batches (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?,"
-                                " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                                " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     bind_batch(&query, batch);
     return query_run(&query, error);
 }
@@ -205,6 +212,34 @@ enum err store_batch_finalize(struct store_tx *tx, const struct store_batch *bat
     return query_run(&query, error);
 }
 
+enum err store_batch_note(struct store_tx *tx, const struct store_batch *batch, struct error *error)
+{
+    struct query query = query_begin(
+        tx->sqlite, "UPDATE batches SET hand = ?, provider = ?, provider_batch = ?, expires_ms = ?,"
+                    " completed = ?, failed = ? WHERE owner = ? AND id = ? AND " UNFINISHED);
+    query_bind_int(&query, batch->hand);
+    query_bind_text(&query, batch->provider);
+    query_bind_text(&query, batch->provider_batch);
+    query_bind_int(&query, batch->expires_ms);
+    query_bind_int(&query, batch->completed);
+    query_bind_int(&query, batch->failed);
+    query_bind_id(&query, &batch->owner);
+    query_bind_id(&query, &batch->id);
+    return query_run_one(&query, "batch", error);
+}
+
+enum err store_batch_recount(struct store_tx *tx, const struct store_batch *batch,
+                             struct error *error)
+{
+#define LINES_OF "(SELECT count(*) FROM batch_lines AS l WHERE l.owner = ?1 AND l.batch = ?2 AND "
+    struct query query =
+        query_begin(tx->sqlite, "UPDATE batches SET completed = " LINES_OF "NOT is_failure),"
+                                " failed = " LINES_OF "is_failure) WHERE owner = ?1 AND id = ?2");
+    query_bind_id(&query, &batch->owner);
+    query_bind_id(&query, &batch->id);
+    return query_run(&query, error);
+}
+
 enum err store_batch_end(struct store_tx *tx, const struct store_batch *batch, struct error *error)
 {
     struct query query =
@@ -243,9 +278,10 @@ enum err store_batch_delete(struct store_tx *tx, const struct id *owner, const s
 static enum err count_line(struct store_tx *tx, const struct store_batch_line *line,
                            struct error *error)
 {
-    struct query query =
-        query_begin(tx->sqlite, "UPDATE batches SET completed = completed + ?, failed = failed + ?"
-                                " WHERE owner = ? AND id = ? AND " UNFINISHED);
+    struct query query = query_begin(
+        tx->sqlite, "UPDATE batches SET completed = completed + iif(provider = '', ?, 0),"
+                    " failed = failed + iif(provider = '', ?, 0)"
+                    " WHERE owner = ? AND id = ? AND " UNFINISHED);
     query_bind_int(&query, !line->is_failure);
     query_bind_int(&query, line->is_failure);
     query_bind_id(&query, &line->owner);

@@ -16,6 +16,13 @@ enum store_batch_status {
     STORE_BATCH_CANCELLED
 };
 
+/* Whether the provider's own batches run it. The numbers are stored. */
+enum store_batch_hand {
+    STORE_BATCH_HERE,
+    STORE_BATCH_HAND_IF, /* where its lines fit that */
+    STORE_BATCH_HAND     /* or it fails */
+};
+
 struct store_batch {
     struct id owner;
     struct id id;
@@ -35,6 +42,9 @@ struct store_batch {
     int64_t maker_kind; /* enum principal_kind */
     struct id maker_key;
     struct str maker_address;
+    enum store_batch_hand hand;
+    struct str provider;       /* that it is handed on to; empty: not, or not yet */
+    struct str provider_batch; /* its id there; empty with a provider: it was being made */
     int64_t created_ms;
     int64_t expires_ms;
     int64_t started_ms; /* these: 0 when it has not happened */
@@ -79,6 +89,13 @@ MUST_USE enum err store_batch_cancel(struct store_tx *tx, struct arena *arena,
 /* IN_PROGRESS to FINALIZING, with finalizing_ms; any other status stays as it is. */
 MUST_USE enum err store_batch_finalize(struct store_tx *tx, const struct store_batch *batch,
                                        struct error *error);
+/* What is known of one that is handed on: hand, provider, provider_batch, expires_ms, and its counts
+ * as the provider tells them. ERR_NOT_FOUND: it has ended. */
+MUST_USE enum err store_batch_note(struct store_tx *tx, const struct store_batch *batch,
+                                   struct error *error);
+/* Its counts are those of its stored lines from now on. */
+MUST_USE enum err store_batch_recount(struct store_tx *tx, const struct store_batch *batch,
+                                      struct error *error);
 /* Its end: status, files, errors, ended_ms. ERR_NOT_FOUND: it had ended. */
 MUST_USE enum err store_batch_end(struct store_tx *tx, const struct store_batch *batch,
                                   struct error *error);
@@ -95,7 +112,8 @@ struct store_batch_line {
     struct str result; /* a line of the file that it will stand in */
 };
 
-/* Keeps it and counts it, both or none; one that is there already stays, and is not counted again.
+/* Keeps it and counts it (but for a batch that a provider runs, whose counts are told), both or
+ * none; one that is there already stays, and is not counted again.
  * ERR_NOT_FOUND: the batch is gone, or has ended. */
 MUST_USE enum err store_batch_line_insert(struct store_tx *tx, const struct store_batch_line *line,
                                           struct error *error);
