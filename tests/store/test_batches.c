@@ -195,12 +195,51 @@ static void test_pages(void **state)
     run(*state, pages);
 }
 
+/* ---- Handed on ------------------------------------------------------------------------------- */
+
+static enum err handed(struct store_tx *tx, void *user, struct error *error)
+{
+    struct fixture *f = user;
+    struct store_batch got;
+    struct store_batch_line line = {
+        .owner = f->batch.owner, .batch = f->batch.id, .line = 1, .result = STR("{}\n")};
+    f->batch.hand = STORE_BATCH_HAND;
+    EXPECT(store_batch_insert(tx, &f->batch, 10, error) == ERR_OK);
+    f->batch.provider = STR("openai");
+    f->batch.provider_batch = STR("batch_1");
+    f->batch.expires_ms = 200;
+    f->batch.completed = 7;
+    EXPECT(store_batch_note(tx, &f->batch, error) == ERR_OK);
+    EXPECT(store_batch_line_insert(tx, &line, error) == ERR_OK);
+    line.line = 2;
+    line.is_failure = true;
+    EXPECT(store_batch_line_insert(tx, &line, error) == ERR_OK);
+    EXPECT(store_batch_get(tx, f->arena, &f->batch.owner, &f->batch.id, &got, error) == ERR_OK);
+    EXPECT(got.hand == STORE_BATCH_HAND && str_eq(got.provider, STR("openai")));
+    EXPECT(str_eq(got.provider_batch, STR("batch_1")) && got.expires_ms == 200);
+    EXPECT(got.completed == 7 && got.failed == 0); /* the provider's */
+    EXPECT(store_batch_recount(tx, &f->batch, error) == ERR_OK);
+    EXPECT(store_batch_get(tx, f->arena, &f->batch.owner, &f->batch.id, &got, error) == ERR_OK);
+    EXPECT(got.completed == 1 && got.failed == 1);
+    f->batch.status = STORE_BATCH_COMPLETED;
+    f->batch.ended_ms = 9;
+    EXPECT(store_batch_end(tx, &f->batch, error) == ERR_OK);
+    EXPECT(store_batch_note(tx, &f->batch, NULL) == ERR_NOT_FOUND);
+    return ERR_OK;
+}
+
+static void test_handed(void **state)
+{
+    run(*state, handed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lines, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_handed, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

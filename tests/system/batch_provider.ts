@@ -20,7 +20,9 @@ export class BatchProvider {
   readonly batches = new Map<string, Kept>();
   refusals: { path: RegExp; status: number; body: object; times: number }[] = []; // answered first
 
-  constructor(readonly fake: Fake) {}
+  readonly fake: Fake;
+
+  constructor(fake: Fake) { this.fake = fake; }
 
   one(): Kept {
     assert.equal(this.batches.size, 1);

@@ -57,7 +57,7 @@ const made = (provider: BatchProvider) => eventually("it is there", () => provid
 async function rows(parley: Parley): Promise<any[]> {
   const all = await parley.ask("GET", "/api/v1/ledger?limit=500", { local: true });
   assert.equal(all.status, 200, all.text);
-  return all.json.rows;
+  return all.json;
 }
 
 test("OpenAI's, there and back", async (t) => {
@@ -94,13 +94,13 @@ test("OpenAI's, there and back", async (t) => {
   });
   for (const row of used) {
     assert.deepEqual([row.user, row.key, row.target, row.model, row.outcome, row.door], [parley.user.id, parley.user.keyId, "openai/echo", "openai/echo", "answered", "openai"], JSON.stringify(row));
-    assert.equal(row.cost_nano, Math.ceil((row.input * 2000 + row.output * 10000) / 2), JSON.stringify(row));
+    assert.equal(Math.round(row.cost_usd * 1e9), Math.ceil((row.tokens_input * 2000 + row.tokens_output * 10000) / 2), JSON.stringify(row));
   }
 });
 
 test("vectors, and a setting that hands on what fits", async (t) => {
   const { provider, parley } = await begun(t);
-  const set = await parley.ask("PUT", "/api/v1/settings", { local: true, body: { "batches.hand_on": true } });
+  const set = await parley.ask("PATCH", "/api/v1/settings", { local: true, body: { "batches.hand_on": true } });
   assert.equal(set.status, 200, set.text);
   const openai = openaiOf(parley, parley.user, {});
   const mixed = await ended(openai, (await make(openai, [chat("a", "openai/echo"), chat("b", "anthropic/echo"), chat("c", "second/echo")])).id);
@@ -114,6 +114,22 @@ test("vectors, and a setting that hands on what fits", async (t) => {
   const batch = await ended(openai, vectors.id);
   assert.deepEqual((await linesOf(openai, batch.output_file_id)).map((one) => one.response.body.data.length), [2]);
   await assert.rejects(make(openaiOf(parley, parley.user, { "x-parley-batch": "there" }), [chat("a", "openai/echo")]), (error: any) => error.status === 400 && error.param === "x-parley-batch");
+});
+
+test("what lines used counts against limits", async (t) => {
+  const { provider, parley } = await begun(t);
+  const openai = openaiOf(parley, parley.user);
+  const limit = await parley.ask("PUT", `/api/v1/limits/key/${parley.user.keyId}`, { local: true, body: { tokens_per_day: 1050, requests_per_day: 5 } });
+  assert.ok(limit.status < 300, limit.text);
+  const say = () => openai.chat.completions.create({ model: "openai/echo", messages: [{ role: "user", content: "x" }] });
+  await say();
+  const begin = await make(openai, Array.from({ length: 60 }, (_, i) => chat(`${i} ${"word ".repeat(100)}`, "openai/echo")));
+  await made(provider);
+  await provider.finish(provider.one());
+  assert.equal((await ended(openai, begin.id)).request_counts!.completed, 60); // more than the requests of a day
+  const { used } = (await parley.ask("GET", `/api/v1/limits/key/${parley.user.keyId}`, { local: true })).json.limit;
+  assert.deepEqual([used.day.requests, used.day.tokens > 1050, used.month.tokens], [3, true, used.day.tokens]);
+  await assert.rejects(say, (error: any) => error.status === 429 && /tokens per day/.test(error.message));
 });
 
 test("what cannot be handed on fails, and says why", async (t) => {
@@ -218,7 +234,7 @@ test("Anthropic's, there and back", async (t) => {
     const found = (await rows(parley)).filter((row) => row.batch);
     return found.length === 2 ? found : undefined;
   });
-  for (const row of used) assert.equal(row.cost_nano, Math.ceil((row.input * 2000 + row.output * 10000) / 4), JSON.stringify(row));
+  for (const row of used) assert.equal(Math.round(row.cost_usd * 1e9), Math.ceil((row.tokens_input * 2000 + row.tokens_output * 10000) / 4), JSON.stringify(row));
 
   // Expired there, cancelled there, refused.
   provider.batches.clear();
