@@ -433,6 +433,7 @@ static void cancel_there(struct batch_hand *hand)
 
 static void rest(struct batch_hand *hand)
 {
+    batch_run_release(hand->run);
     if (hand->wants_cancel && !hand->has_cancelled)
         cancel_there(hand);
     else

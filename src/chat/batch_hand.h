@@ -20,5 +20,7 @@ bool batch_hand_is_out(const struct batch_hand *hand);
 /* ---- What it tells the run: batch_run.c ------------------------------------------------------- */
 /* It does not fit, and its lines are asked here; or what there are of results is stored. */
 void batch_run_go_on(struct batch_run *run);
+/* The provider has it: for hours nothing is done here, and it takes no place from others. */
+void batch_run_release(struct batch_run *run);
 /* It fails as a whole: run->code and run->error say why. */
 void batch_run_refuse(struct batch_run *run);

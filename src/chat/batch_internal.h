@@ -10,7 +10,7 @@
 struct batch_queue {
     struct batch_options options;
     struct list runs;         /* struct batch_run, by link: every unfinished batch, oldest first */
-    size_t open_count;        /* those whose input is in memory */
+    size_t open_count;        /* those whose input is in memory, but for those at providers */
     int line_count;           /* lines under way, of all runs */
     _Atomic bool is_stopping; /* read by the pool, too */
     struct loop_task pump_task;
@@ -49,6 +49,7 @@ struct batch_run {
     struct store_batch batch; /* strings in the arena */
     const struct batch_endpoint *endpoint;
     enum batch_state state;
+    bool is_counted;          /* in open_count */
     struct blob blob;         /* its input, while it is open */
     struct batch_input input; /* lines of it */
     size_t next;              /* line that was never tried */

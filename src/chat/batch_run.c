@@ -266,10 +266,18 @@ static void cancel_lines(struct batch_run *run)
 
 /* ---- The end --------------------------------------------------------------------------------- */
 
+void batch_run_release(struct batch_run *run)
+{
+    run->queue->open_count -= run->is_counted;
+    if (run->is_counted)
+        batch_queue_wake(run->queue);
+    run->is_counted = false;
+}
+
 static void close_input(struct batch_run *run)
 {
-    if (run->tries)
-        run->queue->open_count--;
+    run->queue->open_count -= run->is_counted;
+    run->is_counted = false;
     free(run->tries);
     free(run->again);
     run->tries = NULL;
@@ -457,7 +465,7 @@ static void on_opened(void *user)
     if (run->code == ERR_OK)
         prepare(run);
     else
-        run->queue->open_count--;
+        batch_run_release(run);
     if (run->state == BATCH_STOPPED) {
         batch_queue_wake(run->queue);
     } else if (run->code == ERR_OK) {
@@ -477,6 +485,7 @@ static void open_input(struct batch_run *run)
 {
     set_state(run, BATCH_OPENING);
     run->queue->open_count++;
+    run->is_counted = true;
     run->is_busy = true;
     loop_work_start(loop_of(run), &run->pool, batch_pool_open, on_opened, run);
 }
