@@ -1,9 +1,12 @@
-/* The inside of a hand, for batch_hand.c and batch_hand_pool.c. */
+/* The inside of a hand, for batch_hand*.c. */
 #pragma once
 
 #include "chat/batch_hand.h"
 #include "chat/batch_hand_form.h"
 #include "route/relay.h"
+
+enum { HAND_STATUS_BYTES_MAX = 1024 * 1024, HAND_STORAGE_RETRY_MS = 5000 };
+#define HAND_RESULTS_BYTES_MAX ((size_t)1024 * 1024 * 1024)
 
 /* What came of a line, to be stored. In the hand's arena. */
 struct hand_row {
@@ -67,3 +70,61 @@ struct batch_hand {
 void hand_pool_choose(void *user);
 /* Results to rows; and rows for what the provider was not asked, or gave none for. */
 void hand_pool_read(void *user);
+
+/* ---- batch_hand_ask.c ------------------------------------------------------------------------- */
+static inline const struct batch_options *hand_options(const struct batch_hand *hand)
+{
+    return &hand->run->queue->options;
+}
+
+static inline enum batch_form hand_form(const struct batch_hand *hand)
+{
+    return hand->run->endpoint->form;
+}
+
+static inline bool hand_is_made(const struct batch_hand *hand)
+{
+    return hand->run->batch.provider_batch.len > 0;
+}
+
+void hand_later(struct batch_hand *hand, uint64_t delay_ms, void (*next)(struct batch_hand *hand));
+/* After a failure that passes: each time later. retry_after_ms: the provider's hint, or -1. */
+void hand_again(struct batch_hand *hand, int64_t retry_after_ms,
+                void (*next)(struct batch_hand *hand));
+bool hand_passes(const struct llm_error *error);
+/* Pool or job is back: false when nothing more may be begun. */
+bool hand_is_back(struct batch_hand *hand);
+void hand_log_storage(struct batch_hand *hand, const struct error *error);
+void hand_start_job(struct batch_hand *hand,
+                    enum err (*run)(struct store_tx *tx, void *user, struct error *error),
+                    void (*done)(void *user, enum err code, const struct error *error));
+/* Stores what is known of the batch. */
+void hand_note(struct batch_hand *hand,
+               void (*done)(void *user, enum err code, const struct error *error));
+/* The end: as a whole, or (Anthropic's cannot fail as a whole) each line with that message. */
+void hand_refuse(struct batch_hand *hand, enum err code, const char *message);
+void hand_refuse_by(struct batch_hand *hand, const struct llm_error *error);
+
+struct hand_ask {
+    enum http_method method;
+    struct str path; /* lives in the hand's arena */
+    struct str body; /* lives until the answer */
+    struct str type;
+    bool is_makers; /* it counts for whoever made the batch; else it is Parley's own */
+    bool is_retried;
+    size_t answer_bytes_max;
+    void (*answered)(struct batch_hand *hand, const struct llm_error *error);
+};
+/* `answered` comes once: with NULL, a 2xx answer is in hand->answer; perhaps in this call, for what
+ * could not be asked. */
+void hand_ask(struct batch_hand *hand, const struct hand_ask *ask);
+/* The answer as JSON, in hand->scratch, or NULL. */
+yyjson_val *hand_read_answer(struct batch_hand *hand);
+
+/* ---- batch_hand_end.c ------------------------------------------------------------------------- */
+/* Until it is asked after, or cancelled, the next time. */
+void hand_rest(struct batch_hand *hand);
+/* Asks how far it is. */
+void hand_poll(struct batch_hand *hand);
+/* What came goes into rows, and is stored: the end. */
+void hand_read_results(struct batch_hand *hand);

@@ -18,7 +18,7 @@ export class BatchProvider {
   readonly asked: { method: string; path: string; headers: http.IncomingHttpHeaders; body: string }[] = [];
   readonly files = new Map<string, string>();
   readonly batches = new Map<string, Kept>();
-  refusals: { path: RegExp; status: number; body: object; times: number }[] = []; // answered first
+  refusals: { path: RegExp; status: number; body: object; times: number }[] = []; // answered first; status 0: never
 
   readonly fake: Fake;
 
@@ -111,6 +111,7 @@ export class BatchProvider {
       const isBatches = /\/(files|batches)/.test(path);
       if (isBatches) this.asked.push({ method, path, headers: request.headers, body: body.toString() });
       const told = isBatches ? this.answer(method, path, request.headers, body.toString()) : undefined;
+      if (told?.[0] === 0) return;
       if (told) {
         response.writeHead(told[0], HEADERS).end(typeof told[1] === "string" ? told[1] : JSON.stringify(told[1]));
         return;

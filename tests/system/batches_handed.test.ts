@@ -5,7 +5,7 @@ import { test, type TestContext } from "node:test";
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { startBatchProvider, type BatchProvider } from "./batch_provider.ts";
-import { eventually, SECRET, sleep, startFake, startParley, type Parley, type Person } from "./parley.ts";
+import { eventually, SECRET, startFake, startParley, type Parley, type Person } from "./parley.ts";
 
 const handing = { "x-parley-batch": "provider" };
 const openaiOf = (parley: Parley, person: Person, headers: Record<string, string> = handing) =>
@@ -209,6 +209,22 @@ for (const signal of ["SIGKILL", "SIGTERM"])
     assert.deepEqual((await linesOf(openai, batch.output_file_id)).map((one) => one.custom_id), ["a", "b"]);
     assert.equal(provider.batches.size, 1);
   });
+
+test("what nobody knows is not done twice: a SIGKILL while it is being made", async (t) => {
+  const { provider, parley } = await begun(t);
+  const makings = () => provider.asked.filter((one) => /POST .*batches$/.test(`${one.method} ${one.path}`)).length;
+  provider.refusals = [{ path: /POST .*batches$/, status: 0, body: {}, times: 2 }];
+  const first = await make(openaiOf(parley, parley.user), [chat("a", "openai/echo")]);
+  const second = await anthropicOf(parley, parley.user).messages.batches.create({ requests: [message("a", "anthropic/echo")] });
+  await eventually("both are asked for", () => makings() === 2);
+  await parley.killNow();
+  const after = await startParley(t, { folder: parley.folder, config: settings(provider), people: false });
+  const batch = await ended(openaiOf(after, parley.user), first.id);
+  assert.match(batch.errors!.data![0]!.message!, /whether it is there nobody here knows/);
+  const anthropic = anthropicOf(after, parley.user);
+  await eventually("each line fails", async () => (await anthropic.messages.batches.retrieve(second.id)).request_counts.errored === 1);
+  assert.equal(makings(), 2);
+});
 
 test("Anthropic's, there and back", async (t) => {
   const { provider, parley } = await begun(t);
