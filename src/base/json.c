@@ -49,10 +49,10 @@ static bool depth_ok(yyjson_doc *doc)
     yyjson_val *value = yyjson_doc_get_root(doc);
     yyjson_val *end = value + yyjson_doc_get_val_count(doc);
     for (; value < end; value++) {
-        while (depth && value >= ends[depth - 1])
-            depth--;
         if (!yyjson_is_ctn(value))
             continue;
+        while (depth && value >= ends[depth - 1])
+            depth--;
         if (depth == JSON_DEPTH_MAX)
             return false;
         ends[depth++] = unsafe_yyjson_get_next(value);

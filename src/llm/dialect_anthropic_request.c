@@ -210,6 +210,10 @@ static void write_schema(struct encoding *encoding, int index)
 {
     struct json_writer *w = &encoding->w;
     struct str text = encoding->request->tools[index].schema;
+    if (str_starts_with(text, STR("{\"type\":"))) { /* as nearly all begin: not read once more */
+        json_key_raw(w, "input_schema", text);
+        return;
+    }
     yyjson_val *schema = anthropic_arguments(encoding->arena, text);
     if (schema && json_get(schema, "type")) {
         json_key_raw(w, "input_schema", text);

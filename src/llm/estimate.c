@@ -80,10 +80,10 @@ static const uint8_t kinds[256] = {
     LEAD_THREE,
     /* F0 */ TIMES_16(LEAD_FOUR)};
 
-/* What a byte costs (column) behind another (row), in LLM_ESTIMATE_PARTS of a token. Rows are as
- * long as a power of two, so that finding one is a shift. */
+/* What a byte costs (column) behind another (row), in LLM_ESTIMATE_PARTS of a token. Both have room
+ * for four bits of a kind. */
 enum { ROW_LENGTH = 16 };
-static const uint16_t weights[KIND_COUNT][ROW_LENGTH] = {
+static const uint16_t weights[ROW_LENGTH][ROW_LENGTH] = {
     [LINE] = {275, 207, 268, 20, 494, 588, 349, 547, 506, 1229, 102},
     [LOWER] = {781, 84, 1352, 874, 59, 525, 1326, 512, 531, 1229, 102},
     [UPPER] = {695, 599, 187, 1321, 188, 373, 630, 512, 512, 1229, 102},
@@ -97,26 +97,30 @@ static const uint16_t weights[KIND_COUNT][ROW_LENGTH] = {
     [INNER] = {660, 100, 62, 410, 694, 1330, 0, 728, 0, 1255, 0},
 };
 
+/* The weight is looked up by two kinds at once: the last one moves up by a shift, and the one before
+ * it out of the index. */
+static inline uint16_t weight_behind(uint8_t *both, uint8_t byte)
+{
+    *both = (uint8_t)(*both << 4 | kinds[byte]);
+    return (&weights[0][0])[*both];
+}
+
+/* Four at once: every request and answer comes through here. */
 void llm_estimate_add(struct llm_estimate *estimate, struct str text)
 {
-    if (text.len == 0)
-        return;
     const uint8_t *at = (const uint8_t *)text.data, *end = at + text.len;
-    size_t first = estimate->previous, second;
+    uint8_t both = estimate->previous;
     uint64_t parts = 0;
-    for (; end - at >= 2; at += 2) { /* two at once: every request and answer comes through here */
-        second = kinds[at[0]];
-        parts += weights[first][second];
-        first = kinds[at[1]];
-        parts += weights[second][first];
+    for (; end - at >= 4; at += 4) {
+        parts += weight_behind(&both, at[0]);
+        parts += weight_behind(&both, at[1]);
+        parts += weight_behind(&both, at[2]);
+        parts += weight_behind(&both, at[3]);
     }
-    if (at < end) {
-        second = kinds[*at];
-        parts += weights[first][second];
-        first = second;
-    }
+    while (at < end)
+        parts += weight_behind(&both, *at++);
     estimate->parts += (int64_t)parts;
-    estimate->previous = (uint8_t)first;
+    estimate->previous = both & 15;
 }
 
 int64_t llm_estimate_tokens(const struct llm_estimate *estimate)
@@ -154,7 +158,8 @@ enum {
     SAMPLES_MAX = 12,
     SAMPLE_BYTES = 32,
     SAMPLED_FROM_BYTES = 2 * SAMPLES_MAX * SAMPLE_BYTES,
-    CLOSELY_BYTES = 512,
+    CLOSELY_BYTES = 256,
+    SAMPLED_BYTES_MIN = 2 * SAMPLE_BYTES,
     BYTES_PER_SAMPLE = 8 * SAMPLE_BYTES
 };
 
@@ -193,8 +198,9 @@ static void add_tokens(struct count *count, int64_t tokens)
 /* One string of many: what stood before it does not matter. */
 static void add_whole(struct count *count, struct str text)
 {
-    size_t samples = text.len / BYTES_PER_SAMPLE;
-    bool is_sampled = count->read >= CLOSELY_BYTES && samples && samples < SAMPLES_MAX;
+    size_t samples = text.len < BYTES_PER_SAMPLE ? 1 : text.len / BYTES_PER_SAMPLE;
+    bool is_sampled =
+        count->read >= CLOSELY_BYTES && text.len >= SAMPLED_BYTES_MIN && samples < SAMPLES_MAX;
     count->estimate.previous = LINE;
     count->read += text.len;
     if (is_sampled)
