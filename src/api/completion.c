@@ -266,6 +266,7 @@ static void note_losses(struct completion *completion)
 static void respond_at_once(struct completion *completion, int status, const char *content_type)
 {
     struct api_request *request = completion->request;
+    struct loop *loop = request->api->options.loop;
     struct buf out = completion->out;
     buf_init(&completion->out, 0);
     let_go(completion);
@@ -273,7 +274,7 @@ static void respond_at_once(struct completion *completion, int status, const cha
         http_respond(request->exchange, status, content_type, buf_str(&out));
     else
         api_fail(request, ERR_TOO_BIG, NULL);
-    buf_done(&out);
+    loop_buf_keep(loop, &out);
 }
 
 static void respond_whole(void *user)
@@ -296,6 +297,7 @@ static void end_whole(struct completion *completion)
     const struct llm_response *built = NULL;
     write_head(completion);
     if (!completion->has_raw) {
+        loop_buf_lend(completion->request->api->options.loop, &completion->out);
         built = llm_builder_response(completion->builder);
         completion->form->dialect->encode_response(completion->request->arena, built,
                                                    clock_wall_ms(), &completion->out,
@@ -428,6 +430,7 @@ static void on_raw(void *user, struct str content_type, struct str bytes)
     if (!completion->content_type)
         completion->content_type = arena_cstr(completion->request->arena, content_type);
     if (!completion->is_streamed) {
+        loop_buf_lend(completion->request->api->options.loop, &completion->out);
         buf_append(&completion->out, bytes);
         return;
     }

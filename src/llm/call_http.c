@@ -94,7 +94,7 @@ static void attempt_free(struct http_attempt *attempt)
         ndjson_parser_done(&attempt->parser.ndjson);
     frame_shape_done(&attempt->shape);
     raw_frames_done(&attempt->frames);
-    buf_done(&attempt->body);
+    loop_buf_keep(attempt->call.loop, &attempt->body);
     drop_request_body(attempt);
     provider_unref(attempt->call.provider);
     arena_free(attempt->arena); /* the attempt itself is in it */
@@ -235,6 +235,7 @@ static void begin_whole(struct http_attempt *attempt, const struct http_headers 
         give_raw(attempt, STR(""));
     }
     buf_init(&attempt->body, WHOLE_BYTES_MAX);
+    loop_buf_lend(attempt->call.loop, &attempt->body);
     if (str_to_u64(http_headers_get(headers, "content-length"), &length) &&
         length <= WHOLE_BYTES_MAX)
         buf_reserve(&attempt->body, (size_t)length);
@@ -474,6 +475,7 @@ static enum err build_body(struct http_attempt *attempt, const struct llm_call_r
     struct buf body;
     enum err code = ERR_OK;
     buf_init(&body, attempt->raw ? RAW_BYTES_MAX : WHOLE_BYTES_MAX);
+    loop_buf_lend(attempt->call.loop, &body);
     if (request->body_bytes_hint < WHOLE_BYTES_MAX)
         buf_reserve(&body, request->body_bytes_hint);
     if (attempt->raw)
@@ -493,7 +495,7 @@ static enum err build_body(struct http_attempt *attempt, const struct llm_call_r
         code = error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
     if (code == ERR_OK)
         keep_request_body(attempt, &body);
-    buf_done(&body);
+    loop_buf_keep(attempt->call.loop, &body);
     return code;
 }
 

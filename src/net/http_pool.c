@@ -10,7 +10,6 @@
  * Every idle connection waits equally long, so one list by age and one timer serve them all. */
 #include "net/http_pool.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,22 +73,28 @@ size_t http_pool_idle_count(const struct http_pool *pool)
 
 /* ---- Origins --------------------------------------------------------------------------------- */
 
-/* 's' with TLS, 'h' without, 'u' for a Unix socket; then the authority or the path. */
+/* By hand, for every request has one: 's' with TLS, 'h' without, 'u' for a Unix socket; then the authority or the path. */
 static struct str write_key(char ret_key[KEY_BYTES_MAX + 1], bool tls, struct str host,
                             bool host_is_ipv6, uint16_t port, struct str unix_path)
 {
-    int length;
-    if (unix_path.len)
-        length = snprintf(ret_key, KEY_BYTES_MAX + 1, "u%.*s", STR_ARG(unix_path));
-    else
-        length = snprintf(ret_key, KEY_BYTES_MAX + 1, host_is_ipv6 ? "%c[%.*s]:%u" : "%c%.*s:%u",
-                          tls ? 's' : 'h', STR_ARG(host), port);
-    ASSERT(length > 0 && length <= KEY_BYTES_MAX);
-    if (!unix_path.len)
-        for (char *at = ret_key; *at; at++)
-            if (*at >= 'A' && *at <= 'Z')
-                *at = (char)(*at | 0x20);
-    return STR_FROM(ret_key, (size_t)length);
+    char *at = ret_key;
+    *at++ = unix_path.len ? 'u' : tls ? 's' : 'h';
+    ASSERT(host.len <= HOST_BYTES_MAX && unix_path.len < KEY_BYTES_MAX);
+    if (unix_path.len) {
+        memcpy(at, unix_path.data, unix_path.len);
+        return STR_FROM(ret_key, 1 + unix_path.len);
+    }
+    if (host_is_ipv6)
+        *at++ = '[';
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.data[i];
+        *at++ = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    }
+    if (host_is_ipv6)
+        *at++ = ']';
+    *at++ = ':';
+    at += str_from_u64(port, at);
+    return STR_FROM(ret_key, (size_t)(at - ret_key));
 }
 
 /* Fills the texts from the key: all of them are parts of it. */

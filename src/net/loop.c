@@ -13,6 +13,8 @@
 enum {
     SCRATCHES_KEPT = 4,             /* as deep as callbacks that borrow are nested, and more */
     SCRATCH_BYTES_KEPT = 48 * 1024, /* of each: the JSON values of a request of 16 KiB */
+    BUFS_KEPT = 32,
+    BUF_BYTES_KEPT = 16 * 1024 /* of each, at most */
 };
 
 struct loop {
@@ -34,6 +36,8 @@ struct loop {
     struct log *log;
     struct arena *scratches[SCRATCHES_KEPT]; /* the first scratch_count wait to be borrowed */
     size_t scratch_count;
+    struct buf bufs[BUFS_KEPT]; /* the first buf_count have memory to lend */
+    size_t buf_count;
     struct transit *transit;
     char read_buffer[LOOP_READ_BYTES];
 };
@@ -158,6 +162,8 @@ void loop_free(struct loop *loop)
     transit_free(loop->transit);
     while (loop->scratch_count)
         arena_free(loop->scratches[--loop->scratch_count]);
+    while (loop->buf_count)
+        buf_done(&loop->bufs[--loop->buf_count]);
     pthread_mutex_destroy(&loop->lock);
     free(loop);
 }
@@ -221,6 +227,25 @@ void loop_scratch_return(struct loop *loop, struct arena *scratch)
     }
     arena_reset(scratch);
     loop->scratches[loop->scratch_count++] = scratch;
+}
+
+void loop_buf_lend(struct loop *loop, struct buf *buf)
+{
+    if (buf->data || !loop->buf_count || buf->bytes_max < BUF_BYTES_KEPT)
+        return;
+    const struct buf *spare = &loop->bufs[--loop->buf_count];
+    buf->data = spare->data;
+    buf->capacity = spare->capacity;
+}
+
+void loop_buf_keep(struct loop *loop, struct buf *buf)
+{
+    if (!buf->data || buf->capacity > BUF_BYTES_KEPT || loop->buf_count == BUFS_KEPT) {
+        buf_done(buf);
+        return;
+    }
+    loop->bufs[loop->buf_count++] = (struct buf){.data = buf->data, .capacity = buf->capacity};
+    *buf = (struct buf){.bytes_max = buf->bytes_max};
 }
 
 struct transit *loop_transit(struct loop *loop)

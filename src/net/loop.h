@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -42,6 +43,11 @@ char *loop_read_buffer(struct loop *loop);
 struct arena *loop_scratch_borrow(struct loop *loop);
 /* Forgets what is in it. */
 void loop_scratch_return(struct loop *loop, struct arena *scratch);
+/* Memory of small buffers goes from one to the next, for what every request writes and drops again.
+ * Lend gives an empty one what another has left, if there is any; keep takes it, in place of buf_done.
+ * What is kept has a bound. */
+void loop_buf_lend(struct loop *loop, struct buf *buf);
+void loop_buf_keep(struct loop *loop, struct buf *buf);
 /* For bytes that wait across callbacks, but not for long. All is to be dropped before loop_free. */
 struct transit *loop_transit(struct loop *loop);
 

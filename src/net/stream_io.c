@@ -86,8 +86,12 @@ static void send_outbox(struct stream *stream, struct outbox *box)
         return;
     }
     stream->blocked = sent < (ssize_t)pending;
-    if (sent > 0)
+    if (!stream->blocked) {
+        loop_buf_keep(stream->loop, &box->bytes);
+        box->sent = 0;
+    } else if (sent > 0) {
         outbox_take(box, (size_t)sent);
+    }
 }
 
 static void encrypt_some(struct stream *stream)
@@ -171,12 +175,13 @@ void stream_write(struct stream *stream, const char *data, size_t len)
 {
     if (stream->closing || stream->phase >= PHASE_SHUT || stream->write_error)
         return;
-    buf_append(&stream->output.bytes, STR_FROM(data, len));
+    buf_append(stream_output(stream), STR_FROM(data, len));
     stream_flush_later(stream);
 }
 
 struct buf *stream_output(struct stream *stream)
 {
+    loop_buf_lend(stream->loop, &stream->output.bytes);
     return &stream->output.bytes;
 }
 

@@ -353,6 +353,41 @@ static void test_scratch_is_nobody_elses(void **state)
     }
 }
 
+static void test_memory_of_buffers_is_lent(void **state)
+{
+    struct fixture *fixture = *state;
+    struct buf first, second, large, narrow;
+    buf_init(&first, 100000);
+    buf_init(&second, 100000);
+    buf_init(&large, 100000);
+    buf_init(&narrow, 100);
+    loop_buf_lend(fixture->loop, &first); /* nobody has left any */
+    assert_null(first.data);
+    buf_append(&first, STR("a"));
+    const char *memory = first.data;
+    loop_buf_keep(fixture->loop, &first);
+    assert_true(!first.data && first.len == 0 && first.capacity == 0 && first.bytes_max == 100000);
+    loop_buf_lend(fixture->loop, &narrow); /* it may not be as large as what is lent */
+    assert_null(narrow.data);
+    loop_buf_lend(fixture->loop, &second);
+    assert_ptr_equal(second.data, memory);
+    assert_int_equal(second.len, 0);
+    buf_append(&second, STR("b"));
+    loop_buf_lend(fixture->loop, &second); /* has its own */
+    assert_true(str_eq(buf_str(&second), STR("b")));
+    loop_buf_lend(fixture->loop, &first); /* one memory, one owner */
+    assert_null(first.data);
+    buf_reserve(&large, 50000);
+    loop_buf_keep(fixture->loop, &large); /* freed: what is kept is small */
+    assert_null(large.data);
+    loop_buf_lend(fixture->loop, &first);
+    assert_null(first.data);
+    for (int i = 0; i < 100; i++) { /* and not much */
+        buf_append(&second, STR("c"));
+        loop_buf_keep(fixture->loop, &second);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -370,6 +405,7 @@ int main(void)
         TEST(test_work),
         TEST(test_work_at_the_end),
         TEST(test_scratch_is_nobody_elses),
+        TEST(test_memory_of_buffers_is_lent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
