@@ -41,7 +41,7 @@ static void *repeat(void *user)
         ASSERT(limiter_reserve(bench->limiter, &ask, &lease, &refusal, &view, soft));
         limiter_settle(bench->limiter, &lease, 50, 500, ask.now);
     }
-    bench->ns = (double)(thread_ns() - began_ns) / REQUESTS;
+    bench->ns = (double)(thread_ns() - began_ns) / (double)REQUESTS;
     return NULL;
 }
 
