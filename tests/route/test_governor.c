@@ -481,6 +481,39 @@ static void test_nothing_governs(void **state)
     assert_int_equal(f->ledger.row_count, 0);
 }
 
+/* A provider has done it: nothing refuses it, and it counts for periods, not as a request. */
+static void test_what_was_used_already(void **state)
+{
+    struct fixture *f = *state;
+    limiter_set(
+        f->limiter, KEY,
+        &(struct quota){.requests[QUOTA_DAY] = 1, .tokens[QUOTA_DAY] = 10, .streams_max = 1});
+    set_scope(f, PATTERNS(STR("*")));
+    const struct governor_origin origin = {
+        .policy = f->directory.now, .request_id = STR("b-7"), .door = STR("openai")};
+    const struct governor_ask ask = {.origin = &origin, .model = STR("fast"), .is_batch = true};
+    struct flow_row row = {.target = &f->targets[CHEAP],
+                           .number = 1,
+                           .outcome = FLOW_ANSWERED,
+                           .usage = LLM_USAGE_UNKNOWN,
+                           .cost_nano = 5};
+    row.usage.input_total = 20;
+    row.usage.output_total = 3;
+    for (int i = 0; i < 2; i++)
+        governor_record(f->governor, &ask, &row);
+    struct limiter_used used = used_today(f);
+    assert_int_equal(used.requests, 0);
+    assert_int_equal(used.tokens, 46);
+    assert_int_equal(used.cost_nano, 10);
+    assert_int_equal(f->ledger.row_count, 2);
+    const struct kept *kept = &f->ledger.rows[1];
+    assert_true(kept->row.is_batch && kept->row.reached && !kept->had_attempt);
+    assert_string_equal(kept->target, "cheap/b");
+    assert_string_equal(kept->request_id, "b-7");
+    assert_int_equal(kept->row.cost_nano, 5);
+    assert_int_equal(kept->row.outcome, LEDGER_ANSWERED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -503,6 +536,7 @@ int main(void)
         TEST(test_losses_are_in_the_last_row),
         TEST(test_end_without_begin),
         TEST(test_long_texts_are_cut),
+        TEST(test_what_was_used_already),
         TEST(test_nothing_governs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
