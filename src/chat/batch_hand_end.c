@@ -158,17 +158,17 @@ static void fetch(struct batch_hand *hand)
 
 /* ---- How far it is --------------------------------------------------------------------------- */
 
+static void ask_status(struct batch_hand *hand);
+
 static void on_cancelled(struct batch_hand *hand, const struct llm_error *error)
 {
-    hand->has_cancelled = !error || !hand_passes(error);
-    if (hand->has_cancelled)
-        hand_poll(hand); /* what it refuses to cancel has ended */
-    else
-        hand_later(hand, hand_options(hand)->poll_ms, hand_poll);
+    hand->has_cancelled = !error || !hand_passes(error); /* what it refuses to cancel has ended */
+    ask_status(hand);                                    /* else it is told again the next time */
 }
 
 static void cancel_there(struct batch_hand *hand)
 {
+    hand->has_tried = true;
     hand_ask(hand, &(struct hand_ask){.method = HTTP_POST,
                                       .path = hand_path(hand->arena, hand_form(hand),
                                                         hand->run->batch.provider_batch, "/cancel"),
@@ -180,7 +180,7 @@ static void cancel_there(struct batch_hand *hand)
 void hand_rest(struct batch_hand *hand)
 {
     batch_run_release(hand->run);
-    if (hand->wants_cancel && !hand->has_cancelled)
+    if (hand->wants_cancel && !hand->has_tried)
         cancel_there(hand);
     else
         hand_later(hand, hand_options(hand)->poll_ms, hand_poll);
@@ -274,18 +274,22 @@ static void ask_maker(struct batch_hand *hand)
     }
 }
 
-void hand_poll(struct batch_hand *hand)
+static void ask_status(struct batch_hand *hand)
 {
-    if (!hand->wants_cancel)
-        ask_maker(hand);
-    if (hand->wants_cancel && !hand->has_cancelled) {
-        cancel_there(hand);
-        return;
-    }
     hand_ask(hand, &(struct hand_ask){.method = HTTP_GET,
                                       .path = hand_path(hand->arena, hand_form(hand),
                                                         hand->run->batch.provider_batch, ""),
                                       .is_retried = true,
                                       .answer_bytes_max = HAND_STATUS_BYTES_MAX,
                                       .answered = on_told});
+}
+
+void hand_poll(struct batch_hand *hand)
+{
+    if (!hand->wants_cancel)
+        ask_maker(hand);
+    if (hand->wants_cancel && !hand->has_cancelled)
+        cancel_there(hand);
+    else
+        ask_status(hand);
 }

@@ -27,7 +27,8 @@ struct batch_hand {
     struct policy *policy; /* of the maker, when it was asked last; NULL: it has none any more */
     bool is_stopping;
     bool wants_cancel;
-    bool has_cancelled; /* the provider was told */
+    bool has_tried;     /* to tell the provider */
+    bool has_cancelled; /* it was told */
     bool is_busy;       /* pool or job is under way */
     int failures;       /* in a row that pass */
     struct loop_timer timer;

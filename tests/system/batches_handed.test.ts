@@ -170,6 +170,7 @@ test("cancelled, and expired, there", async (t) => {
     const begin = await make(openai, ["a", "b", "c"].map((name) => chat(name, "openai/echo")));
     await made(provider);
     if (how === "cancelled") {
+      provider.refusals = [{ path: /cancel$/, status: 500, body: { error: { message: "later" } }, times: 1 }];
       assert.equal((await openai.batches.cancel(begin.id)).status, "cancelling");
       await eventually("it is told", () => provider.one().status === "cancelling");
     }
