@@ -157,8 +157,8 @@ void http_respond(struct http_exchange *exchange, int status, const char *conten
                   struct str body)
 {
     if (exchange->connection)
-        buf_expect(stream_output(exchange->connection->stream),
-                   HEAD_BYTES_EXPECTED + exchange->head.len + body.len);
+        stream_expect(exchange->connection->stream,
+                      HEAD_BYTES_EXPECTED + exchange->head.len + body.len);
     begin_head(exchange, status, content_type, HTTP_FRAMING_LENGTH, body.len);
     show(exchange, body);
     if (exchange->connection)

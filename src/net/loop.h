@@ -43,7 +43,8 @@ char *loop_read_buffer(struct loop *loop);
 struct arena *loop_scratch_borrow(struct loop *loop);
 /* Forgets what is in it. */
 void loop_scratch_return(struct loop *loop, struct arena *scratch);
-/* Memory of small buffers goes from one to the next, for what every request writes and drops again.
+/* Memory of small buffers goes from one to the next, for what every request writes and drops again
+ * soon: it may be larger than what is written, so nothing that lasts as long as a stream.
  * Lend gives an empty one what another has left, if there is any; keep takes it, in place of buf_done.
  * What is kept has a bound. */
 void loop_buf_lend(struct loop *loop, struct buf *buf);

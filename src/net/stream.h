@@ -65,6 +65,8 @@ void stream_write(struct stream *stream, const char *data, size_t len);
 /* A buffer of the stream's to write into directly, saving the copy: append to it, then call
  * stream_flush_later. Valid until the callback returns. */
 struct buf *stream_output(struct stream *stream);
+/* So many bytes are about to be written: makes room for them at once. */
+void stream_expect(struct stream *stream, size_t bytes);
 void stream_flush_later(struct stream *stream);
 /* Writes what is queued now, for what would be too much to wait for the end of the turn beside that
  * of many others. What comes of it (a dead peer) is heard later, as always. */

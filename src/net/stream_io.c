@@ -185,6 +185,12 @@ struct buf *stream_output(struct stream *stream)
     return &stream->output.bytes;
 }
 
+void stream_expect(struct stream *stream, size_t bytes)
+{
+    loop_buf_lend(stream->loop, &stream->output.bytes);
+    buf_expect(&stream->output.bytes, bytes);
+}
+
 /* on_drain comes from the poll only, never from the flush: else a writer that refills at once would
  * keep the loop to itself for as long as the peer reads. */
 static void on_writable(struct stream *stream)
