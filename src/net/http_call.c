@@ -29,7 +29,7 @@ enum {
     HEAD_BYTES_KEPT = 8192,        /* a larger scratch buffer is given back */
     BODY_PIECE_BYTES = 512 * 1024, /* over STREAM_HIGH_BYTES, so that on_drain follows */
     HELD_BYTES_MAX = 1024 * 1024,
-    GATHERED_BYTES_MAX = 256 * 1024 /* of one turn's requests */
+    GATHERED_BYTES_MAX = 64 * 1024 /* of requests that leave together */
 };
 #define BODY_BYTES_DEFAULT ((uint64_t)1 << 30)
 
@@ -53,8 +53,7 @@ struct http_call {
     uint64_t connect_timeout_ms, headers_timeout_ms, total_timeout_ms;
     struct loop_timer headers_timer, total_timer;
     struct loop_task resume_task;
-    struct loop_task sent_task;
-    size_t gathered; /* bytes of the request that wait for the end of this turn */
+    struct list gathered; /* in client.gathered, while the request waits to leave with others */
     struct buf held;
     bool answered; /* a byte of the answer has come */
     bool paused;
@@ -109,13 +108,6 @@ static void let_go(struct http_call *call, enum connection_end end)
         http_upstream_close(upstream, end == CONNECTION_CLOSE);
 }
 
-static void forget_gathered(struct http_call *call)
-{
-    loop_task_cancel(&call->sent_task);
-    call->client->gathered_bytes -= call->gathered;
-    call->gathered = 0;
-}
-
 /* Gives everything back but the memory. The origin's name is gone then: messages come before. */
 static void end(struct http_call *call, enum connection_end connection_end)
 {
@@ -125,7 +117,7 @@ static void end(struct http_call *call, enum connection_end connection_end)
     loop_timer_cancel(loop, &call->headers_timer);
     loop_timer_cancel(loop, &call->total_timer);
     loop_task_cancel(&call->resume_task);
-    forget_gathered(call);
+    list_remove(&call->gathered);
     if (call->connector)
         connector_cancel(call->connector);
     call->connector = NULL;
@@ -320,7 +312,7 @@ static void on_stream_data(void *user, const char *data, size_t len)
 /* On a new connection, never on another kept one: that makes it once. */
 static void replay(struct http_call *call)
 {
-    forget_gathered(call);
+    list_remove(&call->gathered);
     let_go(call, CONNECTION_RESET);
     loop_timer_cancel(call->client->loop, &call->headers_timer);
     call->peer_ended = false;
@@ -431,26 +423,35 @@ void http_call_resume(struct http_call *call)
 
 /* ---- The request ----------------------------------------------------------------------------- */
 
-/* The stream's own flush was queued before this task: it has been tried. */
-static void on_gathered_sent(void *user)
+static void send_now(struct http_call *call)
 {
-    struct http_call *call = user;
-    forget_gathered(call);
+    if (call->upstream->stream)
+        stream_flush(call->upstream->stream);
     note_sent(call);
 }
 
-/* A small request leaves at the end of the turn: then what was recorded for all of them goes to the
- * operating system at once. The copies that wait have a bound. */
-static bool gather(struct http_call *call)
+static void send_gathered(void *user)
+{
+    struct http_client *client = user;
+    loop_task_cancel(&client->gathered_task);
+    client->gathered_bytes = 0;
+    while (!list_is_empty(&client->gathered)) {
+        struct list *link = client->gathered.next;
+        list_remove(link);
+        send_now(LIST_ENTRY(link, struct http_call, gathered));
+    }
+}
+
+/* Small requests leave together, at the end of the turn at the latest: then what was recorded for all
+ * of them goes to the operating system at once. The copies that wait leave holes, so they are few. */
+static void gather(struct http_call *call, size_t bytes)
 {
     struct http_client *client = call->client;
-    size_t bytes = stream_pending_bytes(call->upstream->stream);
-    if (call->body_written < call->body.len || client->gathered_bytes + bytes > GATHERED_BYTES_MAX)
-        return false;
-    call->gathered = bytes;
+    if (client->gathered_bytes + bytes > GATHERED_BYTES_MAX)
+        send_gathered(client);
     client->gathered_bytes += bytes;
-    loop_defer_flush(client->loop, &call->sent_task, on_gathered_sent, call);
-    return true;
+    list_append(&client->gathered, &call->gathered);
+    loop_defer_flush(client->loop, &client->gathered_task, send_gathered, client);
 }
 
 /* Hands on as much of the body as may wait, and the rest when that has drained. */
@@ -463,10 +464,11 @@ static void write_body(struct http_call *call)
         stream_write(stream, piece.data, piece.len);
         call->body_written += piece.len;
     }
-    if (!gather(call)) {
-        stream_flush(stream);
-        note_sent(call);
-    }
+    size_t pending = stream_pending_bytes(stream);
+    if (call->body_written == call->body.len && pending <= GATHERED_BYTES_MAX)
+        gather(call, pending);
+    else
+        send_now(call);
     set_headers_timer(call);
     forget_request(call);
 }
@@ -489,8 +491,8 @@ static void begin_request(struct http_call *call)
     call->state = CALL_WAITING;
     call->body_written = 0;
     stream_set_events(call->upstream->stream, &events, call);
-    buf_expect(stream_output(call->upstream->stream),
-               call->head_len + str_slice(call->body, 0, BODY_PIECE_BYTES).len);
+    stream_expect(call->upstream->stream,
+                  call->head_len + str_slice(call->body, 0, BODY_PIECE_BYTES).len);
     stream_write(call->upstream->stream, call->head, call->head_len);
     write_body(call);
 }

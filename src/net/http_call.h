@@ -18,8 +18,10 @@ struct http_client {
     char *ca_path;           /* or NULL */
     struct buf head;         /* scratch: the head being written */
     size_t call_count;
-    size_t gathered_bytes; /* of requests that leave at the end of this turn */
-    struct list draining;  /* struct http_call: nobody's any more */
+    struct list gathered; /* struct http_call: their requests leave at the end of this turn */
+    size_t gathered_bytes;
+    struct loop_task gathered_task;
+    struct list draining; /* struct http_call: nobody's any more */
 };
 
 /* Makes a call and begins it. The origin's reference becomes the call's; the rest as in

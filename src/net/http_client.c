@@ -60,6 +60,7 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
     ASSERT(client);
     client->loop = loop;
     list_init(&client->draining);
+    list_init(&client->gathered);
     client->resolver = resolver_new(loop, NAMES_LIFETIME_MS);
     client->pool = http_pool_new(
         loop, options->idle_per_origin_max ? options->idle_per_origin_max : IDLE_PER_ORIGIN_DEFAULT,
@@ -78,6 +79,7 @@ void http_client_free(struct http_client *client)
         return;
     http_call_end_draining(client);
     ASSERT(client->call_count == 0);
+    loop_task_cancel(&client->gathered_task);
     http_pool_free(client->pool);
     resolver_free(client->resolver);
     http_proxy_rules_free(client->proxies);
