@@ -32,6 +32,14 @@ void buf_release(struct buf *buf)
     buf_done(buf);
 }
 
+static void resize(struct buf *buf, size_t capacity)
+{
+    char *data = realloc(buf->data, capacity ? capacity : 1);
+    ASSERT(data);
+    buf->data = data;
+    buf->capacity = capacity;
+}
+
 char *buf_reserve(struct buf *buf, size_t size)
 {
     if (buf->overflowed || size > buf->bytes_max - buf->len) {
@@ -45,10 +53,7 @@ char *buf_reserve(struct buf *buf, size_t size)
             capacity = needed;
         if (capacity > buf->bytes_max)
             capacity = buf->bytes_max;
-        char *data = realloc(buf->data, capacity ? capacity : 1);
-        ASSERT(data);
-        buf->data = data;
-        buf->capacity = capacity;
+        resize(buf, capacity);
     }
     return buf->data + buf->len;
 }
@@ -57,6 +62,18 @@ void buf_expect(struct buf *buf, size_t size)
 {
     if (size <= buf->bytes_max - buf->len)
         buf_reserve(buf, size);
+}
+
+void buf_expect_exactly(struct buf *buf, size_t size)
+{
+    if (size <= buf->bytes_max - buf->len && size > buf->capacity - buf->len)
+        resize(buf, buf->len + size);
+}
+
+void buf_fit(struct buf *buf)
+{
+    if (buf->capacity > buf->len)
+        resize(buf, buf->len);
 }
 
 void buf_commit(struct buf *buf, size_t size)

@@ -47,6 +47,10 @@ char *buf_reserve(struct buf *buf, size_t size);
 /* Makes room at once for what is known to come, in place of growing to it step by step. A hint: what
  * goes over bytes_max is refused when it comes. */
 void buf_expect(struct buf *buf, size_t size);
+/* The same with no byte to spare: for what is kept for long, whose owner says by how much it grows. */
+void buf_expect_exactly(struct buf *buf, size_t size);
+/* Gives back the memory behind its bytes. */
+void buf_fit(struct buf *buf);
 void buf_commit(struct buf *buf, size_t size);
 
 /* Drops the first `count` bytes (moves the rest down). */

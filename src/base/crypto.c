@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 #include <string.h>
+#include <xxhash.h>
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif
@@ -71,6 +72,13 @@ uint64_t siphash(const unsigned char key[SIPHASH_KEY_BYTES], struct str data)
     crypto_shorthash((unsigned char *)&hash, (const unsigned char *)(data.data ? data.data : ""),
                      data.len, key);
     return hash;
+}
+
+uint64_t fast_hash(const unsigned char secret[FAST_HASH_SECRET_BYTES], struct str data)
+{
+    _Static_assert((int)FAST_HASH_SECRET_BYTES >= (int)XXH3_SECRET_SIZE_MIN, "it is long enough");
+    return XXH3_64bits_withSecret(data.data ? data.data : "", data.len, secret,
+                                  FAST_HASH_SECRET_BYTES);
 }
 
 bool crypto_equal(struct str a, struct str b)

@@ -1,4 +1,5 @@
-/* Hashes, codes, encodings and encryption: thin names over libsodium and OpenSSL. */
+/* Hashes, codes, encodings and encryption: thin names over libsodium, OpenSSL and
+ * xxHash. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,7 +14,8 @@ enum {
     SHA256_BYTES = 32,
     AEAD_KEY_BYTES = 32,
     AEAD_OVERHEAD_BYTES = 24 + 16,
-    SIPHASH_KEY_BYTES = 16
+    SIPHASH_KEY_BYTES = 16,
+    FAST_HASH_SECRET_BYTES = 192
 };
 
 /* Once, before any thread uses this header; any number of times. */
@@ -26,6 +28,9 @@ void hmac_sha256(struct str key, struct str data, unsigned char ret[SHA256_BYTES
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
 /* SipHash-2-4 under a secret key: for tables whose keys others choose, not for proofs. */
 uint64_t siphash(const unsigned char key[SIPHASH_KEY_BYTES], struct str data);
+/* XXH3 under a secret, for long data: a tenth of SipHash's work. It is no wall: who sees the hashes
+ * could aim at it, so two data of one hash must do no harm. */
+uint64_t fast_hash(const unsigned char secret[FAST_HASH_SECRET_BYTES], struct str data);
 /* Compares without telling by time where the difference is. Lengths may differ (then false). */
 bool crypto_equal(struct str a, struct str b);
 

@@ -31,7 +31,7 @@ struct cache {
     struct list by_use;  /* the newest first */
     size_t bytes;
     size_t bytes_max;
-    unsigned char secret[SIPHASH_KEY_BYTES];
+    unsigned char secret[FAST_HASH_SECRET_BYTES];
     struct metric *hits;
     struct metric *misses;
     struct metric *evictions;
@@ -92,6 +92,7 @@ void cache_entry_unref(struct cache_entry *entry)
     if (!entry || atomic_fetch_sub(&entry->references, 1) != 1)
         return;
     facts_unref(entry->facts);
+    free(entry->text);
     free(entry);
 }
 
@@ -125,10 +126,14 @@ static struct cache_entry *use(struct cache *cache, uint64_t hash, uint64_t now_
     return entry;
 }
 
-struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t now_ms,
+uint64_t cache_hash(const struct cache *cache, struct str key)
+{
+    return fast_hash(cache->secret, key);
+}
+
+struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t hash, uint64_t now_ms,
                                uint64_t age_max_ms)
 {
-    uint64_t hash = siphash(cache->secret, key);
     struct list gone;
     list_init(&gone);
     pthread_mutex_lock(&cache->lock);
@@ -143,31 +148,16 @@ struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t now
 
 /* ---- Keeping --------------------------------------------------------------------------------- */
 
-static struct str copy_behind(char **room, struct str text)
+static struct cache_entry *entry_new(const struct cache_entry *from)
 {
-    struct str copy = STR_FROM(*room, text.len);
-    if (text.len)
-        memcpy(*room, text.data, text.len);
-    *room += text.len;
-    return copy;
-}
-
-/* A copy in one piece. */
-static struct cache_entry *entry_new(const struct cache_entry *from, uint64_t hash)
-{
-    size_t size = sizeof *from + from->key.len + from->flags.len + from->tape.len;
-    struct cache_entry *entry = malloc(size);
+    struct cache_entry *entry = malloc(sizeof *entry);
     ASSERT(entry);
-    char *room = (char *)(entry + 1);
     *entry = *from;
     entry->references = 1;
     entry->link = (struct list){0};
-    entry->hash = hash;
-    entry->key = copy_behind(&room, from->key);
-    entry->flags = copy_behind(&room, from->flags);
-    entry->tape = copy_behind(&room, from->tape);
     entry->facts = facts_ref(from->facts);
-    entry->size = size + facts_size(from->facts);
+    entry->size =
+        sizeof *from + from->key.len + from->flags.len + from->tape.len + facts_size(from->facts);
     return entry;
 }
 
@@ -190,10 +180,8 @@ static void put(struct cache *cache, struct cache_entry *entry, struct list *gon
 void cache_keep(struct cache *cache, const struct cache_entry *entry)
 {
     struct list gone;
-    if (entry->key.len + entry->tape.len > CACHE_ENTRY_BYTES_MAX)
-        return;
-    struct cache_entry *kept = entry_new(entry, siphash(cache->secret, entry->key));
-    if (kept->size > cache->bytes_max) {
+    struct cache_entry *kept = entry_new(entry);
+    if (entry->key.len + entry->tape.len > CACHE_ENTRY_BYTES_MAX || kept->size > cache->bytes_max) {
         cache_entry_unref(kept);
         return;
     }

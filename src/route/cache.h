@@ -16,11 +16,12 @@ struct facts;
 enum { CACHE_ENTRY_BYTES_MAX = 4 * 1024 * 1024 }; /* of one answer with its key */
 
 /* An answer; never changes. A counted reference, so that it can be told to its end whatever becomes
- * of the cache. All texts are its own. */
+ * of the cache. */
 struct cache_entry {
     _Atomic int references;
     struct list link; /* the cache's */
-    uint64_t hash;
+    uint64_t hash;    /* of the key */
+    char *text;       /* its own; the next three are in it */
     struct str key;
     struct str flags; /* of the request: its bytes fit only a request with the same */
     struct str tape;
@@ -36,13 +37,15 @@ struct cache_entry {
 struct cache *cache_new(size_t bytes_max, struct metric_registry *metrics);
 void cache_free(struct cache *cache);
 
-/* The answer under that key, which is not older than it may live nor than `age_max_ms`; referenced.
+/* The hash of a key, in this cache: taken once for finding and keeping. */
+uint64_t cache_hash(const struct cache *cache, struct str key);
+/* The answer under that key of that hash, which is not older than it may live nor than `age_max_ms`; referenced.
  * NULL: there is none. */
-struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t now_ms,
+struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t hash, uint64_t now_ms,
                                uint64_t age_max_ms);
-/* Keeps an answer in place of the one that was there, and lets others go for it. `entry` is copied
- * but for its facts, of which a reference is taken; references, link, hash and size are not read. One
- * that is too large is not kept. */
+/* Keeps an answer in place of the one that was there, and lets others go for it. `entry` is copied:
+ * its text (from malloc) is taken over in any case, and of its facts a reference is taken; references,
+ * link and size are not read. One that is too large is not kept. */
 void cache_keep(struct cache *cache, const struct cache_entry *entry);
 /* NULL is allowed. */
 void cache_entry_unref(struct cache_entry *entry);

@@ -15,14 +15,19 @@
 #include "route/router_internal.h"
 #include "route/tape.h"
 
-enum { FLAGS_BYTES_MAX = 64 * 1024, GUARDRAILS_VERSION = 0 /* there are none yet */ };
+enum {
+    FLAGS_BYTES_MAX = 64 * 1024,
+    KEY_BYTES_BESIDE = 256, /* beside the body, about */
+    GUARDRAILS_VERSION = 0  /* there are none yet */
+};
 
-/* What is to be kept. */
+/* What is to be kept, in one piece of memory: key, flags, tape. */
 struct recording {
     struct cache *cache;
-    struct buf key;
-    struct buf flags;
     struct tape tape;
+    size_t key_len;
+    size_t flags_len;
+    uint64_t hash; /* of the key */
     bool is_streamed;
     bool has_finished; /* whole */
     bool is_raw;       /* its bytes passed through to the end */
@@ -38,16 +43,12 @@ static struct recording *recording_new(struct route_call *call, uint64_t lives_m
     recording->cache = call->router->options.cache;
     recording->is_streamed = call->request.request->stream;
     recording->lives_ms = lives_ms;
-    buf_init(&recording->key, CACHE_ENTRY_BYTES_MAX);
-    buf_init(&recording->flags, FLAGS_BYTES_MAX);
     tape_init(&recording->tape, CACHE_ENTRY_BYTES_MAX);
     return recording;
 }
 
 static void recording_free(struct recording *recording)
 {
-    buf_done(&recording->key);
-    buf_done(&recording->flags);
     tape_done(&recording->tape);
     free(recording);
 }
@@ -59,19 +60,34 @@ void router_drop_recording(struct route_call *call)
     call->recording = NULL;
 }
 
+static struct str key_of(const struct recording *recording)
+{
+    return str_slice(buf_str(&recording->tape.bytes), 0, recording->key_len);
+}
+
+static struct str flags_of(const struct recording *recording)
+{
+    return str_slice(buf_str(&recording->tape.bytes), recording->key_len, recording->flags_len);
+}
+
+/* Its memory becomes the entry's, cut to its length. */
 static void keep(struct route_call *call, struct recording *recording)
 {
     struct facts *before = facts_of_plan(&call->plan);
     struct facts *facts = facts_of_call(call, before);
-    cache_keep(recording->cache,
-               &(struct cache_entry){.key = buf_str(&recording->key),
-                                     .flags = buf_str(&recording->flags),
-                                     .tape = tape_text(&recording->tape),
-                                     .facts = facts,
-                                     .is_streamed = recording->is_streamed,
-                                     .is_raw = recording->is_raw,
-                                     .kept_ms = loop_now_ms(call->router->options.loop),
-                                     .lives_ms = recording->lives_ms});
+    size_t len;
+    buf_fit(&recording->tape.bytes);
+    struct cache_entry entry = {.hash = recording->hash,
+                                .key = key_of(recording),
+                                .flags = flags_of(recording),
+                                .tape = tape_text(&recording->tape),
+                                .facts = facts,
+                                .is_streamed = recording->is_streamed,
+                                .is_raw = recording->is_raw,
+                                .kept_ms = loop_now_ms(call->router->options.loop),
+                                .lives_ms = recording->lives_ms};
+    entry.text = buf_take(&recording->tape.bytes, &len);
+    cache_keep(recording->cache, &entry);
     facts_unref(facts);
     facts_unref(before);
 }
@@ -154,7 +170,7 @@ static uint64_t lives_ms(const struct route_call *call)
     return applies ? seconds * 1000 : 0;
 }
 
-static bool write_key(const struct route_call *call, struct recording *recording)
+static bool write_key(const struct route_call *call, struct buf *out, struct buf *ret_flags)
 {
     const struct route_request *request = &call->request;
     return cache_key_write(
@@ -170,7 +186,23 @@ static bool write_key(const struct route_call *call, struct recording *recording
                             .strict = request->strict,
                             .headers = request->raw_headers,
                             .body = request->raw_body},
-        &recording->key, &recording->flags);
+        out, ret_flags);
+}
+
+/* The first part of a recording: what it is found by. False: it has no key. */
+static bool name_recording(const struct route_call *call, struct recording *recording)
+{
+    struct buf *bytes = &recording->tape.bytes, flags;
+    buf_init(&flags, FLAGS_BYTES_MAX);
+    buf_expect_exactly(bytes, call->request.raw_body.len + KEY_BYTES_BESIDE);
+    bool is_named = write_key(call, bytes, &flags);
+    recording->key_len = bytes->len;
+    recording->flags_len = flags.len;
+    recording->hash = cache_hash(recording->cache, buf_str(bytes));
+    buf_append(bytes, buf_str(&flags));
+    tape_begin(&recording->tape);
+    buf_done(&flags);
+    return is_named && buf_ok(bytes);
 }
 
 /* Its bytes are right only for who asks in the same mode, with the same flags. */
@@ -178,7 +210,7 @@ static bool is_raw_for(const struct route_call *call, const struct cache_entry *
 {
     return entry->is_raw && call->events.on_raw &&
            entry->is_streamed == call->request.request->stream &&
-           str_eq(entry->flags, buf_str(&call->recording->flags));
+           str_eq(entry->flags, flags_of(call->recording));
 }
 
 static struct cache_entry *find(const struct route_call *call)
@@ -189,7 +221,7 @@ static struct cache_entry *find(const struct route_call *call)
     uint64_t asked_ms = (uint64_t)ask->age_max_seconds * 1000;
     if (ask->has_age_max && asked_ms < age_max_ms)
         age_max_ms = asked_ms;
-    struct cache_entry *entry = cache_find(recording->cache, buf_str(&recording->key),
+    struct cache_entry *entry = cache_find(recording->cache, key_of(recording), recording->hash,
                                            loop_now_ms(call->router->options.loop), age_max_ms);
     /* What the canonical form does not carry of bytes is a loss, and not for who is strict. */
     if (!entry || !entry->is_raw || !call->request.strict || is_raw_for(call, entry))
@@ -218,7 +250,7 @@ static void look_up(struct route_call *call, uint64_t lives)
 {
     uint64_t began_ns = clock_monotonic_ns();
     call->recording = recording_new(call, lives);
-    if (!write_key(call, call->recording)) {
+    if (!name_recording(call, call->recording)) {
         router_drop_recording(call);
         return;
     }

@@ -23,7 +23,13 @@ _Static_assert(EVENT_TEXTS <= 16, "they have a bit each");
 void tape_init(struct tape *tape, size_t bytes_max)
 {
     buf_init(&tape->bytes, bytes_max);
+    tape->from = 0;
     tape->content_type = STR_NONE;
+}
+
+void tape_begin(struct tape *tape)
+{
+    tape->from = tape->bytes.len;
 }
 
 void tape_done(struct tape *tape)
@@ -38,7 +44,7 @@ bool tape_is_whole(const struct tape *tape)
 
 struct str tape_text(const struct tape *tape)
 {
-    return buf_str(&tape->bytes);
+    return str_skip(buf_str(&tape->bytes), tape->from);
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */

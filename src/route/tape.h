@@ -7,12 +7,15 @@
 
 struct tape {
     struct buf bytes;
+    size_t from;             /* of the buffer; what is before it is its owner's */
     struct str content_type; /* of the bytes so far; a view into the room */
     char content_type_room[128];
 };
 
 /* `bytes_max`: what it takes at most; over it tape_is_whole is false. */
 void tape_init(struct tape *tape, size_t bytes_max);
+/* What its owner has put into its buffer until now stands before the tape, in the same memory. */
+void tape_begin(struct tape *tape);
 void tape_done(struct tape *tape);
 /* Any event but an ERROR. */
 void tape_add_event(struct tape *tape, const struct llm_event *event);

@@ -168,6 +168,28 @@ static void growth_keeps_what_is_there(void **state)
     buf_done(&buf);
 }
 
+static void what_is_kept_for_long_has_no_byte_to_spare(void **state)
+{
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, 1000);
+    buf_expect_exactly(&buf, 300);
+    assert_int_equal(buf.capacity, 300);
+    buf_append(&buf, STR("abc"));
+    buf_expect_exactly(&buf, 297); /* is there */
+    assert_int_equal(buf.capacity, 300);
+    buf_expect_exactly(&buf, 400);
+    assert_int_equal(buf.capacity, 403);
+    buf_expect_exactly(&buf, 998); /* too much: a hint only */
+    assert_int_equal(buf.capacity, 403);
+    buf_fit(&buf);
+    assert_int_equal(buf.capacity, 3);
+    assert_true(buf_ok(&buf) && str_eq(buf_str(&buf), STR("abc")));
+    buf_done(&buf);
+    buf_fit(&buf);
+    assert_null(buf.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +201,7 @@ int main(void)
         cmocka_unit_test(consume_from_the_front),
         cmocka_unit_test(memory_changes_hands),
         cmocka_unit_test(growth_keeps_what_is_there),
+        cmocka_unit_test(what_is_kept_for_long_has_no_byte_to_spare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,6 +203,27 @@ static int start(void **state)
     return 0;
 }
 
+static void a_fast_hash_hangs_on_its_secret(void **state)
+{
+    (void)state;
+    unsigned char one[FAST_HASH_SECRET_BYTES], two[FAST_HASH_SECRET_BYTES];
+    static char data[5000];
+    random_bytes(one, sizeof one);
+    random_bytes(two, sizeof two);
+    for (size_t len = 0; len < sizeof data; len = len * 2 + 1) {
+        struct str text = STR_FROM(data, len);
+        uint64_t hash = fast_hash(one, text);
+        assert_true(hash == fast_hash(one, text));
+        assert_true(hash != fast_hash(two, text) || !len);
+        if (!len)
+            continue;
+        data[len - 1] ^= 1;
+        assert_true(hash != fast_hash(one, text));
+        data[len - 1] ^= 1;
+    }
+    assert_true(fast_hash(one, STR_NONE) == fast_hash(one, STR("")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +235,7 @@ int main(void)
         cmocka_unit_test(base64_round_trips_all_bytes),
         cmocka_unit_test(sealed_text_opens_only_untouched),
         cmocka_unit_test(comparing),
+        cmocka_unit_test(a_fast_hash_hangs_on_its_secret),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -25,13 +25,28 @@ static inline struct facts *cache_facts(void)
     return facts_of_plan(&(struct route_plan){.groups = &group, .group_count = 1});
 }
 
+static inline struct cache_entry *cache_find_text(struct cache *cache, struct str key,
+                                                  uint64_t now_ms, uint64_t age_max_ms)
+{
+    return cache_find(cache, key, cache_hash(cache, key), now_ms, age_max_ms);
+}
+
 static inline void cache_keep_text(struct cache *cache, const char *key, struct str tape,
                                    uint64_t now_ms, uint64_t lives_ms)
 {
     struct facts *facts = cache_facts();
-    cache_keep(cache, &(struct cache_entry){.key = str_from_cstr(key),
-                                            .flags = STR("f"),
-                                            .tape = tape,
+    size_t key_len = strlen(key);
+    char *text = malloc(key_len + 1 + tape.len);
+    assert_non_null(text);
+    memcpy(text, key, key_len);
+    text[key_len] = 'f';
+    if (tape.len)
+        memcpy(text + key_len + 1, tape.data, tape.len);
+    cache_keep(cache, &(struct cache_entry){.hash = cache_hash(cache, str_from_cstr(key)),
+                                            .text = text,
+                                            .key = STR_FROM(text, key_len),
+                                            .flags = STR_FROM(text + key_len, 1),
+                                            .tape = STR_FROM(text + key_len + 1, tape.len),
                                             .facts = facts,
                                             .kept_ms = now_ms,
                                             .lives_ms = lives_ms});

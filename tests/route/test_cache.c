@@ -31,7 +31,7 @@ static int teardown(void **state)
 /* Whether there is an answer, and that it is this one. */
 static bool finds(struct fixture *f, const char *key, const char *tape, uint64_t now_ms)
 {
-    struct cache_entry *entry = cache_find(f->cache, str_from_cstr(key), now_ms, UINT64_MAX);
+    struct cache_entry *entry = cache_find_text(f->cache, str_from_cstr(key), now_ms, UINT64_MAX);
     bool is_there = entry != NULL;
     if (entry) {
         assert_true(str_eq(entry->tape, str_from_cstr(tape)));
@@ -61,10 +61,10 @@ static void it_lives_for_its_time(void **state)
     struct fixture *f = *state;
     cache_keep_text(f->cache, "k", STR("one"), 1000, 500);
     assert_true(finds(f, "k", "one", 1499));
-    struct cache_entry *entry = cache_find(f->cache, STR("k"), 1300, 300);
+    struct cache_entry *entry = cache_find_text(f->cache, STR("k"), 1300, 300);
     assert_non_null(entry);
     cache_entry_unref(entry);
-    assert_null(cache_find(f->cache, STR("k"), 1301, 300)); /* older than was asked for */
+    assert_null(cache_find_text(f->cache, STR("k"), 1301, 300)); /* older than was asked for */
     assert_true(finds(f, "k", "one", 1301));
     assert_true(cache_metric(f->metrics, "\nparley_cache_bytes{} ") > 0);
     assert_false(finds(f, "k", "", 1500));
@@ -99,7 +99,7 @@ static void what_has_no_room_is_not_kept(void **state)
     cache_keep_text(f->cache, "small", STR("x"), 0, 1000);
     cache_keep_text(f->cache, "k", STR_FROM(tape, 16 * 1024), 0, 1000);
     cache_keep_text(f->cache, "k", STR_FROM(tape, sizeof tape), 0, 1000);
-    assert_null(cache_find(f->cache, STR("k"), 0, 1000));
+    assert_null(cache_find_text(f->cache, STR("k"), 0, 1000));
     assert_true(finds(f, "small", "x", 0)); /* nobody went for it */
 }
 
@@ -108,7 +108,7 @@ static void who_reads_keeps_it(void **state)
     struct fixture *f = *state;
     static char other[10 * 1024];
     cache_keep_text(f->cache, "k", STR("one"), 0, 1000);
-    struct cache_entry *entry = cache_find(f->cache, STR("k"), 0, 1000);
+    struct cache_entry *entry = cache_find_text(f->cache, STR("k"), 0, 1000);
     cache_keep_text(f->cache, "k", STR("two"), 0, 1000);
     cache_keep_text(f->cache, "other", STR_FROM(other, sizeof other), 0, 1000);
     cache_keep_text(f->cache, "more", STR_FROM(other, sizeof other), 0, 1000);

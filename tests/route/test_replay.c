@@ -88,7 +88,7 @@ static void start(struct fixture *f, int count, struct str text, bool is_raw)
     tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_END});
     assert_true(tape_is_whole(&tape));
     cache_keep_text(f->cache, "k", tape_text(&tape), 0, 1000);
-    struct cache_entry *entry = cache_find(f->cache, STR("k"), 0, 1000);
+    struct cache_entry *entry = cache_find_text(f->cache, STR("k"), 0, 1000);
     assert_non_null(entry);
     tape_done(&tape);
     f->replay = replay_start(f->loop, entry, is_raw, 42, &listener);
