@@ -101,21 +101,6 @@ size_t facts_size(const struct facts *facts)
 
 /* ---- Blocks ---------------------------------------------------------------------------------- */
 
-static const size_t views[] = {
-    offsetof(struct llm_event, text),           offsetof(struct llm_event, id),
-    offsetof(struct llm_event, name),           offsetof(struct llm_event, model),
-    offsetof(struct llm_event, opaque.dialect), offsetof(struct llm_event, opaque.model),
-    offsetof(struct llm_event, opaque.kind),    offsetof(struct llm_event, opaque.data),
-    offsetof(struct llm_event, item),           offsetof(struct llm_event, finish_raw),
-    offsetof(struct llm_event, extension),
-};
-_Static_assert(sizeof views / sizeof views[0] == EVENT_TEXTS, "all texts");
-
-struct str *event_text(struct llm_event *event, size_t index)
-{
-    return (struct str *)(void *)((char *)event + views[index]);
-}
-
 /* With room for `bytes` behind it, which *ret_room points to. */
 static struct block *block_new(struct facts *facts, size_t bytes, char **ret_room)
 {

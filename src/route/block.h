@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "llm/losses.h"
 #include "route/router.h"
@@ -32,8 +33,23 @@ void facts_unref(struct facts *facts);
 size_t facts_size(const struct facts *facts);
 
 /* The texts of an event, one by one: 0 to EVENT_TEXTS - 1. */
-enum { EVENT_TEXTS = 11 };
-struct str *event_text(struct llm_event *event, size_t index);
+enum { EVENT_TEXT_ITEM = 8, EVENT_TEXTS = 11 }; /* `text` is the first */
+static const size_t event_texts[EVENT_TEXTS] = {
+    offsetof(struct llm_event, text),           offsetof(struct llm_event, id),
+    offsetof(struct llm_event, name),           offsetof(struct llm_event, model),
+    offsetof(struct llm_event, opaque.dialect), offsetof(struct llm_event, opaque.model),
+    offsetof(struct llm_event, opaque.kind),    offsetof(struct llm_event, opaque.data),
+    offsetof(struct llm_event, item),           offsetof(struct llm_event, finish_raw),
+    offsetof(struct llm_event, extension),
+};
+static inline struct str *event_text(struct llm_event *event, size_t index)
+{
+    return (struct str *)(void *)((char *)event + event_texts[index]);
+}
+static inline const struct str *event_text_of(const struct llm_event *event, size_t index)
+{
+    return (const struct str *)(const void *)((const char *)event + event_texts[index]);
+}
 
 /* Blocks form a chain: each holds a reference to the next one, so that who holds one holds all that
  * came later. */

@@ -12,6 +12,10 @@
 /* Records that are no events. */
 enum { RECORD_TYPE = 100, RECORD_BYTES };
 
+/* Many tapes are written at once, some for minutes: they grow by less than buffers do, by so many bytes
+ * and a part of what is on them. */
+enum { GROWTH_MIN = 512, GROWTH_PART = 4 };
+
 struct head {
     uint8_t kind; /* llm_event_kind, or a RECORD_ */
     uint8_t finish;
@@ -49,40 +53,78 @@ struct str tape_text(const struct tape *tape)
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
-static void put(struct tape *tape, const void *data, size_t size)
+/* Room for a record of so many bytes; NULL: it does not fit. */
+static char *begin_record(struct tape *tape, size_t size)
 {
-    buf_append(&tape->bytes, STR_FROM((const char *)data, size));
+    struct buf *bytes = &tape->bytes;
+    if (size > bytes->capacity - bytes->len) {
+        size_t more = GROWTH_MIN + (bytes->len - tape->from) / GROWTH_PART;
+        size_t left = bytes->bytes_max - bytes->len;
+        if (more > left)
+            more = left;
+        buf_expect_exactly(bytes, size > more ? size : more);
+    }
+    return buf_reserve(bytes, size);
 }
 
-static void put_text(struct tape *tape, struct str text)
+static void end_record(struct tape *tape, const char *end)
+{
+    buf_commit(&tape->bytes, (size_t)(end - tape->bytes.data) - tape->bytes.len);
+}
+
+static char *put(char *at, const void *data, size_t size)
+{
+    memcpy(at, data, size);
+    return at + size;
+}
+
+static char *put_text(char *at, struct str text)
 {
     uint32_t len = (uint32_t)text.len; /* what is longer does not fit anyway */
-    put(tape, &len, sizeof len);
-    buf_append(&tape->bytes, text);
+    at = put(at, &len, sizeof len);
+    return text.len ? put(at, text.data, text.len) : at;
+}
+
+/* Which texts an event has, by bits; *size grows by what they take. The many, increments, have but
+ * two. */
+static uint16_t texts_of(const struct llm_event *event, size_t *size)
+{
+    bool is_increment = event->kind == LLM_EVENT_TEXT || event->kind == LLM_EVENT_TOOL_ARGUMENTS;
+    unsigned texts = 0;
+    for (size_t i = 0; i < EVENT_TEXTS; i += is_increment ? EVENT_TEXT_ITEM : 1) {
+        const struct str *text = event_text_of(event, i);
+        texts |= (unsigned)(text->data != NULL) << i;
+        *size += text->data ? sizeof(uint32_t) + text->len : 0;
+    }
+    return (uint16_t)texts;
 }
 
 void tape_add_event(struct tape *tape, const struct llm_event *event)
 {
-    struct llm_event copy = *event;
-    struct head head = {
-        .kind = (uint8_t)event->kind, .finish = (uint8_t)event->finish, .index = event->index};
+    bool has_usage = event->kind == LLM_EVENT_USAGE;
+    size_t size = sizeof(struct head) + (has_usage ? sizeof event->usage : 0);
     ASSERT(event->kind != LLM_EVENT_ERROR);
-    for (size_t i = 0; i < EVENT_TEXTS; i++)
-        if (event_text(&copy, i)->data)
-            head.texts |= (uint16_t)(1u << i);
-    put(tape, &head, sizeof head);
-    for (size_t i = 0; i < EVENT_TEXTS; i++)
-        if (event_text(&copy, i)->data)
-            put_text(tape, *event_text(&copy, i));
-    if (event->kind == LLM_EVENT_USAGE)
-        put(tape, &event->usage, sizeof event->usage);
+    const struct head head = {.kind = (uint8_t)event->kind,
+                              .finish = (uint8_t)event->finish,
+                              .texts = texts_of(event, &size),
+                              .index = event->index};
+    char *at = begin_record(tape, size);
+    if (!at)
+        return;
+    at = put(at, &head, sizeof head);
+    for (unsigned left = head.texts; left; left &= left - 1)
+        at = put_text(at, *event_text_of(event, (size_t)__builtin_ctz(left)));
+    if (has_usage)
+        at = put(at, &event->usage, sizeof event->usage);
+    end_record(tape, at);
 }
 
 static void put_record(struct tape *tape, uint8_t kind, struct str text)
 {
     const struct head head = {.kind = kind};
-    put(tape, &head, sizeof head);
-    put_text(tape, text);
+    char *at = begin_record(tape, sizeof head + sizeof(uint32_t) + text.len);
+    if (at)
+        end_record(tape, put_text(put(at, &head, sizeof head), text));
 }
 
 void tape_add_bytes(struct tape *tape, struct str content_type, struct str bytes)

@@ -101,12 +101,33 @@ static void too_much_is_told(void **state)
     tape_done(&tape);
 }
 
+static void what_stands_before_it_stays(void **state)
+{
+    (void)state;
+    struct tape tape;
+    struct tape_place place = {0};
+    tape_init(&tape, 65536);
+    buf_append(&tape.bytes, STR("a key"));
+    tape_begin(&tape);
+    assert_int_equal(tape_text(&tape).len, 0);
+    for (int i = 0; i < 1000; i++)
+        tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("more")});
+    assert_true(tape_is_whole(&tape));
+    for (int i = 0; i < 1000; i++)
+        assert_true(str_eq(next(tape_text(&tape), &place).event.text, STR("more")));
+    assert_int_equal(place.at, tape_text(&tape).len);
+    assert_true(str_eq(str_slice(buf_str(&tape.bytes), 0, 5), STR("a key")));
+    assert_true(tape.bytes.capacity < tape.bytes.len + tape.bytes.len / 3);
+    tape_done(&tape);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_keep_all_that_they_say),
         cmocka_unit_test(bytes_keep_their_pieces_and_type),
         cmocka_unit_test(too_much_is_told),
+        cmocka_unit_test(what_stands_before_it_stays),
     };
     return cmocka_run_group_tests_name("route/tape", tests, NULL, NULL);
 }
