@@ -10,6 +10,7 @@
 
 /* The source itself: on a machine with SSE 4.2 nothing else reaches the other path of crc32c. */
 #include "base/crypto.c"
+#include "base/random.h"
 
 static void assert_hex(const unsigned char *bytes, size_t size, const char *expected)
 {
