@@ -175,13 +175,12 @@ void stream_write(struct stream *stream, const char *data, size_t len)
 {
     if (stream->closing || stream->phase >= PHASE_SHUT || stream->write_error)
         return;
-    buf_append(stream_output(stream), STR_FROM(data, len));
+    buf_append(&stream->output.bytes, STR_FROM(data, len));
     stream_flush_later(stream);
 }
 
 struct buf *stream_output(struct stream *stream)
 {
-    loop_buf_lend(stream->loop, &stream->output.bytes);
     return &stream->output.bytes;
 }
 
