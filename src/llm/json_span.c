@@ -1,21 +1,22 @@
 /* JSON spans: walks over a JSON text that is known to be valid. Below passthrough and prompt_marks. */
 #include "llm/json_span.h"
 
+#include <string.h>
+
 /* Offset behind the string that begins at `at`: behind the next quote that an even number of
  * backslashes precedes. */
 static size_t skip_string(struct str text, size_t at)
 {
-    for (size_t from = at + 1; from < text.len;) {
-        size_t quote = str_find_char(str_skip(text, from), '"');
-        if (quote == SIZE_MAX)
+    const char *first = text.data + at + 1, *end = text.data + text.len;
+    for (const char *from = first; from < end;) {
+        const char *quote = memchr(from, '"', (size_t)(end - from)), *before = quote;
+        if (!quote)
             break;
-        quote += from;
-        size_t backslashes = 0;
-        while (quote - backslashes > at + 1 && text.data[quote - backslashes - 1] == '\\')
-            backslashes++;
-        if (backslashes % 2 == 0)
-            return quote + 1;
+        while (before > first && before[-1] == '\\')
+            before--;
         from = quote + 1;
+        if ((quote - before) % 2 == 0)
+            return (size_t)(from - text.data);
     }
     return text.len;
 }
@@ -32,22 +33,26 @@ size_t json_span_skip_space(struct str text, size_t at)
     return at;
 }
 
+/* What a byte outside of strings means for where a value ends. */
+enum { IS_PLAIN, IS_QUOTE, IS_OPENING, IS_CLOSING, IS_COMMA };
+static const unsigned char meanings[256] = {
+    ['"'] = IS_QUOTE,   ['{'] = IS_OPENING, ['['] = IS_OPENING,
+    ['}'] = IS_CLOSING, [']'] = IS_CLOSING, [','] = IS_COMMA};
+
 /* Offset behind the value that begins at `at`, at the comma, brace or bracket. */
 static size_t skip_value(struct str text, size_t at)
 {
-    int depth = 0;
+    size_t depth = 0;
     while (at < text.len) {
-        char c = text.data[at];
-        if (c == '"') {
+        unsigned char meaning = meanings[(unsigned char)text.data[at]];
+        if (meaning == IS_QUOTE) {
             at = skip_string(text, at);
             continue;
         }
-        if (c == '{' || c == '[')
-            depth++;
-        if (depth == 0 && (c == ',' || c == '}' || c == ']'))
+        if (depth == 0 && meaning >= IS_CLOSING)
             return at;
-        if (c == '}' || c == ']')
-            depth--;
+        depth += meaning == IS_OPENING;
+        depth -= meaning == IS_CLOSING;
         at++;
     }
     return at;
