@@ -78,7 +78,7 @@ static double measure(struct bench *bench, void (*run)(struct bench *bench), int
         uint64_t from = thread_ns();
         for (int k = 0; k < TURNS; k++)
             run(bench);
-        times[i] = (double)(thread_ns() - from) / TURNS / per_turn;
+        times[i] = (double)(thread_ns() - from) / (double)TURNS / per_turn;
         let_store_work(bench);
     }
     qsort(times, REPETITIONS, sizeof times[0], compare);
@@ -120,7 +120,7 @@ static double measure_store(struct bench *bench)
         double from = process_ns();
         enum err code = store_write_now(bench->store, store_block, &block, NULL);
         ASSERT(code == ERR_OK);
-        times[i] = (process_ns() - from) / LEDGER_BLOCK_ROWS_MAX;
+        times[i] = (process_ns() - from) / (double)LEDGER_BLOCK_ROWS_MAX;
     }
     buf_done(&rows);
     qsort(times, REPETITIONS, sizeof times[0], compare);

@@ -125,7 +125,7 @@ static bool is_str(yyjson_val *value)
 static bool is_setting(yyjson_val *value)
 {
     double number = yyjson_get_num(value);
-    return yyjson_is_num(value) && number >= -LLM_SETTING_MAX && number <= LLM_SETTING_MAX;
+    return yyjson_is_num(value) && number >= -llm_setting_max && number <= llm_setting_max;
 }
 
 static bool is_amount(yyjson_val *value)

@@ -202,7 +202,7 @@ enum err llm_read_double(struct llm_reader *reader, yyjson_val *value, void *fie
     if (!yyjson_is_num(value))
         return llm_reader_fail(reader, "must be a number");
     double number = yyjson_get_num(value);
-    if (!(number >= -LLM_SETTING_MAX && number <= LLM_SETTING_MAX))
+    if (!(number >= -llm_setting_max && number <= llm_setting_max))
         return llm_reader_fail(reader, "must be from -1000 to 1000");
     *(struct llm_double *)field = (struct llm_double){true, number};
     return ERR_OK;

@@ -66,7 +66,7 @@ enum err llm_read_str(struct llm_reader *reader, yyjson_val *value, void *field)
 enum err llm_read_int(struct llm_reader *reader, yyjson_val *value, void *field);      /* llm_int */
 enum err llm_read_positive(struct llm_reader *reader, yyjson_val *value, void *field); /* llm_int */
 /* llm_double, of which none is ever larger: each provider has limits of its own below that. */
-enum { LLM_SETTING_MAX = 1000 };
+static const double llm_setting_max = 1000;
 enum err llm_read_double(struct llm_reader *reader, yyjson_val *value, void *field);
 enum err llm_read_amount(struct llm_reader *reader, yyjson_val *value, void *field); /* 0 or more */
 enum err llm_read_bool(struct llm_reader *reader, yyjson_val *value, void *field);   /* bool */
