@@ -86,17 +86,6 @@ enum err store_block_insert(struct store_tx *tx, const struct store_block *block
     return code;
 }
 
-enum err store_block_exists(struct store_tx *tx, const struct id *ledger, int64_t number,
-                            bool *ret_exists, struct error *error)
-{
-    struct query query =
-        query_begin(tx->sqlite, "SELECT 1 FROM ledger_blocks WHERE ledger = ? AND number = ?");
-    query_bind_id(&query, ledger);
-    query_bind_int(&query, number);
-    *ret_exists = query_next(&query);
-    return query_end(&query, error);
-}
-
 enum err store_block_next(struct store_tx *tx, struct arena *arena, int64_t from_ms, int64_t to_ms,
                           const struct store_block *after, struct store_block *ret,
                           struct error *error)

@@ -63,8 +63,6 @@ struct store_block {
 /* *ret_inserted: false when that number is in already: then nothing has changed. */
 MUST_USE enum err store_block_insert(struct store_tx *tx, const struct store_block *block,
                                      bool *ret_inserted, struct error *error);
-MUST_USE enum err store_block_exists(struct store_tx *tx, const struct id *ledger, int64_t number,
-                                     bool *ret_exists, struct error *error);
 /* The first block behind `after` (its to_ms and place; zeroed: the very first) with rows that may
  * have begun in [from_ms, to_ms), in order of to_ms. ERR_NOT_FOUND: no more. */
 MUST_USE enum err store_block_next(struct store_tx *tx, struct arena *arena, int64_t from_ms,
