@@ -23,6 +23,7 @@
 #include "api/origin.h"
 #include "base/clock.h"
 #include "llm/foreign.h"
+#include "llm/passthrough.h"
 
 enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 
@@ -446,6 +447,8 @@ struct decoded {
     yyjson_val *root;
     struct llm_request llm;
     struct api_chain chain;
+    struct passthrough_members members; /* of `text` */
+    struct str text;
 };
 
 /* What an earlier answer has to do with it. */
@@ -471,7 +474,11 @@ static enum err decode(struct completion *completion, struct arena *scratch, str
     struct llm_request *llm = &ret->llm;
     struct str body =
         completion->keeping ? keeping_source(completion->keeping) : completion->request->http->body;
-    enum err code = json_read(scratch, body, &ret->root, error);
+    const char *copy;
+    enum err code = json_read_placed(scratch, body, &ret->root, &copy, error);
+    if (code == ERR_OK)
+        passthrough_find(scratch, body, ret->root, copy, &ret->members);
+    ret->text = body;
     if (code == ERR_OK)
         code = llm_refuse_redirections(ret->root, error);
     if (code == ERR_OK)
@@ -530,12 +537,15 @@ static enum err start(struct completion *completion, struct arena *scratch, stru
         return code;
     completion->is_streamed = decoded.llm.stream;
     completion->wants_usage = decoded.llm.stream_usage;
+    struct str body = completion->body.data ? completion->body : request->http->body;
+    bool is_as_read = body.data == decoded.text.data;
     completion->unmapped = names_of_unmapped(request->arena, &decoded.llm);
     const struct route_request route = {
         .request = &decoded.llm,
         .chain = decoded.chain.names,
         .chain_count = decoded.chain.count,
-        .raw_body = completion->body.data ? completion->body : request->http->body,
+        .raw_body = body,
+        .raw_members = is_as_read ? &decoded.members : NULL,
         .raw_headers = &request->http->headers,
         .raw_dialect = completion->form->dialect,
         .strict = str_eq_nocase(http_headers_get(&request->http->headers, "x-parley-strict"),

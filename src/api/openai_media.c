@@ -31,7 +31,7 @@ static struct str with_model(const struct media *media, struct arena *scratch, s
         buf_append(&out, model);
         buf_append(&out, str_skip(body, at + media->model.len));
     } else {
-        passthrough_with_model(body, model.len ? model : STR_NONE, &out);
+        passthrough_with_model(body, NULL, model.len ? model : STR_NONE, &out);
     }
     struct str copy = buf_ok(&out) ? arena_str(scratch, buf_str(&out)) : STR_NONE;
     buf_done(&out);

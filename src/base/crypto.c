@@ -4,6 +4,9 @@
 #include <sodium.h>
 #include <string.h>
 #include <xxhash.h>
+#ifdef HAS_XXHASH_DISPATCH /* to what the processor can do */
+#include <xxh_x86dispatch.h>
+#endif
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif

@@ -60,12 +60,11 @@ static bool depth_ok(yyjson_doc *doc)
     return true;
 }
 
-enum err json_read_split(struct arena *strings, struct arena *values, struct str text,
-                         yyjson_val **ret_root, struct error *error)
+static enum err read_copy(char *copy, struct arena *values, struct str text, yyjson_val **ret_root,
+                          struct error *error)
 {
     yyjson_alc allocator = arena_allocator(values);
     yyjson_read_err detail = {.msg = ""};
-    char *copy = arena_alloc(strings, text.len + YYJSON_PADDING_SIZE);
     if (text.len)
         memcpy(copy, text.data, text.len);
     memset(copy + text.len, 0, YYJSON_PADDING_SIZE);
@@ -78,6 +77,21 @@ enum err json_read_split(struct arena *strings, struct arena *values, struct str
                          JSON_DEPTH_MAX);
     *ret_root = yyjson_doc_get_root(doc);
     return ERR_OK;
+}
+
+enum err json_read_split(struct arena *strings, struct arena *values, struct str text,
+                         yyjson_val **ret_root, struct error *error)
+{
+    char *copy = arena_alloc(strings, text.len + YYJSON_PADDING_SIZE);
+    return read_copy(copy, values, text, ret_root, error);
+}
+
+enum err json_read_placed(struct arena *arena, struct str text, yyjson_val **ret_root,
+                          const char **ret_copy, struct error *error)
+{
+    char *copy = arena_alloc(arena, text.len + YYJSON_PADDING_SIZE);
+    *ret_copy = copy;
+    return read_copy(copy, arena, text, ret_root, error);
 }
 
 enum err json_read(struct arena *arena, struct str text, yyjson_val **ret_root, struct error *error)

@@ -26,6 +26,10 @@ MUST_USE enum err json_read(struct arena *arena, struct str text, yyjson_val **r
  * strings and no values, so that the values, which are larger, can go at once. */
 MUST_USE enum err json_read_split(struct arena *strings, struct arena *values, struct str text,
                                   yyjson_val **ret_root, struct error *error);
+/* As json_read; *ret_copy: the strings of the values, keys too, are views of a copy of `text` that begins
+ * here: each begins where it stands in `text`, behind its quote. */
+MUST_USE enum err json_read_placed(struct arena *arena, struct str text, yyjson_val **ret_root,
+                                   const char **ret_copy, struct error *error);
 
 /* Lookups that accept NULL and wrong types, so that they can be chained. `key` is a C literal. */
 yyjson_val *json_get(yyjson_val *object, const char *key);

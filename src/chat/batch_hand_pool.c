@@ -74,7 +74,7 @@ static enum err choose_line(struct choosing *choosing, const struct batch_line *
     }
     struct buf body;
     buf_init(&body, LINE_BYTES_MAX);
-    passthrough_with_model(text, target->model, &body);
+    passthrough_with_model(text, NULL, target->model, &body);
     if (buf_ok(&body))
         hand_write_line(endpoint, line, buf_str(&body), choosing->count++ == 0, &hand->content);
     else

@@ -8,6 +8,7 @@
 #include "net/http_client.h"
 
 struct llm_call;
+struct passthrough_members; /* see passthrough.h */
 
 /* Milliseconds; 0: the provider's own. */
 struct llm_timeouts {
@@ -25,6 +26,7 @@ struct llm_call_request {
     /* When not STR_NONE: the body to send instead of encoding `request`, unchanged but for its
      * model (same dialect in and out). Only read during llm_call_start. */
     struct str raw_body;
+    const struct passthrough_members *raw_members; /* of raw_body; NULL: not known. Likewise */
     const char *raw_path; /* where it goes, when not to the kind's own path; lives for ever */
     const struct http_headers *raw_headers; /* that came with it; NULL: none. Likewise */
     struct llm_losses *losses;              /* what encoding lost is noted here; may be NULL */

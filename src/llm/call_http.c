@@ -17,11 +17,10 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "llm/call_internal.h"
+#include "llm/frame_reader.h"
 #include "llm/frame_shape.h"
 #include "llm/passthrough.h"
 #include "llm/raw_frames.h"
-#include "wire/ndjson.h"
-#include "wire/sse.h"
 
 enum {
     ARENA_BYTES_MAX = 256 * 1024 * 1024,
@@ -45,11 +44,7 @@ struct http_attempt {
     const struct dialect *dialect;
     struct dialect_decoder *decoder;
     struct frame_shape shape; /* of the frames that the decoder gets */
-    union {
-        struct sse_parser sse;
-        struct ndjson_parser ndjson;
-    } parser;
-    bool parser_ready;
+    struct frame_reader reader;
     bool is_complete; /* the decoder has all but the end of the stream */
     unsigned malformed;
     struct raw_frames frames; /* of a stream that passes through */
@@ -88,10 +83,7 @@ static void attempt_free(struct http_attempt *attempt)
     if (attempt->http)
         http_call_cancel(attempt->http);
     loop_timer_cancel(attempt->call.loop, &attempt->call.silence);
-    if (attempt->parser_ready && attempt->dialect->framing == DIALECT_SSE)
-        sse_parser_done(&attempt->parser.sse);
-    else if (attempt->parser_ready)
-        ndjson_parser_done(&attempt->parser.ndjson);
+    frame_reader_done(&attempt->reader);
     frame_shape_done(&attempt->shape);
     raw_frames_done(&attempt->frames);
     loop_buf_keep(attempt->call.loop, &attempt->body);
@@ -146,12 +138,13 @@ static void emit_of_frame(void *user, const struct llm_event *event)
 }
 
 /* Events may start another call, which borrows a scratch of its own. */
-static void decode_frame(struct http_attempt *attempt, struct str type, struct str data, size_t end)
+static void on_frame(void *user, struct str type, struct str data)
 {
+    struct http_attempt *attempt = user;
     struct loop *loop = attempt->call.loop;
     struct arena *scratch = loop_scratch_borrow(loop);
     if (attempt->raw)
-        raw_frames_read(&attempt->frames, end);
+        raw_frames_read(&attempt->frames, frame_reader_fed(&attempt->reader));
     frame_shape_decode(&attempt->shape, attempt->dialect, attempt->decoder, scratch, type, data,
                        emit_of_frame, attempt);
     loop_scratch_return(loop, scratch);
@@ -163,18 +156,6 @@ static void decode_frame(struct http_attempt *attempt, struct str type, struct s
     else
         raw_frames_skip(&attempt->frames);
     attempt->malformed = malformed;
-}
-
-static void on_sse(void *user, const struct sse_event *event)
-{
-    struct http_attempt *attempt = user;
-    decode_frame(attempt, event->type, event->data, attempt->parser.sse.fed);
-}
-
-static void on_line(void *user, struct str line)
-{
-    struct http_attempt *attempt = user;
-    decode_frame(attempt, STR(""), line, attempt->parser.ndjson.fed);
 }
 
 static void give_raw(void *user, struct str bytes)
@@ -190,11 +171,8 @@ static void begin_streaming(struct http_attempt *attempt)
     attempt->decoder = attempt->dialect->decoder_new(attempt->arena);
     frame_shape_init(&attempt->shape);
     raw_frames_init(&attempt->frames, FRAME_BYTES_MAX, give_raw, attempt);
-    if (attempt->dialect->framing == DIALECT_SSE)
-        sse_parser_init(&attempt->parser.sse, FRAME_BYTES_MAX, on_sse, attempt);
-    else
-        ndjson_parser_init(&attempt->parser.ndjson, FRAME_BYTES_MAX, on_line, attempt);
-    attempt->parser_ready = true;
+    frame_reader_init(&attempt->reader, attempt->dialect->framing, FRAME_BYTES_MAX, on_frame,
+                      attempt);
 }
 
 /* Whether a 2xx answer to a streamed request is a stream: some servers send one JSON body, an error
@@ -290,9 +268,7 @@ static void fail_streaming(struct http_attempt *attempt, const char *message)
 
 static void parse_stream(struct http_attempt *attempt, struct str data)
 {
-    enum err code = attempt->dialect->framing == DIALECT_SSE
-                        ? sse_parser_feed(&attempt->parser.sse, data)
-                        : ndjson_parser_feed(&attempt->parser.ndjson, data);
+    enum err code = frame_reader_feed(&attempt->reader, data);
     if (attempt->call.ended)
         return;
     if (code != ERR_OK)
@@ -368,13 +344,7 @@ static void end_whole(struct http_attempt *attempt)
 /* The last frame may lack its end, and is understood without it; whoever gets its bytes gets one. */
 static void close_last_frame(struct http_attempt *attempt)
 {
-    bool is_sse = attempt->dialect->framing == DIALECT_SSE;
-    struct str missing = is_sse ? STR("\n\n") : STR("\n");
-    raw_frames_begin(&attempt->frames, missing);
-    if (is_sse)
-        attempt->parser.sse.fed = missing.len;
-    else
-        attempt->parser.ndjson.fed = missing.len;
+    raw_frames_begin(&attempt->frames, frame_reader_close(&attempt->reader));
 }
 
 /* Whether the bytes have told the end, which decode_end is going to tell by its events. */
@@ -390,9 +360,7 @@ static void end_streaming(struct http_attempt *attempt)
 {
     if (attempt->raw)
         close_last_frame(attempt);
-    enum err code = attempt->dialect->framing == DIALECT_SSE
-                        ? sse_parser_finish(&attempt->parser.sse)
-                        : ndjson_parser_finish(&attempt->parser.ndjson);
+    enum err code = frame_reader_finish(&attempt->reader);
     if (attempt->raw && !attempt->call.ended) {
         raw_frames_finish(&attempt->frames);
         if (!end_was_given(attempt))
@@ -479,7 +447,7 @@ static enum err build_body(struct http_attempt *attempt, const struct llm_call_r
     if (request->body_bytes_hint < WHOLE_BYTES_MAX)
         buf_reserve(&body, request->body_bytes_hint);
     if (attempt->raw)
-        passthrough_with_model(request->raw_body,
+        passthrough_with_model(request->raw_body, request->raw_members,
                                kind->dialect->model_in_path ? STR_NONE : request->model, &body);
     else
         code = kind->dialect->encode_request(scratch, request->request, &target, &body,

@@ -97,18 +97,23 @@ static size_t take_value(struct str text, size_t from, size_t *at, size_t *ret_e
     return to;
 }
 
+bool json_span_key(struct str text, size_t at, struct json_span_member *ret)
+{
+    size_t key_end = skip_string(text, at);
+    size_t colon = json_span_skip_space(text, key_end);
+    if (key_end < at + 2 || colon >= text.len)
+        return false;
+    ret->key = str_slice(text, at + 1, key_end - at - 2);
+    ret->from = json_span_skip_space(text, colon + 1);
+    return true;
+}
+
 bool json_span_member(struct str text, size_t *at, struct json_span_member *ret)
 {
     ret->start = *at;
     *at = json_span_skip_space(text, *at);
-    if (*at >= text.len || text.data[*at] != '"')
+    if (*at >= text.len || text.data[*at] != '"' || !json_span_key(text, *at, ret))
         return false;
-    size_t key_end = skip_string(text, *at);
-    size_t colon = json_span_skip_space(text, key_end);
-    if (key_end < *at + 2 || colon >= text.len)
-        return false;
-    ret->key = str_slice(text, *at + 1, key_end - *at - 2);
-    ret->from = json_span_skip_space(text, colon + 1);
     ret->to = take_value(text, ret->from, at, &ret->end);
     return true;
 }

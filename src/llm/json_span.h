@@ -22,6 +22,8 @@ struct json_span_member {
 /* The member at or behind *at, which is inside the object at first and moves on to the next. False:
  * there is none; then *at is at the brace. */
 bool json_span_member(struct str text, size_t *at, struct json_span_member *ret);
+/* Of the member whose key has its quote at `at`: key and from. False: nothing follows the key. */
+bool json_span_key(struct str text, size_t at, struct json_span_member *ret);
 /* Whether a key, as it stands between its quotes, reads `wanted` (plain ASCII): a letter may be
  * written as an escape. */
 bool json_span_key_is(struct str key, struct str wanted);

@@ -73,6 +73,13 @@ struct facts *facts_of_call(const struct route_call *call, struct facts *before)
     return facts;
 }
 
+struct facts *facts_of_answered(const struct route_call *call)
+{
+    struct facts *facts = facts_new(route_target(call));
+    copy_losses(facts, route_losses(call));
+    return facts;
+}
+
 struct facts *facts_of_kept(const struct facts *answered, bool is_raw, uint64_t overhead_us)
 {
     struct facts *facts = facts_new(answered->target);

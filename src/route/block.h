@@ -25,6 +25,8 @@ struct facts {
 struct facts *facts_of_plan(const struct route_plan *plan);
 /* Of the call now; `before` itself, with a reference more, when nothing has changed. */
 struct facts *facts_of_call(const struct route_call *call, struct facts *before);
+/* Of the call whose answer is whole, for facts_of_kept: who answered, and what was lost. */
+struct facts *facts_of_answered(const struct route_call *call);
 /* Of an answer that is told again from the cache: nobody was asked. */
 struct facts *facts_of_kept(const struct facts *answered, bool is_raw, uint64_t overhead_us);
 struct facts *facts_ref(struct facts *facts);

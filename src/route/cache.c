@@ -93,6 +93,7 @@ void cache_entry_unref(struct cache_entry *entry)
         return;
     facts_unref(entry->facts);
     free(entry->text);
+    free((char *)entry->tape.data);
     free(entry);
 }
 
@@ -155,9 +156,8 @@ static struct cache_entry *entry_new(const struct cache_entry *from)
     *entry = *from;
     entry->references = 1;
     entry->link = (struct list){0};
-    entry->facts = facts_ref(from->facts);
-    entry->size =
-        sizeof *from + from->key.len + from->flags.len + from->tape.len + facts_size(from->facts);
+    entry->size = sizeof *from + from->key.len + from->flags.len + from->content_type.len +
+                  from->tape.len + facts_size(from->facts);
     return entry;
 }
 

@@ -8,10 +8,11 @@
 
 #include "base/list.h"
 #include "base/metric.h"
-#include "base/str.h"
+#include "llm/response.h"
 
 struct cache;
 struct facts;
+struct dialect;
 
 enum { CACHE_ENTRY_BYTES_MAX = 4 * 1024 * 1024 }; /* of one answer with its key */
 
@@ -21,14 +22,17 @@ struct cache_entry {
     _Atomic int references;
     struct list link; /* the cache's */
     uint64_t hash;    /* of the key */
-    char *text;       /* its own; the next three are in it */
+    char *text;       /* its own (malloc's); the next three are in it */
     struct str key;
     struct str flags; /* of the request: its bytes fit only a request with the same */
-    struct str tape;
+    struct str content_type;
+    struct str tape; /* its own, too: of bytes (is_raw) or of events */
     struct facts *facts;
-    bool is_streamed; /* so it was asked for */
-    bool is_raw;      /* its bytes are on the tape, too, and all of them */
-    uint64_t kept_ms; /* when, by the monotonic clock */
+    const struct dialect *dialect; /* of its bytes */
+    struct llm_usage usage;        /* that was told beside its bytes, perhaps our estimate */
+    bool is_streamed;              /* so it was asked for */
+    bool is_raw;                   /* its provider speaks the door's dialect: bytes were kept */
+    uint64_t kept_ms;              /* when, by the monotonic clock */
     uint64_t lives_ms;
     size_t size;
 };
@@ -44,8 +48,8 @@ uint64_t cache_hash(const struct cache *cache, struct str key);
 struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t hash, uint64_t now_ms,
                                uint64_t age_max_ms);
 /* Keeps an answer in place of the one that was there, and lets others go for it. `entry` is copied:
- * its text (from malloc) is taken over in any case, and of its facts a reference is taken; references,
- * link and size are not read. One that is too large is not kept. */
+ * its memory (text and tape) and a reference of its facts are taken over in any
+ * case; references, link and size are not read. One that is too large is not kept. */
 void cache_keep(struct cache *cache, const struct cache_entry *entry);
 /* NULL is allowed. */
 void cache_entry_unref(struct cache_entry *entry);

@@ -1,8 +1,6 @@
 /* Cache key: see cache.c for what it opens. */
 #include "route/cache_key.h"
 
-#include "llm/passthrough.h"
-
 static void add_part(struct buf *out, struct str part)
 {
     const uint64_t len = part.len;
@@ -50,10 +48,8 @@ static void add_headers(struct buf *out, const struct http_headers *headers,
         add_part(out, http_headers_get(headers, *names));
 }
 
-bool cache_key_write(const struct cache_key *key, struct buf *out, struct buf *ret_flags)
+void cache_key_write(const struct cache_key *key, struct buf *out)
 {
-    static const struct str flags[] = {{"stream", 6}, {"stream_options", 14}};
-    size_t flag_count = key->door->model_in_path ? 0 : sizeof flags / sizeof flags[0];
     add_part(out, key->tenant);
     add_scope(out, key->policy);
     add_part(out, str_from_cstr(key->door->name));
@@ -64,6 +60,30 @@ bool cache_key_write(const struct cache_key *key, struct buf *out, struct buf *r
     add_number(out, key->guardrails_version);
     buf_append_char(out, key->strict ? 1 : 0);
     add_headers(out, key->headers, key->door->forwarded);
-    return passthrough_without(key->body, flags, flag_count, out, ret_flags) && buf_ok(out) &&
-           buf_ok(ret_flags);
+}
+
+bool cache_flags_find(const struct dialect *door, struct str body,
+                      const struct passthrough_members *members, struct cache_flags *ret)
+{
+    ret->count = door->model_in_path ? 0 : passthrough_cuts(body, members, ret->cuts);
+    return ret->count <= PASSTHROUGH_CUTS_MAX;
+}
+
+void cache_flags_write_body(const struct cache_flags *flags, struct str body, struct buf *out)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < flags->count; i++) {
+        buf_append(out, str_slice(body, at, flags->cuts[i].from - at));
+        at = flags->cuts[i].to;
+    }
+    buf_append(out, str_skip(body, at));
+}
+
+void cache_flags_write(const struct cache_flags *flags, struct str body, struct buf *out)
+{
+    for (size_t i = 0; i < flags->count; i++) {
+        const struct passthrough_cut *cut = &flags->cuts[i];
+        buf_append(out, str_slice(body, cut->start, cut->end - cut->start));
+        buf_append_char(out, ',');
+    }
 }

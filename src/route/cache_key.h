@@ -5,6 +5,7 @@
 #include "account/policy.h"
 #include "base/buf.h"
 #include "llm/dialect.h"
+#include "llm/passthrough.h"
 #include "route/route.h"
 
 struct cache_key {
@@ -20,10 +21,21 @@ struct cache_key {
     bool strict;
     const struct http_headers
         *headers; /* of which those count that the door forwards; NULL: none */
-    struct str body;
 };
 
-/* Appends the key, each part behind its length, the body last and without its stream flags (`stream`
- * and `stream_options`; a door whose path decides that has none). Those go to `ret_flags` as they
- * stood. False: the body cannot be cut, or all that is larger than the buffers take. */
-bool cache_key_write(const struct cache_key *key, struct buf *out, struct buf *ret_flags);
+/* Appends the key but for the body, which comes last: each part behind its length. */
+void cache_key_write(const struct cache_key *key, struct buf *out);
+
+/* The flags of a body (`stream` and `stream_options`; one of a door whose path decides that has none),
+ * by where they stand in it. */
+struct cache_flags {
+    struct passthrough_cut cuts[PASSTHROUGH_CUTS_MAX];
+    size_t count;
+};
+/* `members`: of the body; NULL: they are looked for. False: it has more than fit. */
+bool cache_flags_find(const struct dialect *door, struct str body,
+                      const struct passthrough_members *members, struct cache_flags *ret);
+/* Appends the body without its flags. */
+void cache_flags_write_body(const struct cache_flags *flags, struct str body, struct buf *out);
+/* Appends the flags as they stand in the body, a comma behind each. */
+void cache_flags_write(const struct cache_flags *flags, struct str body, struct buf *out);

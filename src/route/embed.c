@@ -164,7 +164,7 @@ static void forward(const struct embed *embed, struct arena *scratch, struct buf
     if (embed->request.form == &embedding_gemini)
         passthrough_with_model_in(body, STR("requests"), model, out);
     else
-        passthrough_with_model(body, model, out);
+        passthrough_with_model(body, NULL, model, out);
 }
 
 static enum err write_body(struct embed *embed, struct arena *scratch,

@@ -10,12 +10,12 @@ struct replay;
 
 struct replay_listener {
     void (*on_event)(void *user, const struct llm_event *event);
-    /* Only called for bytes that pass through. */
+    /* Only called for bytes that pass through, whole frames of a stream. */
     void (*on_raw)(void *user, struct str content_type, struct str bytes);
     void *user;
 };
 
-/* Takes over a reference of the entry. `is_raw`: its bytes are told, too, as they once were; else its
+/* Takes over a reference of the entry. `is_raw`: its bytes are told, too; else its
  * events alone. `overhead_us`: what it took to find it. Give it back with replay_end. */
 struct replay *replay_start(struct loop *loop, struct cache_entry *entry, bool is_raw,
                             uint64_t overhead_us, const struct replay_listener *listener);

@@ -172,6 +172,7 @@ static void begin(struct route_call *call)
 static void begin_alone(struct route_call *call)
 {
     begin(call);
+    call->request.raw_members = NULL;
     if (call->events.on_request)
         call->request.request = NULL;
 }

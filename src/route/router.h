@@ -12,7 +12,8 @@ struct route_call;
 struct coalescer; /* see coalesce.h */
 struct governor;  /* see governor.h */
 struct governor_origin;
-struct cache; /* see cache.h */
+struct cache;               /* see cache.h */
+struct passthrough_members; /* see llm/passthrough.h */
 
 struct router_options {
     struct loop *loop;
@@ -51,8 +52,11 @@ struct route_request {
     size_t chain_count;
     enum cell_priority priority;
     /* The caller's own bytes and their dialect: forwarded unchanged but for the model when the
-     * target speaks the same one. Borrowed like the request; STR_NONE when there are none. */
+     * target speaks the same one. Borrowed until END or cancel; STR_NONE when there are none. */
     struct str raw_body;
+    const struct passthrough_members
+        *raw_members;                       /* of raw_body; borrowed during the start; NULL: not
+                                                      known */
     const struct http_headers *raw_headers; /* that came with it, of which the dialect forwards
                                                some; NULL: none */
     const struct dialect *raw_dialect;

@@ -7,9 +7,6 @@
  *                                  \--ERROR, a joint, too long, cancelled--> dropped
  *
  * A replay is told by router_tell_event as a live answer is: what looks at answers sees both. */
-#include <stdlib.h>
-
-#include "base/assert.h"
 #include "base/clock.h"
 #include "route/cache_key.h"
 #include "route/router_internal.h"
@@ -17,20 +14,21 @@
 
 enum {
     FLAGS_BYTES_MAX = 64 * 1024,
-    KEY_BYTES_BESIDE = 256, /* beside the body, about */
-    GUARDRAILS_VERSION = 0  /* there are none yet */
+    GUARDRAILS_VERSION = 0 /* there are none yet */
 };
 
-/* What is to be kept, in one piece of memory: key, flags, tape. */
+/* What is to be kept. Of the key's body only where its flags are: the call has it. */
 struct recording {
     struct cache *cache;
-    struct tape tape;
-    size_t key_len;
-    size_t flags_len;
+    struct str key_head; /* the key but for the body */
+    struct cache_flags flags;
     uint64_t hash; /* of the key */
+    enum { OF_NOTHING, OF_BYTES, OF_EVENTS } form;
+    struct tape tape;
+    struct str content_type; /* of bytes */
+    struct llm_usage usage;  /* likewise */
     bool is_streamed;
     bool has_finished; /* whole */
-    bool is_raw;       /* its bytes passed through to the end */
     uint64_t lives_ms;
 };
 
@@ -38,58 +36,77 @@ struct recording {
 
 static struct recording *recording_new(struct route_call *call, uint64_t lives_ms)
 {
-    struct recording *recording = calloc(1, sizeof *recording);
-    ASSERT(recording);
+    struct recording *recording = ARENA_NEW(call->arena, struct recording);
     recording->cache = call->router->options.cache;
     recording->is_streamed = call->request.request->stream;
     recording->lives_ms = lives_ms;
+    recording->usage = LLM_USAGE_UNKNOWN;
     tape_init(&recording->tape, CACHE_ENTRY_BYTES_MAX);
     return recording;
-}
-
-static void recording_free(struct recording *recording)
-{
-    tape_done(&recording->tape);
-    free(recording);
 }
 
 void router_drop_recording(struct route_call *call)
 {
     if (call->recording)
-        recording_free(call->recording);
+        tape_done(&call->recording->tape);
     call->recording = NULL;
 }
 
-static struct str key_of(const struct recording *recording)
+static void write_key(const struct route_call *call, const struct recording *recording,
+                      struct buf *out)
 {
-    return str_slice(buf_str(&recording->tape.bytes), 0, recording->key_len);
+    buf_expect_exactly(out, recording->key_head.len + call->request.raw_body.len);
+    buf_append(out, recording->key_head);
+    cache_flags_write_body(&recording->flags, call->request.raw_body, out);
 }
 
-static struct str flags_of(const struct recording *recording)
+/* Key, flags and content type of an entry, in one piece of memory. False: they are too large. */
+static bool write_text(const struct route_call *call, const struct recording *recording,
+                       struct cache_entry *entry)
 {
-    return str_slice(buf_str(&recording->tape.bytes), recording->key_len, recording->flags_len);
+    size_t body_len = call->request.raw_body.len, key_len, flags_len, len;
+    struct buf out;
+    buf_init(&out, CACHE_ENTRY_BYTES_MAX);
+    buf_expect_exactly(&out, recording->key_head.len + body_len + recording->flags.count +
+                                 recording->content_type.len);
+    write_key(call, recording, &out);
+    key_len = out.len;
+    cache_flags_write(&recording->flags, call->request.raw_body, &out);
+    flags_len = out.len - key_len;
+    buf_append(&out, recording->content_type);
+    bool is_good = buf_ok(&out);
+    if (is_good) {
+        entry->text = buf_take(&out, &len);
+        entry->key = STR_FROM(entry->text, key_len);
+        entry->flags = STR_FROM(entry->text + key_len, flags_len);
+        entry->content_type =
+            STR_FROM(entry->text + key_len + flags_len, len - key_len - flags_len);
+    }
+    buf_done(&out);
+    return is_good;
 }
 
-/* Its memory becomes the entry's, cut to its length. */
-static void keep(struct route_call *call, struct recording *recording)
+/* Who answered speaks the dialect of its bytes. */
+static const struct dialect *dialect_of(const struct route_call *call)
 {
-    struct facts *before = facts_of_plan(&call->plan);
-    struct facts *facts = facts_of_call(call, before);
-    size_t len;
-    buf_fit(&recording->tape.bytes);
+    return flow_target(call->flow)->provider->kind->dialect;
+}
+
+static void keep(const struct route_call *call, struct recording *recording)
+{
     struct cache_entry entry = {.hash = recording->hash,
-                                .key = key_of(recording),
-                                .flags = flags_of(recording),
-                                .tape = tape_text(&recording->tape),
-                                .facts = facts,
                                 .is_streamed = recording->is_streamed,
-                                .is_raw = recording->is_raw,
+                                .is_raw = recording->form == OF_BYTES,
+                                .usage = recording->usage,
                                 .kept_ms = loop_now_ms(call->router->options.loop),
                                 .lives_ms = recording->lives_ms};
-    entry.text = buf_take(&recording->tape.bytes, &len);
+    if (!write_text(call, recording, &entry))
+        return;
+    if (entry.is_raw)
+        entry.dialect = dialect_of(call);
+    entry.tape = tape_take(&recording->tape);
+    entry.facts = facts_of_answered(call);
     cache_keep(recording->cache, &entry);
-    facts_unref(facts);
-    facts_unref(before);
 }
 
 /* Whether this is how a whole answer ends. A joined one is of several, and says so. */
@@ -100,31 +117,61 @@ static bool is_good_end(const struct llm_event *event)
     return is_whole && !event->extension.len;
 }
 
+/* Bytes say what events say: of an answer that has them, only those are recorded that tell its end. */
+static void record(struct route_call *call, struct recording *recording,
+                   const struct llm_event *event)
+{
+    if (recording->form == OF_NOTHING)
+        recording->form = route_is_raw(call) ? OF_BYTES : OF_EVENTS;
+    if (recording->form == OF_EVENTS)
+        tape_add_event(&recording->tape, event);
+    else if (event->kind == LLM_EVENT_USAGE)
+        recording->usage = event->usage;
+}
+
+/* Whether nothing may be kept of an answer that says this. One that passed through must do so to its
+ * end. */
+static bool spoils(const struct route_call *call, const struct recording *recording,
+                   const struct llm_event *event)
+{
+    if (event->kind == LLM_EVENT_ERROR)
+        return true;
+    if (event->kind != LLM_EVENT_FINISH)
+        return !tape_is_whole(&recording->tape);
+    return !is_good_end(event) || (recording->form == OF_BYTES && !route_is_raw(call));
+}
+
 void router_record_event(struct route_call *call, const struct llm_event *event)
 {
     struct recording *recording = call->recording;
-    if (!recording)
+    if (!recording || (recording->form == OF_BYTES && llm_event_is_content(event->kind)))
         return;
-    if (event->kind == LLM_EVENT_ERROR ||
-        (event->kind == LLM_EVENT_FINISH && !is_good_end(event))) {
+    if (spoils(call, recording, event)) {
         router_drop_recording(call);
         return;
     }
-    tape_add_event(&recording->tape, event);
-    if (event->kind == LLM_EVENT_FINISH) {
-        recording->has_finished = true;
-        recording->is_raw = route_is_raw(call);
-    }
-    if (event->kind == LLM_EVENT_END && recording->has_finished && tape_is_whole(&recording->tape))
+    record(call, recording, event);
+    recording->has_finished |= event->kind == LLM_EVENT_FINISH;
+    if (event->kind != LLM_EVENT_END)
+        return;
+    if (recording->has_finished && tape_is_whole(&recording->tape))
         keep(call, recording);
-    if (event->kind == LLM_EVENT_END || !tape_is_whole(&recording->tape))
-        router_drop_recording(call);
+    router_drop_recording(call);
 }
 
 void router_record_bytes(struct route_call *call, struct str content_type, struct str bytes)
 {
-    if (call->recording)
-        tape_add_bytes(&call->recording->tape, content_type, bytes);
+    struct recording *recording = call->recording;
+    if (!recording)
+        return;
+    if (recording->form == OF_EVENTS) {
+        router_drop_recording(call);
+        return;
+    }
+    recording->form = OF_BYTES;
+    if (!recording->content_type.data)
+        recording->content_type = arena_str(call->arena, content_type);
+    tape_add_bytes(&recording->tape, bytes);
 }
 
 /* ---- Replaying ------------------------------------------------------------------------------- */
@@ -170,50 +217,57 @@ static uint64_t lives_ms(const struct route_call *call)
     return applies ? seconds * 1000 : 0;
 }
 
-static bool write_key(const struct route_call *call, struct buf *out, struct buf *ret_flags)
+static void write_key_head(const struct route_call *call, struct buf *out)
 {
     const struct route_request *request = &call->request;
-    return cache_key_write(
-        &(struct cache_key){.tenant = request->tenant,
-                            .policy = request->origin ? request->origin->policy : NULL,
-                            .door = request->raw_dialect,
-                            .plan = &call->plan,
-                            .model = request->request->model,
-                            .chain = request->chain,
-                            .chain_count = request->chain_count,
-                            .routes_version = call->catalog->version,
-                            .guardrails_version = GUARDRAILS_VERSION,
-                            .strict = request->strict,
-                            .headers = request->raw_headers,
-                            .body = request->raw_body},
-        out, ret_flags);
+    cache_key_write(&(struct cache_key){.tenant = request->tenant,
+                                        .policy = request->origin ? request->origin->policy : NULL,
+                                        .door = request->raw_dialect,
+                                        .plan = &call->plan,
+                                        .model = request->request->model,
+                                        .chain = request->chain,
+                                        .chain_count = request->chain_count,
+                                        .routes_version = call->catalog->version,
+                                        .guardrails_version = GUARDRAILS_VERSION,
+                                        .strict = request->strict,
+                                        .headers = request->raw_headers},
+                    out);
 }
 
-/* The first part of a recording: what it is found by. False: it has no key. */
-static bool name_recording(const struct route_call *call, struct recording *recording)
+/* What a recording is found by, at first in `key`. False: there is too much of it. */
+static bool name_recording(const struct route_call *call, struct recording *recording,
+                           struct buf *key)
 {
-    struct buf *bytes = &recording->tape.bytes, flags;
+    const struct route_request *request = &call->request;
+    write_key_head(call, key);
+    recording->key_head = arena_str(call->arena, buf_str(key));
+    buf_clear(key);
+    if (!cache_flags_find(request->raw_dialect, request->raw_body, request->raw_members,
+                          &recording->flags))
+        return false;
+    write_key(call, recording, key);
+    recording->hash = cache_hash(recording->cache, buf_str(key));
+    return buf_ok(key);
+}
+
+static bool has_flags(const struct route_call *call, const struct cache_entry *entry)
+{
+    struct buf flags;
     buf_init(&flags, FLAGS_BYTES_MAX);
-    buf_expect_exactly(bytes, call->request.raw_body.len + KEY_BYTES_BESIDE);
-    bool is_named = write_key(call, bytes, &flags);
-    recording->key_len = bytes->len;
-    recording->flags_len = flags.len;
-    recording->hash = cache_hash(recording->cache, buf_str(bytes));
-    buf_append(bytes, buf_str(&flags));
-    tape_begin(&recording->tape);
+    cache_flags_write(&call->recording->flags, call->request.raw_body, &flags);
+    bool has = buf_ok(&flags) && str_eq(entry->flags, buf_str(&flags));
     buf_done(&flags);
-    return is_named && buf_ok(bytes);
+    return has;
 }
 
 /* Its bytes are right only for who asks in the same mode, with the same flags. */
 static bool is_raw_for(const struct route_call *call, const struct cache_entry *entry)
 {
     return entry->is_raw && call->events.on_raw &&
-           entry->is_streamed == call->request.request->stream &&
-           str_eq(entry->flags, flags_of(call->recording));
+           entry->is_streamed == call->request.request->stream && has_flags(call, entry);
 }
 
-static struct cache_entry *find(const struct route_call *call)
+static struct cache_entry *find(const struct route_call *call, struct str key)
 {
     const struct recording *recording = call->recording;
     const struct route_cache_ask *ask = &call->request.cache;
@@ -221,7 +275,7 @@ static struct cache_entry *find(const struct route_call *call)
     uint64_t asked_ms = (uint64_t)ask->age_max_seconds * 1000;
     if (ask->has_age_max && asked_ms < age_max_ms)
         age_max_ms = asked_ms;
-    struct cache_entry *entry = cache_find(recording->cache, key_of(recording), recording->hash,
+    struct cache_entry *entry = cache_find(recording->cache, key, recording->hash,
                                            loop_now_ms(call->router->options.loop), age_max_ms);
     /* What the canonical form does not carry of bytes is a loss, and not for who is strict. */
     if (!entry || !entry->is_raw || !call->request.strict || is_raw_for(call, entry))
@@ -248,16 +302,24 @@ static void begin_replay(struct route_call *call, struct cache_entry *entry, uin
 
 static void look_up(struct route_call *call, uint64_t lives)
 {
+    const struct route_cache_ask *ask = &call->request.cache;
+    struct loop *loop = call->router->options.loop;
     uint64_t began_ns = clock_monotonic_ns();
+    struct cache_entry *entry = NULL;
+    struct buf key;
+    buf_init(&key, CACHE_ENTRY_BYTES_MAX);
+    loop_buf_lend(loop, &key);
     call->recording = recording_new(call, lives);
-    if (!name_recording(call, call->recording)) {
+    bool is_named = name_recording(call, call->recording, &key);
+    bool is_read = is_named && !ask->skips && !(ask->has_age_max && !ask->age_max_seconds);
+    if (is_read)
+        entry = find(call, buf_str(&key));
+    loop_buf_keep(loop, &key);
+    if (!is_named) {
         router_drop_recording(call);
         return;
     }
     call->cached = ROUTE_CACHE_MISS;
-    const struct route_cache_ask *ask = &call->request.cache;
-    bool is_read = !ask->skips && !(ask->has_age_max && !ask->age_max_seconds);
-    struct cache_entry *entry = is_read ? find(call) : NULL;
     cache_count(call->router->options.cache, entry != NULL);
     if (entry)
         begin_replay(call, entry, began_ns);

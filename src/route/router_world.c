@@ -121,6 +121,7 @@ static enum err start_call(struct route_call *call, struct flow_start *start, st
         .request = request_of(call, start, scratch),
         .model = start->target->model,
         .raw_body = sends_raw ? call->request.raw_body : STR_NONE,
+        .raw_members = sends_raw ? call->request.raw_members : NULL,
         .raw_path = sends_raw ? call->request.raw_dialect->asked_path : NULL,
         .raw_headers = sends_raw ? call->request.raw_headers : NULL,
         .losses = &slot->losses,

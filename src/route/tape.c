@@ -1,7 +1,9 @@
-/* Tape: for the cache, which keeps many answers of thousands of small pieces each: a piece takes a
- * dozen bytes beside its own. Below cache and replay.
+/* Tape: for the cache, which keeps many answers of thousands of small pieces each. Below cache and
+ * replay.
  *
- * A record is its head, then its texts, each behind its length, then the usage if it is one. */
+ * The record of an event is its head, then its texts, each behind its length, then the usage if it is
+ * one. Increments of one text that follow each other are one record: its head, a length, and each
+ * piece behind a length of its own, so that a piece takes two bytes beside its own. */
 #include "route/tape.h"
 
 #include <string.h>
@@ -9,31 +11,23 @@
 #include "base/assert.h"
 #include "route/block.h"
 
-/* Records that are no events. */
-enum { RECORD_TYPE = 100, RECORD_BYTES };
-
-/* Many tapes are written at once, some for minutes: they grow by less than buffers do, by so many bytes
- * and a part of what is on them. */
-enum { GROWTH_MIN = 512, GROWTH_PART = 4 };
+/* Many tapes are written at once, some for minutes: they begin with less than buffers do, and grow by
+ * half of what is on them. */
+enum { GROWTH_MIN = 512, GROWTH_PART = 2 };
 
 struct head {
-    uint8_t kind; /* llm_event_kind, or a RECORD_ */
+    uint8_t kind; /* llm_event_kind */
     uint8_t finish;
     uint16_t texts; /* which ones there are, by bits */
     int32_t index;
 };
-_Static_assert(EVENT_TEXTS <= 16, "they have a bit each");
+enum { PIECES = 1 << 15 }; /* in place of texts */
+_Static_assert(EVENT_TEXTS < 16, "they have a bit each, beside it");
 
 void tape_init(struct tape *tape, size_t bytes_max)
 {
     buf_init(&tape->bytes, bytes_max);
-    tape->from = 0;
-    tape->content_type = STR_NONE;
-}
-
-void tape_begin(struct tape *tape)
-{
-    tape->from = tape->bytes.len;
+    tape->last = SIZE_MAX;
 }
 
 void tape_done(struct tape *tape)
@@ -46,30 +40,28 @@ bool tape_is_whole(const struct tape *tape)
     return buf_ok(&tape->bytes);
 }
 
-struct str tape_text(const struct tape *tape)
+struct str tape_take(struct tape *tape)
 {
-    return str_skip(buf_str(&tape->bytes), tape->from);
+    size_t len;
+    buf_fit(&tape->bytes);
+    const char *data = buf_take(&tape->bytes, &len);
+    return STR_FROM(data, len);
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
-/* Room for a record of so many bytes; NULL: it does not fit. */
-static char *begin_record(struct tape *tape, size_t size)
+/* Room for so many bytes; NULL: it does not fit. */
+static char *reserve(struct tape *tape, size_t size)
 {
     struct buf *bytes = &tape->bytes;
     if (size > bytes->capacity - bytes->len) {
-        size_t more = GROWTH_MIN + (bytes->len - tape->from) / GROWTH_PART;
+        size_t more = GROWTH_MIN + bytes->len / GROWTH_PART;
         size_t left = bytes->bytes_max - bytes->len;
         if (more > left)
             more = left;
         buf_expect_exactly(bytes, size > more ? size : more);
     }
     return buf_reserve(bytes, size);
-}
-
-static void end_record(struct tape *tape, const char *end)
-{
-    buf_commit(&tape->bytes, (size_t)(end - tape->bytes.data) - tape->bytes.len);
 }
 
 static char *put(char *at, const void *data, size_t size)
@@ -99,44 +91,92 @@ static uint16_t texts_of(const struct llm_event *event, size_t *size)
     return (uint16_t)texts;
 }
 
-void tape_add_event(struct tape *tape, const struct llm_event *event)
+static bool is_piece(const struct llm_event *event)
+{
+    bool is_increment = event->kind == LLM_EVENT_TEXT || event->kind == LLM_EVENT_TOOL_ARGUMENTS;
+    return is_increment && event->text.data && !event->item.data && event->text.len <= UINT16_MAX;
+}
+
+/* Whether the newest record is of pieces which this is one more of. */
+static bool continues(const struct tape *tape, const struct llm_event *event)
+{
+    struct head head;
+    if (tape->last == SIZE_MAX)
+        return false;
+    memcpy(&head, tape->bytes.data + tape->last, sizeof head);
+    return head.kind == (uint8_t)event->kind && head.index == event->index;
+}
+
+static void begin_pieces(struct tape *tape, const struct llm_event *event)
+{
+    const struct head head = {.kind = (uint8_t)event->kind, .texts = PIECES, .index = event->index};
+    const uint32_t len = 0;
+    char *at = reserve(tape, sizeof head + sizeof len);
+    if (!at)
+        return;
+    tape->last = tape->bytes.len;
+    put(put(at, &head, sizeof head), &len, sizeof len);
+    buf_commit(&tape->bytes, sizeof head + sizeof len);
+}
+
+static void add_piece(struct tape *tape, struct str text)
+{
+    const uint16_t piece_len = (uint16_t)text.len;
+    const size_t size = sizeof piece_len + text.len;
+    uint32_t len;
+    char *at = reserve(tape, size);
+    if (!at)
+        return;
+    at = put(at, &piece_len, sizeof piece_len);
+    if (text.len)
+        put(at, text.data, text.len);
+    buf_commit(&tape->bytes, size);
+    char *record_len = tape->bytes.data + tape->last + sizeof(struct head);
+    memcpy(&len, record_len, sizeof len);
+    len += (uint32_t)size;
+    put(record_len, &len, sizeof len);
+}
+
+static void add_record(struct tape *tape, const struct llm_event *event)
 {
     bool has_usage = event->kind == LLM_EVENT_USAGE;
     size_t size = sizeof(struct head) + (has_usage ? sizeof event->usage : 0);
-    ASSERT(event->kind != LLM_EVENT_ERROR);
     const struct head head = {.kind = (uint8_t)event->kind,
                               .finish = (uint8_t)event->finish,
                               .texts = texts_of(event, &size),
                               .index = event->index};
-    char *at = begin_record(tape, size);
+    char *at = reserve(tape, size);
     if (!at)
         return;
     at = put(at, &head, sizeof head);
     for (unsigned left = head.texts; left; left &= left - 1)
         at = put_text(at, *event_text_of(event, (size_t)__builtin_ctz(left)));
     if (has_usage)
-        at = put(at, &event->usage, sizeof event->usage);
-    end_record(tape, at);
+        put(at, &event->usage, sizeof event->usage);
+    buf_commit(&tape->bytes, size);
 }
 
-static void put_record(struct tape *tape, uint8_t kind, struct str text)
+void tape_add_event(struct tape *tape, const struct llm_event *event)
 {
-    const struct head head = {.kind = kind};
-    char *at = begin_record(tape, sizeof head + sizeof(uint32_t) + text.len);
-    if (at)
-        end_record(tape, put_text(put(at, &head, sizeof head), text));
-}
-
-void tape_add_bytes(struct tape *tape, struct str content_type, struct str bytes)
-{
-    content_type = str_slice(content_type, 0, sizeof tape->content_type_room);
-    if (!tape->content_type.data || !str_eq(tape->content_type, content_type)) {
-        if (content_type.len)
-            memcpy(tape->content_type_room, content_type.data, content_type.len);
-        tape->content_type = STR_FROM(tape->content_type_room, content_type.len);
-        put_record(tape, RECORD_TYPE, content_type);
+    ASSERT(event->kind != LLM_EVENT_ERROR);
+    if (!is_piece(event)) {
+        add_record(tape, event);
+        tape->last = SIZE_MAX;
+        return;
     }
-    put_record(tape, RECORD_BYTES, bytes);
+    if (!continues(tape, event))
+        begin_pieces(tape, event);
+    if (tape_is_whole(tape))
+        add_piece(tape, event->text);
+}
+
+void tape_add_bytes(struct tape *tape, struct str bytes)
+{
+    char *room = reserve(tape, bytes.len);
+    if (!room || !bytes.len)
+        return;
+    memcpy(room, bytes.data, bytes.len);
+    buf_commit(&tape->bytes, bytes.len);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -172,21 +212,42 @@ static void take_event(struct str text, size_t *at, const struct head *head,
         take(text, at, &ret_event->usage, sizeof ret_event->usage);
 }
 
-bool tape_next(struct str text, struct tape_place *place, struct tape_item *ret_item)
+static void take_piece(struct str text, struct tape_place *place, struct llm_event *ret_event)
 {
-    struct head head = {.kind = RECORD_TYPE};
-    while (head.kind == RECORD_TYPE) {
-        if (place->at == text.len)
-            return false;
+    uint16_t len;
+    take(text, &place->at, &len, sizeof len);
+    ASSERT(len <= place->pieces_end - place->at);
+    *ret_event = place->piece;
+    ret_event->text = str_slice(text, place->at, len);
+    place->at += len;
+    if (place->at == place->pieces_end)
+        place->pieces_end = 0;
+}
+
+/* A record of pieces has one at least. */
+static void enter_pieces(struct str text, struct tape_place *place, const struct head *head)
+{
+    uint32_t len;
+    take(text, &place->at, &len, sizeof len);
+    ASSERT(len && len <= text.len - place->at);
+    place->pieces_end = place->at + len;
+    place->piece = (struct llm_event){
+        .kind = (enum llm_event_kind)head->kind, .index = head->index, .usage = LLM_USAGE_UNKNOWN};
+}
+
+bool tape_next(struct str text, struct tape_place *place, struct llm_event *ret_event)
+{
+    struct head head;
+    if (place->at == text.len)
+        return false;
+    if (!place->pieces_end) {
         take(text, &place->at, &head, sizeof head);
-        if (head.kind == RECORD_TYPE)
-            place->content_type = take_text(text, &place->at);
+        if (head.texts != PIECES) {
+            take_event(text, &place->at, &head, ret_event);
+            return true;
+        }
+        enter_pieces(text, place, &head);
     }
-    *ret_item = (struct tape_item){.has_bytes = head.kind == RECORD_BYTES,
-                                   .content_type = place->content_type};
-    if (ret_item->has_bytes)
-        ret_item->bytes = take_text(text, &place->at);
-    else
-        take_event(text, &place->at, &head, &ret_item->event);
+    take_piece(text, place, ret_event);
     return true;
 }

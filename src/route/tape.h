@@ -1,5 +1,5 @@
-/* Tape: what an answer said, events and bytes in their order, in one compact text. Pure. Inside route
- * only. */
+/* Tape: what an answer said, in one compact text: its bytes as they came, or its events. Pure. Inside
+ * route only. */
 #pragma once
 
 #include "base/buf.h"
@@ -7,37 +7,27 @@
 
 struct tape {
     struct buf bytes;
-    size_t from;             /* of the buffer; what is before it is its owner's */
-    struct str content_type; /* of the bytes so far; a view into the room */
-    char content_type_room[128];
+    size_t last; /* where the record of the newest event begins; SIZE_MAX: none can follow it */
 };
 
 /* `bytes_max`: what it takes at most; over it tape_is_whole is false. */
 void tape_init(struct tape *tape, size_t bytes_max);
-/* What its owner has put into its buffer until now stands before the tape, in the same memory. */
-void tape_begin(struct tape *tape);
 void tape_done(struct tape *tape);
 /* Any event but an ERROR. */
 void tape_add_event(struct tape *tape, const struct llm_event *event);
-/* Bytes that pass through. A content type is cut to 128 bytes. */
-void tape_add_bytes(struct tape *tape, struct str content_type, struct str bytes);
+/* Bytes that pass through: not on a tape of events. */
+void tape_add_bytes(struct tape *tape, struct str bytes);
 bool tape_is_whole(const struct tape *tape);
-/* What was recorded: for tape_next, any number of times. */
-struct str tape_text(const struct tape *tape);
+/* What was recorded, in memory of its own length, which is the caller's to free; the tape is empty. */
+struct str tape_take(struct tape *tape);
 
-/* Where a reader is; zeroed: at the beginning. */
+/* Where a reader of events is; zeroed: at the beginning. */
 struct tape_place {
     size_t at;
-    struct str content_type;
+    size_t pieces_end; /* of the record it is in; 0: it is in none */
+    struct llm_event piece;
 };
 
-/* One thing that was said. Views into the text. */
-struct tape_item {
-    bool has_bytes; /* it is bytes that passed through, else an event */
-    struct llm_event event;
-    struct str content_type;
-    struct str bytes;
-};
-
-/* The next one; false at the end. `text`: whole, as tape_text gave it. */
-bool tape_next(struct str text, struct tape_place *place, struct tape_item *ret_item);
+/* The next event of a tape of events, views into its text: whole, as tape_take gave it. False at the
+ * end. */
+bool tape_next(struct str text, struct tape_place *place, struct llm_event *ret_event);

@@ -31,26 +31,42 @@ static inline struct cache_entry *cache_find_text(struct cache *cache, struct st
     return cache_find(cache, key, cache_hash(cache, key), now_ms, age_max_ms);
 }
 
-static inline void cache_keep_text(struct cache *cache, const char *key, struct str tape,
-                                   uint64_t now_ms, uint64_t lives_ms)
+/* `bytes_of`: its tape has the bytes of a stream of that dialect; NULL: events. */
+static inline void cache_keep_tape(struct cache *cache, const char *key, struct str tape,
+                                   const struct dialect *bytes_of, uint64_t now_ms,
+                                   uint64_t lives_ms)
 {
     struct facts *facts = cache_facts();
     size_t key_len = strlen(key);
-    char *text = malloc(key_len + 1 + tape.len);
+    char *text = malloc(key_len + 1), *bytes = malloc(tape.len + 1);
     assert_non_null(text);
+    assert_non_null(bytes);
     memcpy(text, key, key_len);
     text[key_len] = 'f';
     if (tape.len)
-        memcpy(text + key_len + 1, tape.data, tape.len);
-    cache_keep(cache, &(struct cache_entry){.hash = cache_hash(cache, str_from_cstr(key)),
-                                            .text = text,
-                                            .key = STR_FROM(text, key_len),
-                                            .flags = STR_FROM(text + key_len, 1),
-                                            .tape = STR_FROM(text + key_len + 1, tape.len),
-                                            .facts = facts,
-                                            .kept_ms = now_ms,
-                                            .lives_ms = lives_ms});
-    facts_unref(facts);
+        memcpy(bytes, tape.data, tape.len);
+    struct cache_entry entry = {.hash = cache_hash(cache, str_from_cstr(key)),
+                                .text = text,
+                                .key = STR_FROM(text, key_len),
+                                .flags = STR_FROM(text + key_len, 1),
+                                .tape = STR_FROM(bytes, tape.len),
+                                .facts = facts,
+                                .kept_ms = now_ms,
+                                .lives_ms = lives_ms};
+    if (bytes_of) {
+        entry.is_raw = true;
+        entry.is_streamed = true;
+        entry.dialect = bytes_of;
+        entry.content_type = STR("t/t");
+        entry.usage = LLM_USAGE_UNKNOWN;
+    }
+    cache_keep(cache, &entry);
+}
+
+static inline void cache_keep_text(struct cache *cache, const char *key, struct str tape,
+                                   uint64_t now_ms, uint64_t lives_ms)
+{
+    cache_keep_tape(cache, key, tape, NULL, now_ms, lives_ms);
 }
 
 /* The value of a series ("name{labels} "). */

@@ -26,32 +26,43 @@ static const struct route_plan *plan_named(const char *name)
     return &plans[2];
 }
 
-static struct cache_key usual(void)
+struct asked {
+    struct cache_key key;
+    struct str body;
+};
+
+static struct asked usual(void)
 {
-    return (struct cache_key){.tenant = STR("ann"),
-                              .door = &dialect_openai_chat,
-                              .plan = plan_named("fast"),
-                              .model = STR("m"),
-                              .routes_version = 3,
-                              .body = STR(BODY)};
+    return (struct asked){{.tenant = STR("ann"),
+                           .door = &dialect_openai_chat,
+                           .plan = plan_named("fast"),
+                           .model = STR("m"),
+                           .routes_version = 3},
+                          STR(BODY)};
 }
 
 /* The key as text in the arena; STR_NONE: there is none. */
-static struct str write_key(struct arena *arena, struct cache_key key, struct str *ret_flags)
+static struct str write_key(struct arena *arena, struct asked asked, struct str *ret_flags)
 {
-    struct buf out, flags;
+    struct cache_flags flags;
+    struct buf out;
+    struct str text = STR_NONE;
     buf_init(&out, 65536);
-    buf_init(&flags, 65536);
-    bool is_good = cache_key_write(&key, &out, &flags);
-    struct str text = is_good ? arena_str(arena, buf_str(&out)) : STR_NONE;
+    if (cache_flags_find(asked.key.door, asked.body, NULL, &flags)) {
+        cache_key_write(&asked.key, &out);
+        cache_flags_write_body(&flags, asked.body, &out);
+        assert_true(buf_ok(&out));
+        text = arena_str(arena, buf_str(&out));
+        buf_clear(&out);
+        cache_flags_write(&flags, asked.body, &out);
+    }
     if (ret_flags)
-        *ret_flags = arena_str(arena, buf_str(&flags));
+        *ret_flags = arena_str(arena, buf_str(&out));
     buf_done(&out);
-    buf_done(&flags);
     return text;
 }
 
-static void expect_same(struct cache_key a, struct cache_key b, bool is_same)
+static void expect_same(struct asked a, struct asked b, bool is_same)
 {
     struct arena *arena = arena_new(1024 * 1024);
     struct str first = write_key(arena, a, NULL), second = write_key(arena, b, NULL);
@@ -64,7 +75,7 @@ static void expect_same(struct cache_key a, struct cache_key b, bool is_same)
 static void the_mode_does_not_count(void **state)
 {
     (void)state;
-    struct cache_key whole = usual(), asked = usual(), options = usual();
+    struct asked whole = usual(), asked = usual(), options = usual();
     whole.body = STR("{\"model\":\"m\",\"messages\":[{\"stream\":true}]}");
     asked.body = STR("{\"model\":\"m\",\"messages\":[{\"stream\":true}],\"stream\":false}");
     options.body = STR("{\"model\":\"m\",\"messages\":[{\"stream\":true}],\"stream_options\":{"
@@ -88,23 +99,23 @@ static void every_part_counts(void **state)
 {
     (void)state;
     static const struct str chain[] = {{"n", 1}};
-    struct cache_key keys[8];
+    struct asked keys[8];
     for (size_t i = 0; i < 8; i++)
         keys[i] = usual();
-    keys[0].tenant = STR("bob");
-    keys[1].door = &dialect_ollama;
-    keys[2].plan = plan_named("slow");
-    keys[3].model = STR("mm");
-    keys[4].chain = chain, keys[4].chain_count = 1;
-    keys[5].routes_version = 4;
-    keys[6].guardrails_version = 1;
-    keys[7].strict = true;
+    keys[0].key.tenant = STR("bob");
+    keys[1].key.door = &dialect_ollama;
+    keys[2].key.plan = plan_named("slow");
+    keys[3].key.model = STR("mm");
+    keys[4].key.chain = chain, keys[4].key.chain_count = 1;
+    keys[5].key.routes_version = 4;
+    keys[6].key.guardrails_version = 1;
+    keys[7].key.strict = true;
     for (size_t i = 0; i < 8; i++)
         for (size_t j = 0; j < i; j++)
             expect_same(keys[i], keys[j], false);
     for (size_t i = 0; i < 8; i++)
         expect_same(usual(), keys[i], false);
-    struct cache_key body = usual();
+    struct asked body = usual();
     body.body = STR("{\"model\":\"m\",\"messages\":[{\"stream\":false}],\"stream\":true}");
     expect_same(usual(), body, false);
 }
@@ -113,9 +124,9 @@ static void every_part_counts(void **state)
 static void parts_do_not_run_together(void **state)
 {
     (void)state;
-    struct cache_key a = usual(), b = usual();
-    a.plan = plan_named("fas");
-    a.model = STR("tm");
+    struct asked a = usual(), b = usual();
+    a.key.plan = plan_named("fas");
+    a.key.model = STR("tm");
     expect_same(a, b, false);
 }
 
@@ -125,11 +136,11 @@ static void who_may_be_asked_counts(void **state)
     (void)state;
     struct route_plan narrowed = *plan_named("fast");
     struct route_group group = narrowed.groups[0];
-    struct cache_key key = usual();
+    struct asked key = usual();
     group.count = 1;
     narrowed.groups = &group;
     narrowed.target_count = 1;
-    key.plan = &narrowed;
+    key.key.plan = &narrowed;
     expect_same(usual(), key, false);
 }
 
@@ -143,15 +154,15 @@ static void the_scope_counts(void **state)
     const struct policy *const all[] = {NULL, &open, &narrow, &wider, &doors, &addresses};
     for (size_t i = 0; i < 6; i++) {
         for (size_t j = 0; j < 6; j++) {
-            struct cache_key a = usual(), b = usual();
-            a.policy = all[i];
-            b.policy = all[j];
+            struct asked a = usual(), b = usual();
+            a.key.policy = all[i];
+            b.key.policy = all[j];
             expect_same(a, b, i == j);
         }
     }
-    struct cache_key a = usual(), b = usual();
-    a.policy = &narrow;
-    b.policy = &same;
+    struct asked a = usual(), b = usual();
+    a.key.policy = &narrow;
+    b.key.policy = &same;
     expect_same(a, b, true);
 }
 
@@ -162,11 +173,11 @@ static void forwarded_headers_count(void **state)
     struct http_headers none = {0}, beta = {0}, other = {0};
     http_headers_add(&beta, arena, STR("Anthropic-Beta"), STR("x"));
     http_headers_add(&other, arena, STR("user-agent"), STR("x"));
-    struct cache_key plain = usual(), with_beta = usual(), with_other = usual();
-    plain.door = with_beta.door = with_other.door = &dialect_anthropic;
-    plain.headers = &none;
-    with_beta.headers = &beta;
-    with_other.headers = &other;
+    struct asked plain = usual(), with_beta = usual(), with_other = usual();
+    plain.key.door = with_beta.key.door = with_other.key.door = &dialect_anthropic;
+    plain.key.headers = &none;
+    with_beta.key.headers = &beta;
+    with_other.key.headers = &other;
     expect_same(plain, with_other, true);
     expect_same(plain, with_beta, false);
     arena_free(arena);
@@ -175,27 +186,27 @@ static void forwarded_headers_count(void **state)
 static void a_path_that_decides_leaves_the_body(void **state)
 {
     (void)state;
-    struct cache_key a = usual(), b = usual();
-    a.door = b.door = &dialect_gemini;
+    struct asked a = usual(), b = usual();
+    a.key.door = b.key.door = &dialect_gemini;
     a.body = STR("{\"contents\":[],\"stream\":true}");
     b.body = STR("{\"contents\":[]}");
     expect_same(a, b, false);
 }
 
-static void what_cannot_be_cut_has_no_key(void **state)
+static void too_many_flags_have_no_key(void **state)
 {
     (void)state;
     struct arena *arena = arena_new(1024 * 1024);
-    struct cache_key key = usual();
-    key.body = STR("[1]");
-    assert_null(write_key(arena, key, NULL).data);
-    static char large[70000];
-    key.body = STR_FROM(large, sizeof large);
-    for (size_t i = 0; i < sizeof large; i++)
-        large[i] = ' ';
-    large[0] = '{';
-    large[sizeof large - 1] = '}';
-    assert_null(write_key(arena, key, NULL).data); /* larger than the buffer takes */
+    struct asked asked = usual();
+    struct buf body;
+    buf_init(&body, 4096);
+    buf_append(&body, STR("{\"stream\":1"));
+    for (int i = 0; i < PASSTHROUGH_CUTS_MAX; i++)
+        buf_append(&body, STR(",\"stream\":2"));
+    buf_append_char(&body, '}');
+    asked.body = buf_str(&body);
+    assert_null(write_key(arena, asked, NULL).data);
+    buf_done(&body);
     arena_free(arena);
 }
 
@@ -210,7 +221,7 @@ int main(void)
         cmocka_unit_test(the_scope_counts),
         cmocka_unit_test(forwarded_headers_count),
         cmocka_unit_test(a_path_that_decides_leaves_the_body),
-        cmocka_unit_test(what_cannot_be_cut_has_no_key),
+        cmocka_unit_test(too_many_flags_have_no_key),
     };
     return cmocka_run_group_tests_name("route/cache_key", tests, NULL, NULL);
 }

@@ -3,17 +3,18 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "route/tape.h"
 
-static struct tape_item next(struct str text, struct tape_place *place)
+static struct llm_event next(struct str text, struct tape_place *place)
 {
-    struct tape_item item;
-    assert_true(tape_next(text, place, &item));
-    return item;
+    struct llm_event event;
+    assert_true(tape_next(text, place, &event));
+    return event;
 }
 
 static void events_keep_all_that_they_say(void **state)
@@ -39,9 +40,9 @@ static void events_keep_all_that_they_say(void **state)
     for (size_t i = 0; i < COUNT; i++)
         tape_add_event(&tape, &events[i]);
     assert_true(tape_is_whole(&tape));
-    struct str text = tape_text(&tape);
+    struct str text = tape_take(&tape);
     for (size_t i = 0; i < COUNT; i++) {
-        struct llm_event event = next(text, &place).event;
+        struct llm_event event = next(text, &place);
         assert_int_equal(event.kind, events[i].kind);
         assert_int_equal(event.index, events[i].index);
         assert_int_equal(event.finish, events[i].finish);
@@ -57,34 +58,24 @@ static void events_keep_all_that_they_say(void **state)
         if (event.kind == LLM_EVENT_USAGE)
             assert_memory_equal(&event.usage, &usage, sizeof usage);
     }
-    struct tape_item item;
-    assert_false(tape_next(text, &place, &item));
-    assert_false(tape_next(text, &place, &item));
+    struct llm_event event;
+    assert_false(tape_next(text, &place, &event));
+    assert_false(tape_next(text, &place, &event));
+    free((char *)text.data);
     tape_done(&tape);
 }
 
-static void bytes_keep_their_pieces_and_type(void **state)
+static void bytes_are_put_together(void **state)
 {
     (void)state;
     struct tape tape;
-    struct tape_place place = {0};
-    char type[] = "text/event-stream";
     tape_init(&tape, 65536);
-    tape_add_bytes(&tape, str_from_cstr(type), STR("data: 1\n\n"));
-    memset(type, 'x', sizeof type); /* it was borrowed */
-    tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("1")});
-    tape_add_bytes(&tape, STR("text/event-stream"), STR("data: 2\n\n"));
-    tape_add_bytes(&tape, STR("text/other"), STR("3"));
-    struct str text = tape_text(&tape);
-    struct tape_item item = next(text, &place);
-    assert_true(item.has_bytes && str_eq(item.bytes, STR("data: 1\n\n")));
-    assert_true(str_eq(item.content_type, STR("text/event-stream")));
-    assert_false(next(text, &place).has_bytes);
-    item = next(text, &place);
-    assert_true(str_eq(item.bytes, STR("data: 2\n\n")));
-    assert_true(str_eq(item.content_type, STR("text/event-stream")));
-    item = next(text, &place);
-    assert_true(str_eq(item.bytes, STR("3")) && str_eq(item.content_type, STR("text/other")));
+    tape_add_bytes(&tape, STR("data: 1\n\n"));
+    tape_add_bytes(&tape, STR(""));
+    tape_add_bytes(&tape, STR("data: 2\n\n"));
+    struct str text = tape_take(&tape);
+    assert_true(str_eq(text, STR("data: 1\n\ndata: 2\n\n")));
+    free((char *)text.data);
     tape_done(&tape);
 }
 
@@ -95,29 +86,62 @@ static void too_much_is_told(void **state)
     tape_init(&tape, 64);
     tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("short")});
     assert_true(tape_is_whole(&tape));
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 20; i++)
         tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("more")});
     assert_false(tape_is_whole(&tape));
     tape_done(&tape);
 }
 
-static void what_stands_before_it_stays(void **state)
+static const struct llm_event pieces[] = {
+    {.kind = LLM_EVENT_TEXT, .text = {"a", 1}},
+    {.kind = LLM_EVENT_TEXT, .text = {"b", 1}},
+    {.kind = LLM_EVENT_TEXT, .index = 1, .text = {"c", 1}}, /* another part */
+    {.kind = LLM_EVENT_TEXT, .index = 1, .text = {"d", 1}, .item = {"i", 1}},
+    {.kind = LLM_EVENT_TEXT, .index = 1, .text = {"e", 1}},
+    {.kind = LLM_EVENT_REASONING, .index = 1, .text = {"f", 1}},
+    {.kind = LLM_EVENT_REASONING, .index = 1, .text = {"g", 1}}, /* each has what is its own */
+    {.kind = LLM_EVENT_TOOL_ARGUMENTS, .index = 1, .text = {"h", 1}},
+    {.kind = LLM_EVENT_TOOL_ARGUMENTS, .index = 1, .text = {"i", 1}},
+    {.kind = LLM_EVENT_TOOL_ARGUMENTS, .index = 2, .text = {"j", 1}},
+};
+
+static void pieces_stay_apart(void **state)
+{
+    (void)state;
+    enum { COUNT = sizeof pieces / sizeof pieces[0] };
+    struct tape tape;
+    struct tape_place place = {0};
+    tape_init(&tape, 65536);
+    for (size_t i = 0; i < COUNT; i++)
+        tape_add_event(&tape, &pieces[i]);
+    struct str text = tape_take(&tape);
+    for (size_t i = 0; i < COUNT; i++) {
+        struct llm_event event = next(text, &place);
+        assert_int_equal(event.kind, pieces[i].kind);
+        assert_int_equal(event.index, pieces[i].index);
+        assert_true(str_eq(event.text, pieces[i].text));
+        assert_true(str_eq(event.item, pieces[i].item));
+    }
+    assert_int_equal(place.at, text.len);
+    free((char *)text.data);
+    tape_done(&tape);
+}
+
+static void they_take_little_room(void **state)
 {
     (void)state;
     struct tape tape;
     struct tape_place place = {0};
     tape_init(&tape, 65536);
-    buf_append(&tape.bytes, STR("a key"));
-    tape_begin(&tape);
-    assert_int_equal(tape_text(&tape).len, 0);
     for (int i = 0; i < 1000; i++)
         tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("more")});
     assert_true(tape_is_whole(&tape));
+    struct str text = tape_take(&tape);
+    assert_true(text.len <= 6 * 1000 + 16);
     for (int i = 0; i < 1000; i++)
-        assert_true(str_eq(next(tape_text(&tape), &place).event.text, STR("more")));
-    assert_int_equal(place.at, tape_text(&tape).len);
-    assert_true(str_eq(str_slice(buf_str(&tape.bytes), 0, 5), STR("a key")));
-    assert_true(tape.bytes.capacity < tape.bytes.len + tape.bytes.len / 3);
+        assert_true(str_eq(next(text, &place).text, STR("more")));
+    assert_int_equal(place.at, text.len);
+    free((char *)text.data);
     tape_done(&tape);
 }
 
@@ -125,9 +149,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_keep_all_that_they_say),
-        cmocka_unit_test(bytes_keep_their_pieces_and_type),
+        cmocka_unit_test(bytes_are_put_together),
         cmocka_unit_test(too_much_is_told),
-        cmocka_unit_test(what_stands_before_it_stays),
+        cmocka_unit_test(pieces_stay_apart),
+        cmocka_unit_test(they_take_little_room),
     };
     return cmocka_run_group_tests_name("route/tape", tests, NULL, NULL);
 }
