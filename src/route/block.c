@@ -46,11 +46,10 @@ static bool has_changed(const struct facts *facts, const struct route_call *call
            !str_eq(facts->target.id, route_target(call).id);
 }
 
-static void copy_losses(struct facts *facts, const struct llm_losses *losses)
+static void copy_losses(struct facts *facts, const struct llm_loss *losses, size_t count)
 {
-    for (size_t i = 0; i < losses->count; i++)
-        llm_losses_add(&facts->losses, losses->items[i].field, losses->items[i].message,
-                       losses->items[i].part);
+    for (size_t i = 0; i < count; i++)
+        llm_losses_add(&facts->losses, losses[i].field, losses[i].message, losses[i].part);
 }
 
 struct facts *facts_of_call(const struct route_call *call, struct facts *before)
@@ -65,7 +64,7 @@ struct facts *facts_of_call(const struct route_call *call, struct facts *before)
         facts->overhead_us = route_overhead_us(call);
         facts->is_raw = route_is_raw(call);
         facts->story = arena_str(facts->arena, story);
-        copy_losses(facts, route_losses(call));
+        copy_losses(facts, route_losses(call)->items, route_losses(call)->count);
     } else {
         facts_ref(facts);
     }
@@ -73,19 +72,12 @@ struct facts *facts_of_call(const struct route_call *call, struct facts *before)
     return facts;
 }
 
-struct facts *facts_of_answered(const struct route_call *call)
+struct facts *facts_of_kept(const struct cache_entry *entry, bool is_raw, uint64_t overhead_us)
 {
-    struct facts *facts = facts_new(route_target(call));
-    copy_losses(facts, route_losses(call));
-    return facts;
-}
-
-struct facts *facts_of_kept(const struct facts *answered, bool is_raw, uint64_t overhead_us)
-{
-    struct facts *facts = facts_new(answered->target);
+    struct facts *facts = facts_new((struct route_target){entry->target, entry->provider});
     facts->overhead_us = overhead_us;
     facts->is_raw = is_raw;
-    copy_losses(facts, &answered->losses);
+    copy_losses(facts, entry->losses, entry->loss_count);
     return facts;
 }
 
@@ -99,11 +91,6 @@ void facts_unref(struct facts *facts)
 {
     if (facts && atomic_fetch_sub(&facts->references, 1) == 1)
         arena_free(facts->arena);
-}
-
-size_t facts_size(const struct facts *facts)
-{
-    return arena_used(facts->arena);
 }
 
 /* ---- Blocks ---------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "llm/losses.h"
+#include "route/cache.h"
 #include "route/router.h"
 
 /* What the asking functions of route_call answer. */
@@ -25,14 +26,10 @@ struct facts {
 struct facts *facts_of_plan(const struct route_plan *plan);
 /* Of the call now; `before` itself, with a reference more, when nothing has changed. */
 struct facts *facts_of_call(const struct route_call *call, struct facts *before);
-/* Of the call whose answer is whole, for facts_of_kept: who answered, and what was lost. */
-struct facts *facts_of_answered(const struct route_call *call);
 /* Of an answer that is told again from the cache: nobody was asked. */
-struct facts *facts_of_kept(const struct facts *answered, bool is_raw, uint64_t overhead_us);
+struct facts *facts_of_kept(const struct cache_entry *entry, bool is_raw, uint64_t overhead_us);
 struct facts *facts_ref(struct facts *facts);
 void facts_unref(struct facts *facts);
-/* How much memory they take, about. */
-size_t facts_size(const struct facts *facts);
 
 /* The texts of an event, one by one: 0 to EVENT_TEXTS - 1. */
 enum { EVENT_TEXT_ITEM = 8, EVENT_TEXTS = 11 }; /* `text` is the first */

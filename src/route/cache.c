@@ -2,8 +2,8 @@
  * last use. The hash alone proves nothing: keys are compared byte by byte. Two keys of one hash push
  * each other out.
  *
- * One lock guards table and list and is held for neither hashing, comparing nor freeing: entries never
- * change and are counted. */
+ * One lock guards table and list and is held for neither hashing, comparing, copying nor freeing:
+ * entries never change and are counted. */
 #include "route/cache.h"
 
 #include <pthread.h>
@@ -12,9 +12,7 @@
 
 #include "base/assert.h"
 #include "base/crypto.h"
-#include "base/map.h"
 #include "base/random.h"
-#include "route/block.h"
 
 static const struct metric_definition metric_requests = {
     "parley_cache_requests_total", "Requests that the response cache could have answered.",
@@ -25,10 +23,14 @@ static const struct metric_definition metric_evictions = {
 static const struct metric_definition metric_bytes = {
     "parley_cache_bytes", "Memory of the answers in the response cache.", METRIC_GAUGE, NULL, 0};
 
+/* A table of so many entries' size that chains stay short, made at once. */
+enum { BYTES_PER_BUCKET = 4096, BUCKETS_MAX = 1024 * 1024 };
+
 struct cache {
     pthread_mutex_t lock;
-    struct map *entries; /* by the bytes of their hash; each holds a reference */
-    struct list by_use;  /* the newest first */
+    struct cache_entry **buckets; /* chains; each entry is referenced once */
+    size_t bucket_count;          /* a power of two */
+    struct list by_use;           /* the newest first */
     size_t bytes;
     size_t bytes_max;
     unsigned char secret[FAST_HASH_SECRET_BYTES];
@@ -38,12 +40,22 @@ struct cache {
     struct metric *shown_bytes;
 };
 
+static size_t buckets_for(size_t bytes_max)
+{
+    size_t count = 1;
+    while (count < BUCKETS_MAX && count < bytes_max / BYTES_PER_BUCKET)
+        count *= 2;
+    return count;
+}
+
 struct cache *cache_new(size_t bytes_max, struct metric_registry *metrics)
 {
     struct cache *cache = calloc(1, sizeof *cache);
     ASSERT(cache);
     ASSERT(pthread_mutex_init(&cache->lock, NULL) == 0);
-    cache->entries = map_new();
+    cache->bucket_count = buckets_for(bytes_max);
+    cache->buckets = calloc(cache->bucket_count, sizeof(struct cache_entry *));
+    ASSERT(cache->buckets);
     list_init(&cache->by_use);
     cache->bytes_max = bytes_max;
     random_bytes(cache->secret, sizeof cache->secret);
@@ -54,15 +66,19 @@ struct cache *cache_new(size_t bytes_max, struct metric_registry *metrics)
     return cache;
 }
 
-static struct str name_of(const uint64_t *hash)
+/* What points to the entry of that hash, or to NULL where it would be. */
+static struct cache_entry **slot_of(struct cache *cache, uint64_t hash)
 {
-    return STR_FROM((const char *)hash, sizeof *hash);
+    struct cache_entry **slot = &cache->buckets[hash & (cache->bucket_count - 1)];
+    while (*slot && (*slot)->hash != hash)
+        slot = &(*slot)->next;
+    return slot;
 }
 
 /* Takes an entry out, into the list of what is to be given back outside the lock. */
 static void take_out(struct cache *cache, struct cache_entry *entry, struct list *gone)
 {
-    map_remove(cache->entries, name_of(&entry->hash));
+    *slot_of(cache, entry->hash) = entry->next;
     list_remove(&entry->link);
     cache->bytes -= entry->size;
     list_append(gone, &entry->link);
@@ -82,7 +98,7 @@ void cache_free(struct cache *cache)
     if (!cache)
         return;
     give_back(&cache->by_use);
-    map_free(cache->entries);
+    free(cache->buckets);
     pthread_mutex_destroy(&cache->lock);
     free(cache);
 }
@@ -91,9 +107,6 @@ void cache_entry_unref(struct cache_entry *entry)
 {
     if (!entry || atomic_fetch_sub(&entry->references, 1) != 1)
         return;
-    facts_unref(entry->facts);
-    free(entry->text);
-    free((char *)entry->tape.data);
     free(entry);
 }
 
@@ -113,7 +126,7 @@ static uint64_t age_ms(const struct cache_entry *entry, uint64_t now_ms)
 static struct cache_entry *use(struct cache *cache, uint64_t hash, uint64_t now_ms,
                                struct list *gone)
 {
-    struct cache_entry *entry = map_get(cache->entries, name_of(&hash));
+    struct cache_entry *entry = *slot_of(cache, hash);
     if (!entry)
         return NULL;
     if (age_ms(entry, now_ms) >= entry->lives_ms) {
@@ -149,29 +162,58 @@ struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t has
 
 /* ---- Keeping --------------------------------------------------------------------------------- */
 
-static struct cache_entry *entry_new(const struct cache_entry *from)
+static struct str put(char **at, struct str text)
 {
-    struct cache_entry *entry = malloc(sizeof *entry);
+    if (text.len)
+        memcpy(*at, text.data, text.len);
+    struct str copy = STR_FROM(*at, text.len);
+    *at += text.len;
+    return copy;
+}
+
+static size_t size_of(const struct cache_entry *entry)
+{
+    return sizeof *entry + entry->loss_count * sizeof *entry->losses + entry->key.len +
+           entry->flags.len + entry->content_type.len + entry->tape.len + entry->target.len +
+           entry->provider.len;
+}
+
+/* Losses stand first, where they are aligned. */
+static struct cache_entry *entry_new(const struct cache_entry *from, size_t size)
+{
+    size_t losses_size = from->loss_count * sizeof *from->losses;
+    struct cache_entry *entry = malloc(size);
     ASSERT(entry);
+    char *at = (char *)(entry + 1);
     *entry = *from;
     entry->references = 1;
     entry->link = (struct list){0};
-    entry->size = sizeof *from + from->key.len + from->flags.len + from->content_type.len +
-                  from->tape.len + facts_size(from->facts);
+    entry->size = size;
+    entry->losses = (const struct llm_loss *)(const void *)put(
+                        &at, STR_FROM((const char *)from->losses, losses_size))
+                        .data;
+    entry->key = put(&at, from->key);
+    entry->flags = put(&at, from->flags);
+    entry->content_type = put(&at, from->content_type);
+    entry->tape = put(&at, from->tape);
+    entry->target = put(&at, from->target);
+    entry->provider = put(&at, from->provider);
     return entry;
 }
 
 /* Makes room for an entry and puts it in; under the lock. */
-static void put(struct cache *cache, struct cache_entry *entry, struct list *gone)
+static void insert(struct cache *cache, struct cache_entry *entry, struct list *gone)
 {
-    struct cache_entry *before = map_get(cache->entries, name_of(&entry->hash));
+    struct cache_entry *before = *slot_of(cache, entry->hash);
     if (before)
         take_out(cache, before, gone);
     while (cache->bytes + entry->size > cache->bytes_max) {
         take_out(cache, LIST_ENTRY(cache->by_use.previous, struct cache_entry, link), gone);
         metric_add(cache->evictions, 1);
     }
-    map_set(cache->entries, name_of(&entry->hash), entry);
+    struct cache_entry **slot = &cache->buckets[entry->hash & (cache->bucket_count - 1)];
+    entry->next = *slot;
+    *slot = entry;
     list_prepend(&cache->by_use, &entry->link);
     cache->bytes += entry->size;
     metric_set(cache->shown_bytes, (int64_t)cache->bytes);
@@ -180,14 +222,13 @@ static void put(struct cache *cache, struct cache_entry *entry, struct list *gon
 void cache_keep(struct cache *cache, const struct cache_entry *entry)
 {
     struct list gone;
-    struct cache_entry *kept = entry_new(entry);
-    if (entry->key.len + entry->tape.len > CACHE_ENTRY_BYTES_MAX || kept->size > cache->bytes_max) {
-        cache_entry_unref(kept);
+    size_t size = size_of(entry);
+    if (size > CACHE_ENTRY_BYTES_MAX || size > cache->bytes_max)
         return;
-    }
+    struct cache_entry *kept = entry_new(entry, size);
     list_init(&gone);
     pthread_mutex_lock(&cache->lock);
-    put(cache, kept, &gone);
+    insert(cache, kept, &gone);
     pthread_mutex_unlock(&cache->lock);
     give_back(&gone);
 }

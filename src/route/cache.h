@@ -8,33 +8,36 @@
 
 #include "base/list.h"
 #include "base/metric.h"
+#include "llm/losses.h"
 #include "llm/response.h"
 
 struct cache;
-struct facts;
 struct dialect;
 
 enum { CACHE_ENTRY_BYTES_MAX = 4 * 1024 * 1024 }; /* of one answer with its key */
 
-/* An answer; never changes. A counted reference, so that it can be told to its end whatever becomes
- * of the cache. */
+/* An answer; never changes. One piece of memory. A counted reference, so that it can be told to its
+ * end whatever becomes of the cache. */
 struct cache_entry {
     _Atomic int references;
-    struct list link; /* the cache's */
-    uint64_t hash;    /* of the key */
-    char *text;       /* its own (malloc's); the next three are in it */
+    struct list link;         /* the cache's, by last use */
+    struct cache_entry *next; /* of the same bucket */
+    uint64_t hash;            /* of the key */
     struct str key;
-    struct str flags; /* of the request: its bytes fit only a request with the same */
-    struct str content_type;
-    struct str tape; /* its own, too: of bytes (is_raw) or of events */
-    struct facts *facts;
+    struct str flags;        /* of the request: its bytes fit only a request with the same */
+    struct str content_type; /* of its bytes */
+    struct str tape;         /* of bytes (is_raw) or of events */
+    struct str target;       /* who answered: "provider/model" */
+    struct str provider;
+    const struct llm_loss *losses; /* of the encoding of its request */
+    size_t loss_count;
     const struct dialect *dialect; /* of its bytes */
     struct llm_usage usage;        /* that was told beside its bytes, perhaps our estimate */
     bool is_streamed;              /* so it was asked for */
     bool is_raw;                   /* its provider speaks the door's dialect: bytes were kept */
     uint64_t kept_ms;              /* when, by the monotonic clock */
     uint64_t lives_ms;
-    size_t size;
+    size_t size; /* of its memory */
 };
 
 /* `metrics` is borrowed. Freed after all routers that have it; NULL is allowed. */
@@ -47,9 +50,9 @@ uint64_t cache_hash(const struct cache *cache, struct str key);
  * NULL: there is none. */
 struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t hash, uint64_t now_ms,
                                uint64_t age_max_ms);
-/* Keeps an answer in place of the one that was there, and lets others go for it. `entry` is copied:
- * its memory (text and tape) and a reference of its facts are taken over in any
- * case; references, link and size are not read. One that is too large is not kept. */
+/* Keeps an answer in place of the one that was there, and lets others go for it. `entry` is copied with
+ * all its texts and losses; references, link, next and size are not read. One that is too large is not
+ * kept. */
 void cache_keep(struct cache *cache, const struct cache_entry *entry);
 /* NULL is allowed. */
 void cache_entry_unref(struct cache_entry *entry);

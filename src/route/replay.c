@@ -130,7 +130,7 @@ struct replay *replay_start(struct loop *loop, struct cache_entry *entry, bool i
     ASSERT(replay);
     replay->loop = loop;
     replay->entry = entry;
-    replay->facts = facts_of_kept(entry->facts, is_raw, overhead_us);
+    replay->facts = facts_of_kept(entry, is_raw, overhead_us);
     replay->listener = *listener;
     replay->is_raw = is_raw;
     if (entry->is_raw)

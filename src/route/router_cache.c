@@ -48,7 +48,7 @@ static struct recording *recording_new(struct route_call *call, uint64_t lives_m
 void router_drop_recording(struct route_call *call)
 {
     if (call->recording)
-        tape_done(&call->recording->tape);
+        loop_buf_keep(call->router->options.loop, &call->recording->tape.bytes);
     call->recording = NULL;
 }
 
@@ -60,32 +60,6 @@ static void write_key(const struct route_call *call, const struct recording *rec
     cache_flags_write_body(&recording->flags, call->request.raw_body, out);
 }
 
-/* Key, flags and content type of an entry, in one piece of memory. False: they are too large. */
-static bool write_text(const struct route_call *call, const struct recording *recording,
-                       struct cache_entry *entry)
-{
-    size_t body_len = call->request.raw_body.len, key_len, flags_len, len;
-    struct buf out;
-    buf_init(&out, CACHE_ENTRY_BYTES_MAX);
-    buf_expect_exactly(&out, recording->key_head.len + body_len + recording->flags.count +
-                                 recording->content_type.len);
-    write_key(call, recording, &out);
-    key_len = out.len;
-    cache_flags_write(&recording->flags, call->request.raw_body, &out);
-    flags_len = out.len - key_len;
-    buf_append(&out, recording->content_type);
-    bool is_good = buf_ok(&out);
-    if (is_good) {
-        entry->text = buf_take(&out, &len);
-        entry->key = STR_FROM(entry->text, key_len);
-        entry->flags = STR_FROM(entry->text + key_len, flags_len);
-        entry->content_type =
-            STR_FROM(entry->text + key_len + flags_len, len - key_len - flags_len);
-    }
-    buf_done(&out);
-    return is_good;
-}
-
 /* Who answered speaks the dialect of its bytes. */
 static const struct dialect *dialect_of(const struct route_call *call)
 {
@@ -94,19 +68,33 @@ static const struct dialect *dialect_of(const struct route_call *call)
 
 static void keep(const struct route_call *call, struct recording *recording)
 {
-    struct cache_entry entry = {.hash = recording->hash,
-                                .is_streamed = recording->is_streamed,
-                                .is_raw = recording->form == OF_BYTES,
-                                .usage = recording->usage,
-                                .kept_ms = loop_now_ms(call->router->options.loop),
-                                .lives_ms = recording->lives_ms};
-    if (!write_text(call, recording, &entry))
-        return;
-    if (entry.is_raw)
-        entry.dialect = dialect_of(call);
-    entry.tape = tape_take(&recording->tape);
-    entry.facts = facts_of_answered(call);
-    cache_keep(recording->cache, &entry);
+    struct loop *loop = call->router->options.loop;
+    const struct llm_losses *losses = route_losses(call);
+    const struct route_target target = route_target(call);
+    struct buf text; /* the key, and behind it the flags */
+    buf_init(&text, CACHE_ENTRY_BYTES_MAX);
+    loop_buf_lend(loop, &text);
+    write_key(call, recording, &text);
+    size_t key_len = text.len;
+    cache_flags_write(&recording->flags, call->request.raw_body, &text);
+    const struct cache_entry entry = {.hash = recording->hash,
+                                      .key = str_slice(buf_str(&text), 0, key_len),
+                                      .flags = str_skip(buf_str(&text), key_len),
+                                      .content_type = recording->content_type,
+                                      .tape = tape_text(&recording->tape),
+                                      .target = target.id,
+                                      .provider = target.provider,
+                                      .losses = losses->items,
+                                      .loss_count = losses->count,
+                                      .dialect = dialect_of(call),
+                                      .usage = recording->usage,
+                                      .is_streamed = recording->is_streamed,
+                                      .is_raw = recording->form == OF_BYTES,
+                                      .kept_ms = loop_now_ms(loop),
+                                      .lives_ms = recording->lives_ms};
+    if (buf_ok(&text))
+        cache_keep(recording->cache, &entry);
+    loop_buf_keep(loop, &text);
 }
 
 /* Whether this is how a whole answer ends. A joined one is of several, and says so. */
@@ -117,12 +105,20 @@ static bool is_good_end(const struct llm_event *event)
     return is_whole && !event->extension.len;
 }
 
+/* The answer begins. A whole one is told within a turn. */
+static void begin_tape(const struct route_call *call, struct recording *recording)
+{
+    recording->form = route_is_raw(call) ? OF_BYTES : OF_EVENTS;
+    if (!recording->is_streamed)
+        loop_buf_lend(call->router->options.loop, &recording->tape.bytes);
+}
+
 /* Bytes say what events say: of an answer that has them, only those are recorded that tell its end. */
 static void record(struct route_call *call, struct recording *recording,
                    const struct llm_event *event)
 {
     if (recording->form == OF_NOTHING)
-        recording->form = route_is_raw(call) ? OF_BYTES : OF_EVENTS;
+        begin_tape(call, recording);
     if (recording->form == OF_EVENTS)
         tape_add_event(&recording->tape, event);
     else if (event->kind == LLM_EVENT_USAGE)
@@ -164,11 +160,12 @@ void router_record_bytes(struct route_call *call, struct str content_type, struc
     struct recording *recording = call->recording;
     if (!recording)
         return;
+    if (recording->form == OF_NOTHING)
+        begin_tape(call, recording);
     if (recording->form == OF_EVENTS) {
         router_drop_recording(call);
         return;
     }
-    recording->form = OF_BYTES;
     if (!recording->content_type.data)
         recording->content_type = arena_str(call->arena, content_type);
     tape_add_bytes(&recording->tape, bytes);

@@ -40,12 +40,9 @@ bool tape_is_whole(const struct tape *tape)
     return buf_ok(&tape->bytes);
 }
 
-struct str tape_take(struct tape *tape)
+struct str tape_text(const struct tape *tape)
 {
-    size_t len;
-    buf_fit(&tape->bytes);
-    const char *data = buf_take(&tape->bytes, &len);
-    return STR_FROM(data, len);
+    return buf_str(&tape->bytes);
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */

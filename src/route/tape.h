@@ -18,8 +18,8 @@ void tape_add_event(struct tape *tape, const struct llm_event *event);
 /* Bytes that pass through: not on a tape of events. */
 void tape_add_bytes(struct tape *tape, struct str bytes);
 bool tape_is_whole(const struct tape *tape);
-/* What was recorded, in memory of its own length, which is the caller's to free; the tape is empty. */
-struct str tape_take(struct tape *tape);
+/* What was recorded: for tape_next, any number of times. */
+struct str tape_text(const struct tape *tape);
 
 /* Where a reader of events is; zeroed: at the beginning. */
 struct tape_place {
@@ -28,6 +28,6 @@ struct tape_place {
     struct llm_event piece;
 };
 
-/* The next event of a tape of events, views into its text: whole, as tape_take gave it. False at the
+/* The next event of a tape of events, views into its text: whole, as tape_text gave it. False at the
  * end. */
 bool tape_next(struct str text, struct tape_place *place, struct llm_event *ret_event);

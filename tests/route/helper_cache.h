@@ -1,4 +1,4 @@
-/* For tests of kept answers: facts of one, and entries. */
+/* For tests of kept answers: entries. */
 #pragma once
 
 #include <setjmp.h>
@@ -10,20 +10,9 @@
 
 #include <cmocka.h>
 
-#include "llm/provider.h"
 #include "route/block.h"
 #include "route/cache.h"
 #include "route/tape.h"
-
-/* Of an answer of "fake/m"; give it back with facts_unref. */
-static inline struct facts *cache_facts(void)
-{
-    struct provider provider = {.name = STR("fake")};
-    const struct target target = {.id = STR("fake/m"), .provider = &provider};
-    const struct target *const targets[] = {&target};
-    const struct route_group group = {.targets = targets, .count = 1};
-    return facts_of_plan(&(struct route_plan){.groups = &group, .group_count = 1});
-}
 
 static inline struct cache_entry *cache_find_text(struct cache *cache, struct str key,
                                                   uint64_t now_ms, uint64_t age_max_ms)
@@ -36,21 +25,12 @@ static inline void cache_keep_tape(struct cache *cache, const char *key, struct 
                                    const struct dialect *bytes_of, uint64_t now_ms,
                                    uint64_t lives_ms)
 {
-    struct facts *facts = cache_facts();
-    size_t key_len = strlen(key);
-    char *text = malloc(key_len + 1), *bytes = malloc(tape.len + 1);
-    assert_non_null(text);
-    assert_non_null(bytes);
-    memcpy(text, key, key_len);
-    text[key_len] = 'f';
-    if (tape.len)
-        memcpy(bytes, tape.data, tape.len);
     struct cache_entry entry = {.hash = cache_hash(cache, str_from_cstr(key)),
-                                .text = text,
-                                .key = STR_FROM(text, key_len),
-                                .flags = STR_FROM(text + key_len, 1),
-                                .tape = STR_FROM(bytes, tape.len),
-                                .facts = facts,
+                                .key = str_from_cstr(key),
+                                .flags = STR("f"),
+                                .tape = tape,
+                                .target = STR("fake/m"),
+                                .provider = STR("fake"),
                                 .kept_ms = now_ms,
                                 .lives_ms = lives_ms};
     if (bytes_of) {

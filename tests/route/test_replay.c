@@ -113,9 +113,7 @@ static void start(struct fixture *f, int count, struct str text, enum told as)
     else
         tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_END});
     assert_true(tape_is_whole(&tape));
-    struct str told = tape_take(&tape);
-    cache_keep_tape(f->cache, "k", told, is_raw ? &dialect_openai_chat : NULL, 0, 1000);
-    free((char *)told.data);
+    cache_keep_tape(f->cache, "k", tape_text(&tape), is_raw ? &dialect_openai_chat : NULL, 0, 1000);
     struct cache_entry *entry = cache_find_text(f->cache, STR("k"), 0, 1000);
     assert_non_null(entry);
     tape_done(&tape);
