@@ -52,7 +52,7 @@ struct passthrough_cut {
     size_t start; /* the member, without it */
     size_t end;
 };
-enum { PASSTHROUGH_CUTS_MAX = 8 };
+enum { PASSTHROUGH_CUTS_MAX = 4 };
 /* Which spans `body` loses by going without its flags; every other byte stays. ret_cuts: room for
  * PASSTHROUGH_CUTS_MAX. Returns how many; PASSTHROUGH_CUTS_MAX + 1: there are more. */
 size_t passthrough_cuts(struct str body, const struct passthrough_members *members,

@@ -11,9 +11,8 @@
 #include "base/assert.h"
 #include "route/block.h"
 
-/* Many tapes are written at once, some for minutes: they begin with less than buffers do, and grow by
- * half of what is on them. */
-enum { GROWTH_MIN = 512, GROWTH_PART = 2 };
+/* Many tapes are written at once, some for minutes: they begin with less than buffers do. */
+enum { GROWTH_MIN = 512 };
 
 struct head {
     uint8_t kind; /* llm_event_kind */
@@ -47,18 +46,21 @@ struct str tape_text(const struct tape *tape)
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
+static char *grow(struct buf *bytes, size_t size)
+{
+    size_t left = bytes->bytes_max - bytes->len, more = GROWTH_MIN + bytes->len;
+    if (more > left)
+        more = left;
+    buf_expect_exactly(bytes, size > more ? size : more);
+    return buf_reserve(bytes, size);
+}
+
 /* Room for so many bytes; NULL: it does not fit. */
 static char *reserve(struct tape *tape, size_t size)
 {
     struct buf *bytes = &tape->bytes;
-    if (size > bytes->capacity - bytes->len) {
-        size_t more = GROWTH_MIN + bytes->len / GROWTH_PART;
-        size_t left = bytes->bytes_max - bytes->len;
-        if (more > left)
-            more = left;
-        buf_expect_exactly(bytes, size > more ? size : more);
-    }
-    return buf_reserve(bytes, size);
+    bool has_room = bytes->data && size <= bytes->capacity - bytes->len;
+    return has_room ? bytes->data + bytes->len : grow(bytes, size);
 }
 
 static char *put(char *at, const void *data, size_t size)
