@@ -24,12 +24,14 @@ struct block {
 };
 
 struct arena {
+    struct stock *stock; /* NULL: blocks are malloc's */
     struct block *newest;
     struct block *first; /* of the shared ones; NULL: none yet */
     size_t used;
     size_t bytes_max;
     size_t first_bytes;  /* size of the first block */
     size_t shared_bytes; /* sizes of all blocks but the large ones */
+    size_t own_bytes;    /* of a stock: the arena's own piece, with the first block in it; or 0 */
 };
 
 struct arena *arena_new_sized(size_t bytes_max, size_t first_bytes)
@@ -45,17 +47,36 @@ struct arena *arena_new(size_t bytes_max)
     return arena_new_sized(bytes_max, BLOCK_BYTES_MIN);
 }
 
+struct arena *arena_new_from(struct stock *stock, size_t bytes_max, size_t first_bytes)
+{
+    const size_t heads = sizeof(struct arena) + sizeof(struct block);
+    _Static_assert(sizeof(struct arena) % ALIGNMENT == 0, "the first block stands behind it");
+    size_t size = heads + first_bytes;
+    struct arena *arena = stock_take(stock, &size);
+    struct block *first = (struct block *)(void *)(arena + 1);
+    *first = (struct block){.size = size - heads};
+    *arena = (struct arena){.stock = stock,
+                            .newest = first,
+                            .first = first,
+                            .bytes_max = bytes_max,
+                            .first_bytes = first->size,
+                            .shared_bytes = first->size,
+                            .own_bytes = size};
+    return arena;
+}
+
 void arena_set_max(struct arena *arena, size_t bytes_max)
 {
     arena->bytes_max = bytes_max;
 }
 
-static void free_blocks(struct block *block, const struct block *kept)
+static void free_blocks(const struct arena *arena, const struct block *kept)
 {
+    struct block *block = arena->newest;
     while (block) {
         struct block *next = block->next;
         if (block != kept)
-            free(block);
+            stock_give(arena->stock, block, sizeof *block + block->size);
         block = next;
     }
 }
@@ -64,8 +85,8 @@ void arena_free(struct arena *arena)
 {
     if (!arena)
         return;
-    free_blocks(arena->newest, NULL);
-    free(arena);
+    free_blocks(arena, arena->own_bytes ? arena->first : NULL);
+    stock_give(arena->stock, arena, arena->own_bytes);
 }
 
 /* The first shared block has the size that was asked for, whatever came in between. */
@@ -73,7 +94,7 @@ void arena_reset(struct arena *arena)
 {
     struct block *first = arena->first;
     if (arena->newest != first || (first && first->next))
-        free_blocks(arena->newest, first);
+        free_blocks(arena, first);
     arena->newest = first;
     arena->shared_bytes = arena->used = 0;
     if (!first)
@@ -83,11 +104,11 @@ void arena_reset(struct arena *arena)
     first->used = 0;
 }
 
-static struct block *new_block(size_t size)
+static struct block *new_block(const struct arena *arena, size_t size)
 {
-    struct block *block = malloc(sizeof *block + size);
-    ASSERT(block);
-    block->size = size;
+    size_t whole = sizeof(struct block) + size;
+    struct block *block = stock_take(arena->stock, &whole);
+    block->size = whole - sizeof *block;
     block->used = 0;
     return block;
 }
@@ -102,8 +123,8 @@ static void add_block(struct arena *arena)
         size = size < BLOCK_BYTES_MIN ? BLOCK_BYTES_MIN : size;
         size = size > BLOCK_BYTES_MAX ? BLOCK_BYTES_MAX : size;
     }
-    struct block *block = new_block(size);
-    arena->shared_bytes += size;
+    struct block *block = new_block(arena, size);
+    arena->shared_bytes += block->size;
     if (!arena->first)
         arena->first = block;
     block->next = arena->newest;
@@ -113,7 +134,7 @@ static void add_block(struct arena *arena)
 /* A large allocation gets a block of its own behind the newest, which goes on being filled. */
 static void *alloc_large(struct arena *arena, size_t size)
 {
-    struct block *block = new_block(size);
+    struct block *block = new_block(arena, size);
     struct block **behind = arena->newest ? &arena->newest->next : &arena->newest;
     block->used = size;
     block->next = *behind;

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/stock.h"
 #include "base/str.h"
 
 struct arena;
@@ -15,6 +16,10 @@ struct arena *arena_new(size_t bytes_max);
 /* The same with a first block of `first_bytes` (a multiple of 16): for an arena that is reset and
  * filled again and again. */
 struct arena *arena_new_sized(size_t bytes_max, size_t first_bytes);
+/* The same with memory from a stock, to which it goes back, and which must outlive it: for what begins
+ * and ends with every request. Its head and the first block of `first_bytes` (more than 0) are taken
+ * at once. */
+struct arena *arena_new_from(struct stock *stock, size_t bytes_max, size_t first_bytes);
 /* Another maximum from now on. */
 void arena_set_max(struct arena *arena, size_t bytes_max);
 /* Gives everything back. NULL is allowed. */

@@ -24,6 +24,7 @@
 
 enum {
     ARENA_BYTES_MAX = 256 * 1024 * 1024,
+    ATTEMPT_BYTES = 928,                /* it and what a whole answer puts behind it */
     FRAME_BYTES_MAX = 64 * 1024 * 1024, /* images come back in one event */
     WHOLE_BYTES_MAX = 64 * 1024 * 1024,
     RAW_BYTES_MAX = 256 * 1024 * 1024,
@@ -514,7 +515,7 @@ enum err llm_call_start_http(struct http_client *client, struct loop *loop,
                              const struct llm_call_events *events, void *user,
                              struct llm_call **ret_call, struct error *error)
 {
-    struct arena *arena = arena_new(ARENA_BYTES_MAX);
+    struct arena *arena = arena_new_from(loop_stock(loop), ARENA_BYTES_MAX, ATTEMPT_BYTES);
     struct http_attempt *attempt = ARENA_NEW(arena, struct http_attempt);
     attempt->arena = arena;
     attempt->call.ops = &http_ops;

@@ -21,7 +21,11 @@
 #include "base/assert.h"
 #include "net/http_server_internal.h"
 
-enum { HEADERS_AT_FIRST = 8, ARENA_BYTES_BESIDE_BODY = 1024 * 1024 };
+enum {
+    EXCHANGE_BYTES = 1120, /* some headers, and what a handler keeps about a small request */
+    HEADERS_AT_FIRST = 8,
+    ARENA_BYTES_BESIDE_BODY = 1024 * 1024
+};
 
 void http_exchange_set_state(struct http_exchange *exchange, enum http_exchange_state state)
 {
@@ -34,7 +38,7 @@ static struct http_exchange *take_spare(struct http_server *server)
     if (list_is_empty(&server->spares)) {
         struct http_exchange *fresh = calloc(1, sizeof *fresh);
         ASSERT(fresh);
-        fresh->arena = arena_new(0);
+        fresh->arena = arena_new_from(loop_stock(server->loop), 0, EXCHANGE_BYTES);
         buf_init(&fresh->head, 2 * HTTP_HEADER_BYTES_MAX);
         return fresh;
     }

@@ -14,7 +14,8 @@ enum {
     SCRATCHES_KEPT = 4,             /* as deep as callbacks that borrow are nested, and more */
     SCRATCH_BYTES_KEPT = 48 * 1024, /* of each: the JSON values of a request of 16 KiB */
     BUFS_KEPT = 32,
-    BUF_BYTES_KEPT = 16 * 1024 /* of each, at most */
+    BUF_BYTES_KEPT = 16 * 1024,   /* of each, at most */
+    STOCK_BYTES_KEPT = 512 * 1024 /* of some 64 requests at once */
 };
 
 struct loop {
@@ -39,6 +40,7 @@ struct loop {
     struct buf bufs[BUFS_KEPT]; /* the first buf_count have memory to lend */
     size_t buf_count;
     struct transit *transit;
+    struct stock *stock;
     char read_buffer[LOOP_READ_BYTES];
 };
 
@@ -122,6 +124,7 @@ struct loop *loop_new(int index, struct log *log)
     loop->index = index;
     loop->log = log;
     loop->transit = transit_new();
+    loop->stock = stock_new(STOCK_BYTES_KEPT);
     list_init(&loop->tasks);
     list_init(&loop->records);
     list_init(&loop->flushes);
@@ -160,6 +163,7 @@ void loop_free(struct loop *loop)
     ASSERT(uv_loop_close(&loop->uv) == 0);
     heap_done(&loop->timers);
     transit_free(loop->transit);
+    stock_free(loop->stock);
     while (loop->scratch_count)
         arena_free(loop->scratches[--loop->scratch_count]);
     while (loop->buf_count)
@@ -246,6 +250,11 @@ void loop_buf_keep(struct loop *loop, struct buf *buf)
     }
     loop->bufs[loop->buf_count++] = (struct buf){.data = buf->data, .capacity = buf->capacity};
     *buf = (struct buf){.bytes_max = buf->bytes_max};
+}
+
+struct stock *loop_stock(struct loop *loop)
+{
+    return loop->stock;
 }
 
 struct transit *loop_transit(struct loop *loop)

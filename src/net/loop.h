@@ -11,6 +11,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/stock.h"
 #include "base/transit.h"
 
 struct loop;
@@ -49,6 +50,8 @@ void loop_scratch_return(struct loop *loop, struct arena *scratch);
  * What is kept has a bound. */
 void loop_buf_lend(struct loop *loop, struct buf *buf);
 void loop_buf_keep(struct loop *loop, struct buf *buf);
+/* For what begins and ends with every request. All is to be given back before loop_free. */
+struct stock *loop_stock(struct loop *loop);
 /* For bytes that wait across callbacks, but not for long. All is to be dropped before loop_free. */
 struct transit *loop_transit(struct loop *loop);
 

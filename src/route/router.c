@@ -12,7 +12,10 @@
 #include "route/router_internal.h"
 #include "route/story.h"
 
-enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
+enum {
+    ARENA_BYTES_MAX = 64 * 1024 * 1024,
+    CALL_BYTES = sizeof(struct route_call) + 768 /* with a plan of one target and its flow */
+};
 
 struct router *router_new(const struct router_options *options)
 {
@@ -106,7 +109,8 @@ static void tell_begun(void *user)
 static struct route_call *call_new(struct router *router, const struct route_request *request,
                                    const struct route_events *events, void *user)
 {
-    struct arena *arena = arena_new(ARENA_BYTES_MAX);
+    struct arena *arena =
+        arena_new_from(loop_stock(router->options.loop), ARENA_BYTES_MAX, CALL_BYTES);
     struct route_call *call = ARENA_NEW(arena, struct route_call);
     call->router = router;
     call->arena = arena;
