@@ -306,24 +306,34 @@ bool provider_ollama_base_url(struct str host, char *ret, size_t size)
     return len > 0 && (size_t)len < size && url_parse(str_from_cstr(ret), &url, NULL) == ERR_OK;
 }
 
-static void append_path(struct buf *out, const char *path, struct str model)
+/* Mostly both are as they are in the end. */
+static struct str join(struct arena *arena, struct str base, struct str path)
 {
-    struct str rest = str_from_cstr(path);
-    size_t at = str_find(rest, STR("{model}"));
-    buf_append(out, str_slice(rest, 0, at));
-    if (at != SIZE_MAX) {
-        url_encode(out, model);
-        buf_append(out, str_skip(rest, at + 7));
-    }
+    size_t length = base.len + path.len;
+    if (length > URL_BYTES_MAX)
+        return STR_NONE;
+    char *text = arena_alloc(arena, length + 1);
+    memcpy(text, base.data, base.len);
+    memcpy(text + base.len, path.data, path.len);
+    text[length] = '\0';
+    return STR_FROM(text, length);
 }
 
 static struct str base_and_path(struct arena *arena, struct str base, const char *path,
                                 struct str model)
 {
+    struct str rest = str_from_cstr(path);
+    size_t at = str_find_char(rest, '{');
+    if (at != SIZE_MAX)
+        at = str_find(rest, STR("{model}"));
+    if (at == SIZE_MAX)
+        return join(arena, base, rest);
     struct buf url;
     buf_init(&url, URL_BYTES_MAX);
     buf_append(&url, base);
-    append_path(&url, path, model);
+    buf_append(&url, str_slice(rest, 0, at));
+    url_encode(&url, model);
+    buf_append(&url, str_skip(rest, at + 7));
     struct str copy = buf_ok(&url) ? arena_str(arena, buf_str(&url)) : STR_NONE;
     buf_done(&url);
     return copy;

@@ -38,6 +38,7 @@ enum call_state { CALL_CONNECTING, CALL_WAITING, CALL_BODY, CALL_ENDED };
 struct http_call {
     struct list link; /* among those that drain */
     struct http_client *client;
+    struct stock *stock; /* the loop's, which outlives the client */
     struct http_origin *origin;
     struct http_call_events events;
     void *user;
@@ -62,9 +63,10 @@ struct http_call {
     bool whole; /* the response is whole, on_done waits for resume */
     bool peer_ended;
     bool never_replays;
-    char lost[96]; /* how the stream died while holding, or "" */
-    char *head;    /* of the request, while that may still be written */
-    size_t head_len;
+    char lost[96];     /* how the stream died while holding, or "" */
+    struct str head;   /* of the request, while that may still be written */
+    size_t head_bytes; /* of the stock's, that hold it; 0: it is the client's scratch */
+    size_t own_bytes;  /* of the call */
 };
 
 static void begin_connect(struct http_call *call);
@@ -77,12 +79,31 @@ static const char *host_name(const struct http_call *call)
     return call->origin->host.len ? call->origin->host.data : "unix socket";
 }
 
+/* It is the client's scratch at first, and seldom needed beyond the start. */
+static void keep_head(struct http_call *call)
+{
+    if (!call->head.len)
+        return;
+    call->head_bytes = call->head.len;
+    char *copy = stock_take(call->stock, &call->head_bytes);
+    memcpy(copy, call->head.data, call->head.len);
+    call->head.data = copy;
+}
+
+static void drop_head(struct http_call *call)
+{
+    if (call->head_bytes)
+        stock_give(call->stock, (char *)call->head.data, call->head_bytes);
+    call->head = STR_NONE;
+    call->head_bytes = 0;
+}
+
 static void call_free(struct http_call *call)
 {
     http_response_done(&call->response);
     buf_done(&call->held);
-    free(call->head);
-    free(call);
+    drop_head(call);
+    stock_give(call->stock, call, call->own_bytes);
 }
 
 static void call_enter(struct http_call *call)
@@ -219,9 +240,11 @@ static bool may_go_on(const struct http_call *call)
 static bool on_headers(void *user, int status, const struct http_headers *headers)
 {
     struct http_call *call = user;
+    struct loop *loop = call->client->loop;
     call->state = CALL_BODY;
-    loop_timer_cancel(call->client->loop, &call->headers_timer);
+    loop_timer_cancel(loop, &call->headers_timer);
     call->events.on_headers(call->user, status, headers);
+    loop_buf_keep(loop, &call->response.fields);
     return may_go_on(call);
 }
 
@@ -266,10 +289,9 @@ static bool was_stale(const struct http_call *call)
 static void forget_request(struct http_call *call)
 {
     bool may_replay = was_stale(call) && !call->never_replays;
-    if (!call->head || call->body_written < call->body.len || may_replay)
+    if (!call->head.len || call->body_written < call->body.len || may_replay)
         return;
-    free(call->head);
-    call->head = NULL;
+    drop_head(call);
     if (call->events.on_sent)
         call->events.on_sent(call->user);
 }
@@ -296,6 +318,7 @@ static void on_stream_data(void *user, const char *data, size_t len)
     call_enter(call);
     if (!call->answered) {
         call->answered = true;
+        loop_buf_lend(call->client->loop, &call->response.fields);
         forget_request(call);
     }
     if (call->state == CALL_ENDED)
@@ -492,8 +515,8 @@ static void begin_request(struct http_call *call)
     call->body_written = 0;
     stream_set_events(call->upstream->stream, &events, call);
     stream_expect(call->upstream->stream,
-                  call->head_len + str_slice(call->body, 0, BODY_PIECE_BYTES).len);
-    stream_write(call->upstream->stream, call->head, call->head_len);
+                  call->head.len + str_slice(call->body, 0, BODY_PIECE_BYTES).len);
+    stream_write(call->upstream->stream, call->head.data, call->head.len);
     write_body(call);
 }
 
@@ -596,23 +619,20 @@ static struct http_call *call_make(struct http_client *client, struct http_origi
     buf_clear(&client->head);
     http_call_request_write_head(&client->head, request, target, origin->authority, origin->proxy);
     ASSERT(buf_ok(&client->head)); /* the parts are bounded by http_call_request_check */
-    struct str head = buf_str(&client->head);
-    struct http_call *call = malloc(sizeof *call);
-    char *head_copy = malloc(head.len);
-    ASSERT(call && head_copy);
+    struct stock *stock = loop_stock(client->loop);
+    size_t own_bytes = sizeof(struct http_call);
+    struct http_call *call = stock_take(stock, &own_bytes);
     *call = (struct http_call){.client = client,
+                               .stock = stock,
+                               .own_bytes = own_bytes,
                                .origin = origin,
                                .body = request->body,
                                .connect_timeout_ms = request->connect_timeout_ms,
                                .headers_timeout_ms = request->headers_timeout_ms,
                                .total_timeout_ms = request->total_timeout_ms,
                                .never_replays = request->never_replays,
-                               .head = head_copy,
-                               .head_len = head.len};
-    memcpy(head_copy, head.data, head.len);
+                               .head = buf_str(&client->head)};
     buf_init(&call->held, HELD_BYTES_MAX);
-    if (client->head.capacity > HEAD_BYTES_KEPT)
-        buf_release(&client->head);
     struct http_response_options options = {
         .header_bytes_max =
             request->header_bytes_max ? request->header_bytes_max : HTTP_HEADER_BYTES_MAX,
@@ -640,6 +660,9 @@ struct http_call *http_call_new(struct http_client *client, struct http_origin *
         begin_request(call);
     else
         begin_connect(call);
+    keep_head(call);
+    if (client->head.capacity > HEAD_BYTES_KEPT)
+        buf_release(&client->head);
     return call;
 }
 

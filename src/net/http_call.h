@@ -9,6 +9,14 @@
 #include "net/http_pool.h"
 #include "net/resolver.h"
 
+/* A URL that was called, and what it says: most calls go to a few, over and over. */
+struct known_target {
+    struct str url; /* STR_NONE: none yet; its memory */
+    struct http_call_target target;
+    struct http_origin *origin;
+};
+enum { HTTP_KNOWN_TARGETS = 32 };
+
 struct http_client {
     struct loop *loop;
     struct resolver *resolver;
@@ -21,7 +29,8 @@ struct http_client {
     struct list gathered; /* struct http_call: their requests leave at the end of this turn */
     size_t gathered_bytes;
     struct loop_task gathered_task;
-    struct list draining; /* struct http_call: nobody's any more */
+    struct known_target known[HTTP_KNOWN_TARGETS]; /* each where its URL's hash says */
+    struct list draining;                          /* struct http_call: nobody's any more */
 };
 
 /* Makes a call and begins it. The origin's reference becomes the call's; the rest as in

@@ -4,7 +4,13 @@
 
 #include <sys/un.h>
 
-enum { UNIX_PATH_BYTES_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
+#include "net/http_put.h"
+
+enum {
+    UNIX_PATH_BYTES_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
+    HEAD_BYTES_BESIDE = 256, /* of a head: what is not counted in head_bytes */
+    FIELD_BYTES_BESIDE = 4
+};
 
 /* "http://unix:/path/to/socket:/target": url_parse takes it for a host "unix" with an empty port.
  * The socket's path ends at the first colon. */
@@ -24,7 +30,8 @@ static enum err split_unix_path(struct http_call_target *target, struct error *e
     return ERR_OK;
 }
 
-static enum err parse_target(struct str text, struct http_call_target *target, struct error *error)
+enum err http_call_target_parse(struct str text, struct http_call_target *target,
+                                struct error *error)
 {
     enum err code = url_parse(text, &target->url, error);
     if (code != ERR_OK)
@@ -47,20 +54,20 @@ static enum err parse_target(struct str text, struct http_call_target *target, s
 static bool is_own_header(struct str name)
 {
     static const struct str own[] = {
+        {"te", 2},
         {"host", 4},
-        {"content-length", 14},
-        {"transfer-encoding", 17},
-        {"connection", 10},
-        {"keep-alive", 10},
-        {"proxy-connection", 16},
+        {"expect", 6},
         {"upgrade", 7},
         {"trailer", 7},
-        {"te", 2},
-        {"expect", 6},
+        {"connection", 10},
+        {"keep-alive", 10},
+        {"content-length", 14},
+        {"proxy-connection", 16},
+        {"transfer-encoding", 17},
         {"proxy-authorization", 19},
     };
-    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
-        if (http_name_eq(name, own[i]))
+    for (size_t i = 0; i < sizeof own / sizeof own[0] && own[i].len <= name.len; i++)
+        if (own[i].len == name.len && str_eq_nocase(name, own[i]))
             return true;
     return false;
 }
@@ -76,15 +83,14 @@ static enum err check_header(const struct http_header *header, struct error *err
     return ERR_OK;
 }
 
-enum err http_call_request_check(const struct http_call_request *request,
-                                 struct http_call_target *ret_target, struct error *error)
+enum err http_call_request_check(const struct http_call_request *request, struct error *error)
 {
+    enum err code = ERR_OK;
     if (request->method >= HTTP_METHOD_OTHER)
         return error_set(error, ERR_INVALID, "method", "this method cannot be sent");
-    enum err code = parse_target(request->url, ret_target, error);
-    if (code == ERR_OK && request->headers.count > HTTP_HEADER_COUNT_MAX)
-        code =
-            error_set(error, ERR_TOO_BIG, "headers", "more than %d headers", HTTP_HEADER_COUNT_MAX);
+    if (request->headers.count > HTTP_HEADER_COUNT_MAX)
+        return error_set(error, ERR_TOO_BIG, "headers", "more than %d headers",
+                         HTTP_HEADER_COUNT_MAX);
     size_t bytes = 0;
     for (size_t i = 0; code == ERR_OK && i < request->headers.count; i++) {
         bytes += request->headers.items[i].name.len + request->headers.items[i].value.len;
@@ -96,29 +102,28 @@ enum err http_call_request_check(const struct http_call_request *request,
     return code;
 }
 
-static void write_field(struct buf *out, struct str name, struct str value)
+/* Of a head: an upper bound. */
+static size_t head_bytes(const struct http_call_request *request,
+                         const struct http_call_target *target, struct str authority,
+                         const struct http_proxy *proxy)
 {
-    buf_append(out, name);
-    buf_append(out, STR(": "));
-    buf_append(out, value);
-    buf_append(out, STR("\r\n"));
+    size_t bytes = HEAD_BYTES_BESIDE + 2 * authority.len + target->path.len + target->url.query.len;
+    for (size_t i = 0; i < request->headers.count; i++)
+        bytes += request->headers.items[i].name.len + request->headers.items[i].value.len +
+                 FIELD_BYTES_BESIDE;
+    return proxy ? bytes + proxy->authorization.len : bytes;
 }
 
-static void write_line(struct buf *out, const struct http_call_request *request,
-                       const struct http_call_target *target, struct str authority, bool absolute)
+static char *put_line(char *at, const struct http_call_request *request,
+                      const struct http_call_target *target, struct str authority, bool absolute)
 {
-    buf_append(out, http_method_name(request->method));
-    buf_append_char(out, ' ');
-    if (absolute) {
-        buf_append(out, STR("http://"));
-        buf_append(out, authority);
-    }
-    buf_append(out, target->path);
-    if (target->url.query.len) {
-        buf_append_char(out, '?');
-        buf_append(out, target->url.query);
-    }
-    buf_append(out, STR(" HTTP/1.1\r\n"));
+    at = http_put(http_put(at, http_method_name(request->method)), STR(" "));
+    if (absolute)
+        at = http_put(http_put(at, STR("http://")), authority);
+    at = http_put(at, target->path);
+    if (target->url.query.len)
+        at = http_put(http_put(at, STR("?")), target->url.query);
+    return http_put(at, STR(" HTTP/1.1\r\n"));
 }
 
 void http_call_request_write_head(struct buf *out, const struct http_call_request *request,
@@ -128,16 +133,20 @@ void http_call_request_write_head(struct buf *out, const struct http_call_reques
     bool absolute = proxy && !target->url.tls;
     bool has_body = request->body.len || request->method == HTTP_POST ||
                     request->method == HTTP_PUT || request->method == HTTP_PATCH;
-    write_line(out, request, target, authority, absolute);
-    write_field(out, STR("Host"), authority);
-    for (size_t i = 0; i < request->headers.count; i++)
-        write_field(out, request->headers.items[i].name, request->headers.items[i].value);
-    if (absolute && proxy->authorization.len)
-        write_field(out, STR("Proxy-Authorization"), proxy->authorization);
-    if (has_body) {
-        char number[STR_U64_BYTES_MAX];
-        size_t len = str_from_u64(request->body.len, number);
-        write_field(out, STR("Content-Length"), STR_FROM(number, len));
+    char *start = buf_reserve(out, head_bytes(request, target, authority, proxy)), *at = start;
+    if (!start)
+        return;
+    at = put_line(at, request, target, authority, absolute);
+    at = http_put_field(at, STR("Host: "), authority);
+    for (size_t i = 0; i < request->headers.count; i++) {
+        const struct http_header *header = &request->headers.items[i];
+        at = http_put_field(http_put(at, header->name), STR(": "), header->value);
     }
-    buf_append(out, STR("\r\n"));
+    if (absolute && proxy->authorization.len)
+        at = http_put_field(at, STR("Proxy-Authorization: "), proxy->authorization);
+    if (has_body)
+        at = http_put(http_put_number(http_put(at, STR("Content-Length: ")), request->body.len),
+                      STR("\r\n"));
+    at = http_put(at, STR("\r\n"));
+    buf_commit(out, (size_t)(at - start));
 }

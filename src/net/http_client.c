@@ -40,17 +40,48 @@ static enum err find_origin(struct http_client *client, const struct http_call_t
     return ERR_OK;
 }
 
+static void forget_target(struct known_target *known)
+{
+    if (!known->url.data)
+        return;
+    http_origin_unref(known->origin);
+    free((char *)known->url.data);
+    *known = (struct known_target){0};
+}
+
+/* Puts it in place of another. */
+static enum err learn_target(struct http_client *client, struct str url, struct known_target *known,
+                             struct error *error)
+{
+    struct known_target learnt;
+    char *copy = malloc(url.len + 1);
+    ASSERT(copy);
+    if (url.len)
+        memcpy(copy, url.data, url.len);
+    learnt.url = STR_FROM(copy, url.len);
+    enum err code = http_call_target_parse(learnt.url, &learnt.target, error);
+    if (code == ERR_OK)
+        code = find_origin(client, &learnt.target, &learnt.origin, error);
+    if (code != ERR_OK) {
+        free(copy);
+        return code;
+    }
+    forget_target(known);
+    *known = learnt;
+    return ERR_OK;
+}
+
 enum err http_call_start(struct http_client *client, const struct http_call_request *request,
                          const struct http_call_events *events, void *user,
                          struct http_call **ret_call, struct error *error)
 {
-    struct http_call_target target;
-    struct http_origin *origin;
-    enum err code = http_call_request_check(request, &target, error);
+    struct known_target *known = &client->known[str_hash(request->url) % HTTP_KNOWN_TARGETS];
+    enum err code = http_call_request_check(request, error);
+    if (code == ERR_OK && (!known->url.data || !str_eq(known->url, request->url)))
+        code = learn_target(client, request->url, known, error);
     if (code == ERR_OK)
-        code = find_origin(client, &target, &origin, error);
-    if (code == ERR_OK)
-        *ret_call = http_call_new(client, origin, request, &target, events, user);
+        *ret_call = http_call_new(client, http_origin_ref(known->origin), request, &known->target,
+                                  events, user);
     return code;
 }
 
@@ -80,6 +111,8 @@ void http_client_free(struct http_client *client)
     http_call_end_draining(client);
     ASSERT(client->call_count == 0);
     loop_task_cancel(&client->gathered_task);
+    for (size_t i = 0; i < HTTP_KNOWN_TARGETS; i++)
+        forget_target(&client->known[i]);
     http_pool_free(client->pool);
     resolver_free(client->resolver);
     http_proxy_rules_free(client->proxies);

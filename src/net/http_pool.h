@@ -11,8 +11,8 @@
 
 struct http_pool;
 
-/* One server as the client sees it. Referenced by its connections and the calls to it, and kept
- * while there are any. */
+/* One server as the client sees it. Referenced by its connections, the calls to it and the client's
+ * known targets, and kept while there are any. */
 struct http_origin {
     struct http_pool *pool;
     struct list idle; /* struct http_upstream, the latest first */

@@ -177,8 +177,9 @@ static bool split_target(struct http_exchange *exchange, struct str host)
     struct str rest = exchange->target;
     if (str_find_char(rest, '#') != SIZE_MAX)
         return false;
-    size_t scheme = str_find(rest, STR("://"));
-    if (rest.len && rest.data[0] != '/' && scheme != SIZE_MAX) {
+    bool is_path = rest.len && rest.data[0] == '/';
+    size_t scheme = is_path ? SIZE_MAX : str_find(rest, STR("://"));
+    if (scheme != SIZE_MAX) {
         rest = str_skip(rest, scheme + 3);
         size_t end = 0;
         while (end < rest.len && rest.data[end] != '/' && rest.data[end] != '?')

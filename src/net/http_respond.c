@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "net/http_put.h"
 #include "net/http_server_internal.h"
 
 enum {
     HEAD_BYTES_EXPECTED = 512,           /* of a head beside its own fields */
     HEAD_BYTES_BESIDE = 256,             /* of a head: what is not counted in write_head */
     CHUNK_BYTES_BESIDE = 2 + 16 + 2 + 2, /* of a chunk: its size and two line ends */
-    NUMBER_BYTES = 20
+    NUMBER_BYTES = 16
 };
 
 bool http_request_id_is_valid(struct str id)
@@ -31,27 +32,15 @@ bool http_request_id_is_valid(struct str id)
 /* ---- Writing into a buffer that is known to be large enough ------------------------------------
  */
 
-static char *put(char *at, struct str text)
-{
-    if (text.len)
-        memcpy(at, text.data, text.len);
-    return at + text.len;
-}
-
-static char *put_number(char *at, uint64_t number, unsigned base)
+static char *put_hex(char *at, uint64_t number)
 {
     char digits[NUMBER_BYTES];
     char *first = digits + sizeof digits;
     do {
-        *--first = "0123456789abcdef"[number % base];
-        number /= base;
+        *--first = "0123456789abcdef"[number % 16];
+        number /= 16;
     } while (number);
-    return put(at, STR_FROM(first, (size_t)(digits + sizeof digits - first)));
-}
-
-static char *put_field(char *at, struct str prefix, struct str value)
-{
-    return put(put(put(at, prefix), value), STR("\r\n"));
+    return http_put(at, STR_FROM(first, (size_t)(digits + sizeof digits - first)));
 }
 
 static struct str connection_field(const struct http_exchange *exchange)
@@ -66,10 +55,10 @@ static struct str connection_field(const struct http_exchange *exchange)
 static char *put_framing(char *at, const struct http_exchange *exchange, uint64_t length)
 {
     if (exchange->framing == HTTP_FRAMING_CHUNKED)
-        return put(at, STR("Transfer-Encoding: chunked\r\n"));
+        return http_put(at, STR("Transfer-Encoding: chunked\r\n"));
     if (exchange->framing != HTTP_FRAMING_LENGTH)
         return at;
-    return put(put_number(put(at, STR("Content-Length: ")), length, 10), STR("\r\n"));
+    return http_put(http_put_number(http_put(at, STR("Content-Length: ")), length), STR("\r\n"));
 }
 
 /* What lies between the end of the buffer and `end` was written. */
@@ -90,15 +79,15 @@ static void write_head(struct http_exchange *exchange, int status, struct str co
         HEAD_BYTES_BESIDE + reason.len + content_type.len + exchange->id.len + exchange->head.len;
     char *at = buf_reserve(output, bound); /* NULL: too much waits, and the stream will say so */
     if (at) {
-        at = put_number(put(at, STR("HTTP/1.1 ")), (uint64_t)status, 10);
-        at = put_field(at, STR(" "), reason);
-        at = put_field(at, STR("Date: "), http_server_date(connection->server));
-        at = put_field(at, STR("x-request-id: "), exchange->id);
-        at = put(at, connection_field(exchange));
+        at = http_put_number(http_put(at, STR("HTTP/1.1 ")), (uint64_t)status);
+        at = http_put_field(at, STR(" "), reason);
+        at = http_put_field(at, STR("Date: "), http_server_date(connection->server));
+        at = http_put_field(at, STR("x-request-id: "), exchange->id);
+        at = http_put(at, connection_field(exchange));
         if (content_type.len)
-            at = put_field(at, STR("Content-Type: "), content_type);
-        at = put(at, buf_str(&exchange->head));
-        at = put(put_framing(at, exchange, length), STR("\r\n"));
+            at = http_put_field(at, STR("Content-Type: "), content_type);
+        at = http_put(at, buf_str(&exchange->head));
+        at = http_put(put_framing(at, exchange, length), STR("\r\n"));
         commit(connection, output, at);
     }
     stream_flush_later(connection->stream);
@@ -122,7 +111,7 @@ void http_respond_header(struct http_exchange *exchange, const char *name, struc
     size_t size = field.len + value.len + 4;
     char *at = buf_reserve(&exchange->head, size);
     ASSERT(at);
-    put_field(put(at, field), STR(": "), value);
+    http_put_field(http_put(at, field), STR(": "), value);
     buf_commit(&exchange->head, size);
 }
 
@@ -198,8 +187,8 @@ static void write_chunk(struct http_connection *connection, struct str data)
     struct buf *output = stream_output(connection->stream);
     char *start = buf_reserve(output, bound);
     if (start) {
-        char *at = put(put_number(start, data.len, 16), STR("\r\n"));
-        at = put(put(at, data), STR("\r\n"));
+        char *at = http_put(put_hex(start, data.len), STR("\r\n"));
+        at = http_put(http_put(at, data), STR("\r\n"));
         commit(connection, output, at);
     }
     stream_flush_later(connection->stream);

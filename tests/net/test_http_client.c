@@ -117,6 +117,25 @@ static void test_methods(void **state)
     helper_close_fd(&fd);
 }
 
+/* More addresses than are remembered, over and over: each call goes where its own URL says. */
+static void test_many_urls(void **state)
+{
+    struct client_fixture *fixture = *state;
+    int fd = keep_one(fixture);
+    for (int i = 0; i < 3 * 80; i++) {
+        snprintf(fixture->url, sizeof fixture->url, "http://127.0.0.1:%u/p%d?q=%d",
+                 fixture->server.port, i % 80, i % 7 == 0);
+        client_get(fixture);
+        server_read_request(&fixture->server, fd, &fixture->request, 0);
+        expect_request(fixture, "GET /p%d?q=%d HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", i % 80,
+                       i % 7 == 0, fixture->server.port);
+        answer(fixture, fd, OK_EMPTY);
+        expect_done(fixture, "");
+        assert_true(fixture->heard.timing.reused);
+    }
+    helper_close_fd(&fd);
+}
+
 static void test_unix_socket(void **state)
 {
     struct client_fixture *fixture = *state;
@@ -655,6 +674,7 @@ int main(void)
         TEST(test_get),
         TEST(test_post),
         TEST(test_methods),
+        TEST(test_many_urls),
         TEST(test_unix_socket),
         TEST(test_header_injection_refused),
         TEST(test_wrong_requests_refused),
