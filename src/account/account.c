@@ -171,26 +171,40 @@ static void write_use(struct account *account, const struct principal *principal
     store_write(account->store, NULL, &touch->job);
 }
 
-enum err account_authenticate_key(struct account *account, struct str key,
-                                  struct principal *ret_principal)
+/* By its hash under each pepper; NULL: there is none. What is found is remembered. */
+static struct key *look_key_up(struct account *account, struct str text, struct key_memo_tag tag)
 {
-    if (!key_is_valid(key))
+    struct key *key = NULL;
+    if (!key_is_valid(text))
+        return NULL;
+    for (int version = KEY_PEPPER_VERSION; !key && version >= 1; version--) {
+        unsigned char hash[SHA256_BYTES];
+        key_hash(text, account->peppers[version - 1], hash);
+        key = directory_find_key(account->directory, STR_FROM((const char *)hash, sizeof hash),
+                                 version);
+    }
+    if (key)
+        key_memo_put(account->key_memo, tag, key);
+    return key;
+}
+
+enum err account_authenticate_key(struct account *account, struct str text,
+                                  struct principal *ret_principal, struct policy **ret_policy)
+{
+    if (!key_has_form(text))
         return ERR_UNAUTHENTICATED;
     int64_t now_ms = clock_wall_ms();
-    for (int version = KEY_PEPPER_VERSION; version >= 1; version--) {
-        unsigned char hash[SHA256_BYTES];
-        struct principal found;
-        bool write = false;
-        key_memo_hash(account->key_memo, key, version, account->peppers[version - 1], hash);
-        if (!directory_find_key(account->directory, STR_FROM((const char *)hash, sizeof hash),
-                                version, now_ms, &found, &write))
-            continue;
-        if (write)
-            write_use(account, &found, now_ms);
-        *ret_principal = found;
-        return ERR_OK;
-    }
-    return ERR_UNAUTHENTICATED;
+    bool write = false;
+    struct key_memo_tag tag = key_memo_tag(account->key_memo, text);
+    struct key *key = key_memo_find(account->key_memo, tag);
+    if (!key)
+        key = look_key_up(account, text, tag);
+    if (!key || !directory_use_found_key(account->directory, key, now_ms, ret_principal, ret_policy,
+                                         &write))
+        return ERR_UNAUTHENTICATED;
+    if (write)
+        write_use(account, ret_principal, now_ms);
+    return ERR_OK;
 }
 
 enum err account_act_as_key(struct account *account, const struct id *key,

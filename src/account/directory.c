@@ -272,13 +272,23 @@ static bool use(struct key *key, int64_t now_ms, struct principal *ret_principal
     return true;
 }
 
-bool directory_find_key(struct directory *directory, struct str key_hash, int pepper_version,
-                        int64_t now_ms, struct principal *ret_principal, bool *ret_write)
+struct key *directory_find_key(struct directory *directory, struct str key_hash, int pepper_version)
 {
     pthread_rwlock_rdlock(&directory->lock);
     struct key *key = map_get(directory->key_hashes, key_hash);
-    bool found = key && key->record.pepper_version == pepper_version &&
-                 use(key, now_ms, ret_principal, ret_write);
+    bool found = key && key->record.pepper_version == pepper_version;
+    pthread_rwlock_unlock(&directory->lock);
+    return found ? key : NULL;
+}
+
+bool directory_use_found_key(struct directory *directory, struct key *key, int64_t now_ms,
+                             struct principal *ret_principal, struct policy **ret_policy,
+                             bool *ret_write)
+{
+    pthread_rwlock_rdlock(&directory->lock);
+    bool found = use(key, now_ms, ret_principal, ret_write);
+    if (found && ret_policy)
+        *ret_policy = key->policy ? policy_ref(key->policy) : NULL;
     pthread_rwlock_unlock(&directory->lock);
     return found;
 }

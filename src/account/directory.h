@@ -35,11 +35,15 @@ bool directory_revoke_key(struct directory *directory, const struct id *owner, c
 /* Who holds this; false when nobody, expired, revoked, or disabled. */
 bool directory_find_session(struct directory *directory, struct str token_hash, int64_t now_ms,
                             struct principal *ret_principal);
-/* Also notes the use. *ret_write: the last written use is so long ago that this one should be
- * written (said to one caller only). */
-bool directory_find_key(struct directory *directory, struct str key_hash, int pepper_version,
-                        int64_t now_ms, struct principal *ret_principal, bool *ret_write);
-
+/* The key of that hash, or NULL: good or not, and the same for as long as the directory lives. */
+struct key *directory_find_key(struct directory *directory, struct str key_hash,
+                               int pepper_version);
+/* Who holds the key; also notes the use. *ret_write: the last written use is so long ago that this
+ * one should be written (said to one caller only). *ret_policy (may be NULL): the policy in force,
+ * referenced, or NULL: directory_policy makes it. */
+bool directory_use_found_key(struct directory *directory, struct key *key, int64_t now_ms,
+                             struct principal *ret_principal, struct policy **ret_policy,
+                             bool *ret_write);
 /* The same by the key's id. */
 bool directory_use_key(struct directory *directory, const struct id *id, int64_t now_ms,
                        struct principal *ret_principal, bool *ret_write);

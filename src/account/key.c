@@ -34,9 +34,14 @@ void key_make(char ret[KEY_LENGTH + 1])
     sodium_memzero(body, sizeof body);
 }
 
+bool key_has_form(struct str key)
+{
+    return key.len == KEY_LENGTH && str_starts_with(key, STR(PREFIX));
+}
+
 bool key_is_valid(struct str key)
 {
-    if (key.len != KEY_LENGTH || !str_starts_with(key, STR(PREFIX)))
+    if (!key_has_form(key))
         return false;
     char checksum[CHECKSUM_LENGTH];
     checksum_of(str_slice(key, 0, BODY_LENGTH), checksum);

@@ -12,6 +12,8 @@ enum {
 
 /* A new key, NUL-terminated. */
 void key_make(char ret[KEY_LENGTH + 1]);
+/* Whether it has the length and the beginning of one. */
+bool key_has_form(struct str key);
 /* Whether it is written like one, with the right checksum: typing errors and foreign keys are
  * refused without a look-up. */
 bool key_is_valid(struct str key);

@@ -4,17 +4,14 @@
 #include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "account/key.h"
 #include "base/assert.h"
 
-enum { PLACES = 1024, TAG_BYTES = crypto_shorthash_siphashx24_BYTES };
+enum { PLACES = 1024 };
 
 struct place {
-    unsigned char tag[TAG_BYTES];
-    int version; /* 0: free */
-    unsigned char hash[SHA256_BYTES];
+    struct key_memo_tag tag;
+    struct key *key; /* NULL: free */
 };
 
 struct key_memo {
@@ -41,23 +38,33 @@ void key_memo_free(struct key_memo *memo)
     free(memo);
 }
 
-void key_memo_hash(struct key_memo *memo, struct str key, int version,
-                   const unsigned char pepper[SHA256_BYTES], unsigned char ret[SHA256_BYTES])
+struct key_memo_tag key_memo_tag(const struct key_memo *memo, struct str text)
 {
-    unsigned char tag[TAG_BYTES];
-    crypto_shorthash_siphashx24(tag, (const unsigned char *)key.data, key.len, memo->seed);
-    struct place *place = &memo->places[(tag[0] | tag[1] << 8) % PLACES];
+    struct key_memo_tag tag;
+    _Static_assert(sizeof tag == crypto_shorthash_siphashx24_BYTES, "it fills the tag");
+    crypto_shorthash_siphashx24((unsigned char *)&tag, (const unsigned char *)text.data, text.len,
+                                memo->seed);
+    return tag;
+}
+
+/* In the same time wherever the difference is. */
+static bool tag_is(const struct key_memo_tag *a, const struct key_memo_tag *b)
+{
+    return !((a->words[0] ^ b->words[0]) | (a->words[1] ^ b->words[1]));
+}
+
+struct key *key_memo_find(struct key_memo *memo, struct key_memo_tag tag)
+{
+    const struct place *place = &memo->places[tag.words[0] % PLACES];
     pthread_mutex_lock(&memo->lock);
-    bool known = place->version == version && sodium_memcmp(place->tag, tag, TAG_BYTES) == 0;
-    if (known)
-        memcpy(ret, place->hash, SHA256_BYTES);
+    struct key *key = tag_is(&place->tag, &tag) ? place->key : NULL;
     pthread_mutex_unlock(&memo->lock);
-    if (known)
-        return;
-    key_hash(key, pepper, ret);
+    return key;
+}
+
+void key_memo_put(struct key_memo *memo, struct key_memo_tag tag, struct key *key)
+{
     pthread_mutex_lock(&memo->lock);
-    memcpy(place->tag, tag, TAG_BYTES);
-    memcpy(place->hash, ret, SHA256_BYTES);
-    place->version = version;
+    memo->places[tag.words[0] % PLACES] = (struct place){tag, key};
     pthread_mutex_unlock(&memo->lock);
 }

@@ -64,7 +64,7 @@ bool api_credential_is_good(struct api *api, const struct api_credential *creden
     struct principal who;
     switch (credential->kind) {
     case PRINCIPAL_KEY:
-        return account_authenticate_key(account, text, &who) == ERR_OK;
+        return account_authenticate_key(account, text, &who, NULL) == ERR_OK;
     case PRINCIPAL_SESSION:
         return account_authenticate_session(account, text, &who) == ERR_OK;
     case PRINCIPAL_LOCAL:
@@ -132,8 +132,11 @@ enum err api_authenticate(struct api_request *request, struct error *error)
     }
     struct str key = key_of(request);
     if (key.len) {
-        if (account_authenticate_key(account, key, &request->who) == ERR_OK)
+        struct policy *policy;
+        if (account_authenticate_key(account, key, &request->who, &policy) == ERR_OK) {
+            api_keep_policy(request, policy);
             return ERR_OK;
+        }
         error_set(error, ERR_UNAUTHENTICATED, NULL, "this API key is not valid");
         error_remedy(error, "Make one with `parley key create` or in the settings.");
         return ERR_UNAUTHENTICATED;

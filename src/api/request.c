@@ -96,16 +96,23 @@ static void release_policy(void *user)
     api_drop_policy(user);
 }
 
+void api_keep_policy(struct api_request *request, struct policy *policy)
+{
+    api_drop_policy(request);
+    request->policy = policy;
+    if (policy)
+        http_exchange_on_release(request->exchange, release_policy, request);
+}
+
 struct policy *api_policy(struct api_request *request)
 {
-    struct account *account = request->api->options.account;
     struct policy *policy = request->policy;
     if (policy && policy_is_current(policy, clock_wall_tick_ms()))
         return policy;
-    api_drop_policy(request);
-    if (account_policy(account, &request->who, &request->policy) == ERR_OK)
-        http_exchange_on_release(request->exchange, release_policy, request);
-    return request->policy;
+    if (account_policy(request->api->options.account, &request->who, &policy) != ERR_OK)
+        policy = NULL;
+    api_keep_policy(request, policy);
+    return policy;
 }
 
 struct policy *api_need_policy(struct api_request *request)

@@ -6,6 +6,7 @@
 #include "account/policy.h"
 #include "api/api.h"
 #include "base/json.h"
+#include "base/map.h"
 
 struct endpoint;
 
@@ -13,7 +14,8 @@ struct api {
     struct api_options options;
     const struct endpoint *const *endpoints; /* every row */
     size_t endpoint_count;
-    struct list sockets; /* struct socket */
+    struct map *paths[HTTP_METHOD_COUNT]; /* struct endpoint, of those without parameters */
+    struct list sockets;                  /* struct socket */
     void (*on_sockets_closed)(void *user);
     void *sockets_user;
     struct str openapi; /* made once */
@@ -162,6 +164,8 @@ void api_set_cookie(struct api_request *request, struct str token);
  * request looks it up once. NULL: the key or session became invalid just now. */
 struct policy *api_policy(struct api_request *request);
 void api_drop_policy(struct api_request *request);
+/* That policy (NULL: none yet) is in force; the reference becomes the request's. */
+void api_keep_policy(struct api_request *request, struct policy *policy);
 /* The same as api_policy; NULL: the request has been failed. */
 struct policy *api_need_policy(struct api_request *request);
 /* Whether the caller may ask for it: what lists of models show. */

@@ -184,7 +184,7 @@ static inline struct answer revoke_key(struct fixture *f, const struct id *owner
 
 static inline enum err by_key(struct fixture *f, const char *key, struct principal *ret)
 {
-    return account_authenticate_key(f->account, str_from_cstr(key), ret);
+    return account_authenticate_key(f->account, str_from_cstr(key), ret, NULL);
 }
 
 static inline enum err by_session(struct fixture *f, const char *token, struct principal *ret)
