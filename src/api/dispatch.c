@@ -46,12 +46,41 @@ static bool method_fits(enum http_method asked, enum http_method offered)
     return asked == offered || (asked == HTTP_HEAD && offered == HTTP_GET);
 }
 
+/* Whether walking the rows would stop at this one for its own pattern, which says nothing of others. */
+static bool is_found_first(const struct api *api, size_t index)
+{
+    const struct endpoint *row = api->endpoints[index];
+    struct str path = str_from_cstr(row->pattern), ignored[2];
+    if (str_find_char(path, '{') != SIZE_MAX)
+        return false;
+    for (size_t i = 0; i < index; i++)
+        if (method_fits(row->method, api->endpoints[i]->method) &&
+            match(api->endpoints[i]->pattern, path, ignored))
+            return false;
+    return true;
+}
+
+/* The rows without parameters, by method and path: what most requests ask for. */
+static void make_paths(struct api *api)
+{
+    for (int method = 0; method < HTTP_METHOD_COUNT; method++)
+        api->paths[method] = map_new();
+    for (size_t i = 0; i < api->endpoint_count; i++) {
+        struct endpoint *row = (struct endpoint *)api->endpoints[i];
+        if (is_found_first(api, i))
+            map_set(api->paths[row->method], str_from_cstr(row->pattern), row);
+    }
+}
+
 /* Sets the request's endpoint, or NULL; *ret_other tells whether the path exists with another
  * method. A key in the path is for the doors of clients that cannot send one otherwise. */
 static void find(struct api_request *request, const struct endpoint **ret_other)
 {
     const struct api *api = request->api;
     *ret_other = NULL;
+    const struct endpoint *known = map_get(api->paths[request->http->method], request->path);
+    if (known && (known->dialect || !request->path_key.len))
+        request->endpoint = known;
     for (size_t i = 0; i < api->endpoint_count && !request->endpoint; i++) {
         const struct endpoint *row = api->endpoints[i];
         struct str found[2] = {{0}, {0}};
@@ -319,6 +348,7 @@ struct api *api_new(const struct api_options *options)
     api->arena = arena;
     api->options = *options;
     endpoints_list(arena, &api->endpoints, &api->endpoint_count);
+    make_paths(api);
     list_init(&api->sockets);
     read_address_keys(api);
     return api;
@@ -344,5 +374,7 @@ void api_free(struct api *api)
     if (!api)
         return;
     api_abort_sockets(api);
+    for (int method = 0; method < HTTP_METHOD_COUNT; method++)
+        map_free(api->paths[method]);
     arena_free(api->arena);
 }
