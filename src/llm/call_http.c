@@ -41,6 +41,7 @@ struct http_attempt {
     struct arena *arena; /* of the call */
     struct http_call *http;
     struct str request_body; /* until it is sent: in the loop's transit, or (large) malloc's */
+    bool is_sent;            /* the body of the request is not needed any more */
     struct buf body;         /* WHOLE, FAILING: what came so far */
     const struct dialect *dialect;
     struct dialect_decoder *decoder;
@@ -57,7 +58,8 @@ struct http_attempt {
     struct str content_type;
 };
 
-/* Many requests wait to be sent when many come at once: they wait where they leave no holes. */
+/* Many requests wait to be sent when many connections are made at once: they wait where they leave
+ * no holes. */
 static void keep_request_body(struct http_attempt *attempt, struct buf *body)
 {
     size_t len;
@@ -67,6 +69,7 @@ static void keep_request_body(struct http_attempt *attempt, struct buf *body)
     } else {
         attempt->request_body = transit_put(loop_transit(attempt->call.loop), buf_str(body));
     }
+    http_call_move_body(attempt->http, attempt->request_body.data);
 }
 
 static void drop_request_body(struct http_attempt *attempt)
@@ -406,7 +409,9 @@ static void on_error(void *user, const struct error *error)
 
 static void on_sent(void *user)
 {
-    drop_request_body(user);
+    struct http_attempt *attempt = user;
+    attempt->is_sent = true;
+    drop_request_body(attempt);
 }
 
 static const struct http_call_events http_events = {on_headers, on_body, on_done, on_error,
@@ -436,35 +441,33 @@ static void mark_prompt(const struct dialect *dialect, struct buf *body)
     buf_done(&marked);
 }
 
-static enum err build_body(struct http_attempt *attempt, const struct llm_call_request *request,
-                           struct arena *scratch, struct error *error)
+/* Into a lent buffer, which the caller keeps. */
+static enum err build_body(const struct http_attempt *attempt,
+                           const struct llm_call_request *request, struct arena *scratch,
+                           struct buf *body, struct error *error)
 {
     const struct provider_kind *kind = request->provider->kind;
     const struct dialect_target target = {.model = request->model, .quirks = kind->quirks};
-    struct buf body;
     enum err code = ERR_OK;
-    buf_init(&body, attempt->raw ? RAW_BYTES_MAX : WHOLE_BYTES_MAX);
-    loop_buf_lend(attempt->call.loop, &body);
+    buf_init(body, attempt->raw ? RAW_BYTES_MAX : WHOLE_BYTES_MAX);
+    loop_buf_lend(attempt->call.loop, body);
     if (request->body_bytes_hint < WHOLE_BYTES_MAX)
-        buf_reserve(&body, request->body_bytes_hint);
+        buf_reserve(body, request->body_bytes_hint);
     if (attempt->raw)
         passthrough_with_model(request->raw_body, request->raw_members,
-                               kind->dialect->model_in_path ? STR_NONE : request->model, &body);
+                               kind->dialect->model_in_path ? STR_NONE : request->model, body);
     else
-        code = kind->dialect->encode_request(scratch, request->request, &target, &body,
+        code = kind->dialect->encode_request(scratch, request->request, &target, body,
                                              request->losses, error);
     /* Usage is told all the same: unasked by most, and counted by route where nobody does. */
     if (request->losses)
         llm_losses_drop(request->losses, LLM_FIELD_STREAM_USAGE);
     if (code == ERR_OK && request->strict && !attempt->raw)
         code = refuse_losses(request, error);
-    if (code == ERR_OK && buf_ok(&body) && request->marks_prompt && kind->dialect->mark_prompt)
-        mark_prompt(kind->dialect, &body);
-    if (code == ERR_OK && !buf_ok(&body))
+    if (code == ERR_OK && buf_ok(body) && request->marks_prompt && kind->dialect->mark_prompt)
+        mark_prompt(kind->dialect, body);
+    if (code == ERR_OK && !buf_ok(body))
         code = error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
-    if (code == ERR_OK)
-        keep_request_body(attempt, &body);
-    loop_buf_keep(attempt->call.loop, &body);
     return code;
 }
 
@@ -482,7 +485,7 @@ static void forward_headers(const struct llm_call_request *request, struct arena
 
 static enum err send_request(struct http_attempt *attempt, struct http_client *client,
                              const struct llm_call_request *request, struct arena *scratch,
-                             struct error *error)
+                             struct str body, struct error *error)
 {
     const struct provider *provider = request->provider;
     const struct provider_kind *kind = provider->kind;
@@ -492,7 +495,7 @@ static enum err send_request(struct http_attempt *attempt, struct http_client *c
     struct http_call_request http_request = {
         .method = HTTP_POST,
         .url = provider_url(scratch, provider, path, request->model),
-        .body = attempt->request_body,
+        .body = body,
         .never_replays = true, /* that is route's decision */
         .connect_timeout_ms = request->timeouts.connect_ms ? request->timeouts.connect_ms
                                                            : provider->connect_timeout_ms,
@@ -510,6 +513,22 @@ static enum err send_request(struct http_attempt *attempt, struct http_client *c
     return http_call_start(client, &http_request, &http_events, attempt, &attempt->http, error);
 }
 
+static enum err send_body(struct http_attempt *attempt, struct http_client *client,
+                          const struct llm_call_request *request, struct error *error)
+{
+    struct loop *loop = attempt->call.loop;
+    struct arena *scratch = loop_scratch_borrow(loop); /* a stream may last for minutes */
+    struct buf body;
+    enum err code = build_body(attempt, request, scratch, &body, error);
+    if (code == ERR_OK)
+        code = send_request(attempt, client, request, scratch, buf_str(&body), error);
+    if (code == ERR_OK && !attempt->is_sent)
+        keep_request_body(attempt, &body);
+    loop_buf_keep(loop, &body);
+    loop_scratch_return(loop, scratch);
+    return code;
+}
+
 enum err llm_call_start_http(struct http_client *client, struct loop *loop,
                              const struct llm_call_request *request,
                              const struct llm_call_events *events, void *user,
@@ -524,11 +543,7 @@ enum err llm_call_start_http(struct http_client *client, struct loop *loop,
     attempt->stream = request->request->stream;
     attempt->raw = request->raw_body.data != NULL;
     attempt->final_ms = request->timeouts.final_ms ? request->timeouts.final_ms : FINAL_MS;
-    struct arena *scratch = loop_scratch_borrow(loop); /* a stream may last for minutes */
-    enum err code = build_body(attempt, request, scratch, error);
-    if (code == ERR_OK)
-        code = send_request(attempt, client, request, scratch, error);
-    loop_scratch_return(loop, scratch);
+    enum err code = send_body(attempt, client, request, error);
     if (code != ERR_OK) {
         attempt_free(attempt);
         return code;

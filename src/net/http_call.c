@@ -666,6 +666,11 @@ struct http_call *http_call_new(struct http_client *client, struct http_origin *
     return call;
 }
 
+void http_call_move_body(struct http_call *call, const char *body)
+{
+    call->body.data = body;
+}
+
 const struct http_call_timing *http_call_timing(const struct http_call *call)
 {
     return &call->timing;

@@ -68,8 +68,8 @@ struct http_call_events {
      * ERR_TIMEOUT (field names the timer: "connect", "headers", "total"), ERR_TOO_BIG, ERR_SERVER (not HTTP). The
      * message names the host, never a credential or a query. */
     void (*on_error)(void *user, const struct error *error);
-    /* The body of the request is not read again: it may go. Once at most, and never when the call
-     * ends before that. May be NULL. */
+    /* The body of the request is not read again: it may go. Once at most, even from within
+     * http_call_start, and never when the call ends before that. May be NULL. */
     void (*on_sent)(void *user);
 };
 
@@ -80,6 +80,8 @@ MUST_USE enum err http_call_start(struct http_client *client,
                                   const struct http_call_request *request,
                                   const struct http_call_events *events, void *user,
                                   struct http_call **ret_call, struct error *error);
+/* The body of the request has moved to `body`, for what is still to be read of it. */
+void http_call_move_body(struct http_call *call, const char *body);
 /* Ends it now; nothing is heard after it returns. The connection is closed (that is how a provider
  * learns of it) unless the answer was complete. From inside a callback too. */
 void http_call_cancel(struct http_call *call);

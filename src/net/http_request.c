@@ -157,7 +157,9 @@ static bool host_is_valid(struct str host)
 {
     for (size_t i = 0; i < host.len; i++) {
         unsigned char c = (unsigned char)host.data[i];
-        if (c <= ' ' || c >= 0x7f || strchr("/?#@\\,\"<>^`{|}", c))
+        bool is_plain =
+            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == ':' || c == '-';
+        if (!is_plain && (c <= ' ' || c >= 0x7f || strchr("/?#@\\,\"<>^`{|}", c)))
             return false;
     }
     return true;
