@@ -24,59 +24,87 @@ enum err api_origin_open(struct api_request *request, yyjson_val *body, struct a
 
 /* ---- What is left ---------------------------------------------------------------------------- */
 
+/* The beginnings of the lines of one limit. */
 struct words {
-    const char *limit;
-    const char *remaining;
-    const char *reset;
+    struct str limit;
+    struct str remaining;
+    struct str reset;
 };
+#define WORD(name)                                                                                 \
+    {                                                                                              \
+        name ": ", sizeof name + 1                                                                 \
+    }
 static const struct words openai_words[] = {
-    {"x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"},
-    {"x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"},
+    {WORD("x-ratelimit-limit-requests"), WORD("x-ratelimit-remaining-requests"),
+     WORD("x-ratelimit-reset-requests")},
+    {WORD("x-ratelimit-limit-tokens"), WORD("x-ratelimit-remaining-tokens"),
+     WORD("x-ratelimit-reset-tokens")},
 };
 static const struct words anthropic_words[] = {
-    {"anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining",
-     "anthropic-ratelimit-requests-reset"},
-    {"anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining",
-     "anthropic-ratelimit-tokens-reset"},
+    {WORD("anthropic-ratelimit-requests-limit"), WORD("anthropic-ratelimit-requests-remaining"),
+     WORD("anthropic-ratelimit-requests-reset")},
+    {WORD("anthropic-ratelimit-tokens-limit"), WORD("anthropic-ratelimit-tokens-remaining"),
+     WORD("anthropic-ratelimit-tokens-reset")},
 };
+enum { MOMENT_BYTES = 25, LINE_BYTES_MAX = 40 + 2 + MOMENT_BYTES + 2, LINES = 2 * 3 };
 
-static void add_number(struct api_request *request, const char *name, int64_t value)
+static char *put(char *at, struct str text)
 {
-    char number[STR_U64_BYTES_MAX];
-    size_t len = str_from_u64(value > 0 ? (uint64_t)value : 0, number);
-    http_respond_header(request->exchange, name, STR_FROM(number, len));
+    memcpy(at, text.data, text.len);
+    return at + text.len;
+}
+
+static char *put_number(char *at, struct str word, int64_t value)
+{
+    at = put(at, word);
+    at += str_from_u64(value > 0 ? (uint64_t)value : 0, at);
+    return put(at, STR("\r\n"));
+}
+
+/* "12.034s" */
+static char *put_duration(char *at, uint64_t ms)
+{
+    unsigned rest = (unsigned)(ms % 1000);
+    at += str_from_u64(ms / 1000, at);
+    *at++ = '.';
+    *at++ = (char)('0' + rest / 100);
+    *at++ = (char)('0' + rest / 10 % 10);
+    *at++ = (char)('0' + rest % 10);
+    *at++ = 's';
+    return at;
+}
+
+static char *put_moment(char *at, uint64_t reset_ms)
+{
+    char text[MOMENT_BYTES];
+    clock_format_rfc3339(clock_wall_ms() + (int64_t)reset_ms, text);
+    return put(at, str_from_cstr(text));
 }
 
 /* A moment for Anthropic's clients, a duration for the others. */
-static struct str reset_text(struct api_request *request, uint64_t reset_ms, bool is_moment)
-{
-    char text[25];
-    if (!is_moment)
-        return arena_printf(request->arena, "%llu.%03llus", (unsigned long long)reset_ms / 1000,
-                            (unsigned long long)reset_ms % 1000);
-    clock_format_rfc3339(clock_wall_ms() + (int64_t)reset_ms, text);
-    return arena_str(request->arena, str_from_cstr(text));
-}
-
-static void write_row(struct api_request *request, const struct words *words, int64_t limit,
-                      int64_t remaining, uint64_t reset_ms)
+static char *put_limit(char *at, const struct words *words, int64_t limit, int64_t remaining,
+                       uint64_t reset_ms, bool is_moment)
 {
     if (limit < 0)
-        return;
-    bool is_moment = request->endpoint->dialect == &dialect_anthropic;
-    add_number(request, words->limit, limit);
-    add_number(request, words->remaining, remaining);
-    http_respond_header(request->exchange, words->reset, reset_text(request, reset_ms, is_moment));
+        return at;
+    at = put_number(at, words->limit, limit);
+    at = put_number(at, words->remaining, remaining);
+    at = put(at, words->reset);
+    at = is_moment ? put_moment(at, reset_ms) : put_duration(at, reset_ms);
+    return put(at, STR("\r\n"));
 }
 
 void api_write_limits(struct api_request *request, const struct limiter_view *view)
 {
-    const struct words *words =
-        request->endpoint->dialect == &dialect_anthropic ? anthropic_words : openai_words;
+    char lines[LINES * LINE_BYTES_MAX];
+    bool is_anthropic = request->endpoint->dialect == &dialect_anthropic;
+    const struct words *words = is_anthropic ? anthropic_words : openai_words;
     if (!view)
         return;
-    write_row(request, &words[0], view->requests_limit, view->requests_remaining,
-              view->requests_reset_ms);
-    write_row(request, &words[1], view->tokens_limit, view->tokens_remaining,
-              view->tokens_reset_ms);
+    char *end = put_limit(lines, &words[0], view->requests_limit, view->requests_remaining,
+                          view->requests_reset_ms, is_anthropic);
+    end = put_limit(end, &words[1], view->tokens_limit, view->tokens_remaining,
+                    view->tokens_reset_ms, is_anthropic);
+    if (end > lines)
+        http_respond_header_lines(request->exchange, STR_FROM(lines, (size_t)(end - lines)));
 }

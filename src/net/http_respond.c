@@ -115,6 +115,12 @@ void http_respond_header(struct http_exchange *exchange, const char *name, struc
     buf_commit(&exchange->head, size);
 }
 
+void http_respond_header_lines(struct http_exchange *exchange, struct str lines)
+{
+    ASSERT(exchange->state == EXCHANGE_DELIVERED && str_ends_with(lines, STR("\r\n")));
+    buf_append(&exchange->head, lines);
+}
+
 /* Decides framing and the fate of the connection, and writes the head. */
 static void begin_head(struct http_exchange *exchange, int status, const char *content_type,
                        enum http_framing framing, uint64_t length)

@@ -111,6 +111,9 @@ void http_exchange_set_witness(struct http_exchange *exchange, const struct http
 /* Adds a header field to the response (copied); before http_respond or http_respond_begin. Invalid
  * names and values are a mistake of ours (ASSERT): check what comes from outside. */
 void http_respond_header(struct http_exchange *exchange, const char *name, struct str value);
+/* The same for whole lines, each "name: value" and CR LF, whose names and values the caller has made
+ * himself of nothing but what is valid: they are not looked at again. */
+void http_respond_header_lines(struct http_exchange *exchange, struct str lines);
 /* The whole response at once (body copied), with Content-Length; ends the exchange. HEAD requests
  * get the headers only. Date, x-request-id and Connection are the server's. */
 void http_respond(struct http_exchange *exchange, int status, const char *content_type,
