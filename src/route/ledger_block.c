@@ -1,10 +1,12 @@
-/* A block into the database: its rows are added up in memory first, so that a row costs a look-up
- * in a table, and SQL runs once for each sum that changes.
+/* A block into the database: its rows are added up in memory first, and SQL runs once for each sum
+ * that changes. Most rows of a block say the same but for their numbers: what such rows count in is
+ * found once and remembered as a place, so that a row costs a glance at its bytes.
  *
  * A row counts in the sums of everything once, once for each of its groups and once for each of its
  * tags: three kinds, which are never added to each other. */
 #include "route/ledger_block.h"
 
+#include "base/crypto.h"
 #include "base/map.h"
 #include "route/ledger_row.h"
 
@@ -15,11 +17,28 @@ struct minute {
     int64_t errors[ERR_COUNT];
 };
 
+enum { PLACES = 256 };
+
+/* Where a row of a minute counts, by all of its bytes that are not numbers. */
+struct place {
+    int64_t minute_number;
+    size_t group_count;
+    size_t tag_count;
+    struct str rest; /* of a row that was counted here, see ledger_row_unpack_numbers */
+    struct minute *minute;
+    enum err error_class;
+    size_t day_count;
+    struct store_usage_day *days[];
+};
+
 /* The sums of one block. */
 struct tally {
     struct arena *arena;
     struct map *days;    /* what distinguishes them -> struct store_usage_day */
     struct map *minutes; /* -> struct minute */
+    /* By a hash of their `rest`; of several with the same one, the latest: a hash that somebody has
+     * aimed at costs only finding the sums again. */
+    struct place *places[PLACES];
     struct buf key;
     int64_t from_ms;
     int64_t to_ms;
@@ -91,8 +110,8 @@ static void key_text(struct tally *tally, struct str text)
     buf_append(&tally->key, text);
 }
 
-static void count_day(struct tally *tally, const struct ledger_row *row, enum store_usage_kind kind,
-                      struct str name, const struct store_sums *sums)
+static struct store_usage_day *day_of(struct tally *tally, const struct ledger_row *row,
+                                      enum store_usage_kind kind, struct str name)
 {
     const struct ledger_origin *origin = &row->origin;
     int64_t number = ledger_day(row->start_ms);
@@ -105,39 +124,19 @@ static void count_day(struct tally *tally, const struct ledger_row *row, enum st
     key_text(tally, origin->model);
     key_text(tally, row->target);
     struct store_usage_day *day = map_get(tally->days, buf_str(&tally->key));
-    if (!day) {
-        struct arena *arena = tally->arena;
-        day = ARENA_NEW(arena, struct store_usage_day);
-        *day = (struct store_usage_day){.day = number,
-                                        .kind = kind,
-                                        .name = arena_str(arena, name),
-                                        .user = arena_str(arena, id_str(&origin->user)),
-                                        .key = arena_str(arena, id_str(&origin->key)),
-                                        .model = arena_str(arena, origin->model),
-                                        .target = arena_str(arena, row->target)};
-        map_set(tally->days, buf_str(&tally->key), day);
-    }
-    store_sums_add(&day->sums, sums);
-}
-
-static bool named_before(const struct str *names, size_t count, struct str name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (str_eq(names[i], name))
-            return true;
-    return false;
-}
-
-static void count_days(struct tally *tally, const struct ledger_row *row,
-                       const struct store_sums *sums)
-{
-    const struct ledger_origin *origin = &row->origin;
-    count_day(tally, row, STORE_USAGE_ALL, STR(""), sums);
-    for (size_t i = 0; i < origin->group_count; i++)
-        count_day(tally, row, STORE_USAGE_GROUP, id_str(&origin->groups[i]), sums);
-    for (size_t i = 0; i < origin->tag_count; i++)
-        if (!named_before(origin->tags, i, origin->tags[i])) /* a caller may say it twice */
-            count_day(tally, row, STORE_USAGE_TAG, origin->tags[i], sums);
+    if (day)
+        return day;
+    struct arena *arena = tally->arena;
+    day = ARENA_NEW(arena, struct store_usage_day);
+    *day = (struct store_usage_day){.day = number,
+                                    .kind = kind,
+                                    .name = arena_str(arena, name),
+                                    .user = arena_str(arena, id_str(&origin->user)),
+                                    .key = arena_str(arena, id_str(&origin->key)),
+                                    .model = arena_str(arena, origin->model),
+                                    .target = arena_str(arena, row->target)};
+    map_set(tally->days, buf_str(&tally->key), day);
+    return day;
 }
 
 static struct minute *minute_of(struct tally *tally, const struct ledger_row *row)
@@ -158,37 +157,91 @@ static struct minute *minute_of(struct tally *tally, const struct ledger_row *ro
     return minute;
 }
 
-static void count_minute(struct tally *tally, const struct ledger_row *row,
+static bool named_before(const struct str *names, size_t count, struct str name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(names[i], name))
+            return true;
+    return false;
+}
+
+/* `row` with all it says. */
+static struct place *make_place(struct tally *tally, const struct ledger_row *row, struct str rest)
+{
+    const struct ledger_origin *origin = &row->origin;
+    size_t day_max = 1 + origin->group_count + origin->tag_count;
+    struct place *place = arena_alloc(tally->arena, sizeof *place + day_max * sizeof *place->days);
+    *place = (struct place){.minute_number = ledger_minute(row->start_ms),
+                            .group_count = origin->group_count,
+                            .tag_count = origin->tag_count,
+                            .rest = rest,
+                            .minute = minute_of(tally, row),
+                            .error_class = (unsigned)row->error_class < ERR_COUNT ? row->error_class
+                                                                                  : ERR_INTERNAL};
+    place->days[place->day_count++] = day_of(tally, row, STORE_USAGE_ALL, STR(""));
+    for (size_t i = 0; i < origin->group_count; i++)
+        place->days[place->day_count++] =
+            day_of(tally, row, STORE_USAGE_GROUP, id_str(&origin->groups[i]));
+    for (size_t i = 0; i < origin->tag_count; i++)
+        if (!named_before(origin->tags, i, origin->tags[i])) /* a caller may say it twice */
+            place->days[place->day_count++] = day_of(tally, row, STORE_USAGE_TAG, origin->tags[i]);
+    return place;
+}
+
+/* `numbers`: of the row. NULL: nobody can read it. */
+static struct place *place_of(struct tally *tally, const struct ledger_row *numbers,
+                              struct str packed, struct str rest)
+{
+    struct ledger_row_space space;
+    struct ledger_row row;
+    struct place **at = &tally->places[crc32c(0, rest.data, rest.len) % PLACES];
+    if (*at && (*at)->minute_number == ledger_minute(numbers->start_ms) &&
+        (*at)->group_count == numbers->origin.group_count &&
+        (*at)->tag_count == numbers->origin.tag_count && str_eq((*at)->rest, rest))
+        return *at;
+    if (!ledger_row_unpack(packed, &space, &row))
+        return NULL;
+    return *at = make_place(tally, &row, rest);
+}
+
+static void count_minute(struct minute *minute, const struct ledger_row *row, enum err class,
                          const struct store_sums *sums)
 {
-    struct minute *minute = minute_of(tally, row);
     store_sums_add(&minute->row.sums, sums);
     if (is_attempt(row->outcome) && row->outcome != LEDGER_INTERRUPTED)
         store_times_add(&minute->row.duration, row->duration_us);
     if (row->first_content_us)
         store_times_add(&minute->row.first_content, row->first_content_us);
     if (is_error(row->outcome))
-        minute->errors[(unsigned)row->error_class < ERR_COUNT ? row->error_class : ERR_INTERNAL]++;
+        minute->errors[class]++;
+}
+
+static void count_row(struct tally *tally, struct str packed)
+{
+    struct ledger_row numbers;
+    struct str rest;
+    struct place *place = NULL;
+    if (ledger_row_unpack_numbers(packed, &numbers, &rest))
+        place = place_of(tally, &numbers, packed, rest);
+    if (!place)
+        return; /* of a newer version, found in a journal: kept as it is, not counted */
+    struct store_sums sums = sums_of(&numbers);
+    if (!tally->rows || numbers.start_ms < tally->from_ms)
+        tally->from_ms = numbers.start_ms;
+    if (!tally->rows || numbers.start_ms > tally->to_ms)
+        tally->to_ms = numbers.start_ms;
+    tally->rows++;
+    for (size_t i = 0; i < place->day_count; i++)
+        store_sums_add(&place->days[i]->sums, &sums);
+    count_minute(place->minute, &numbers, place->error_class, &sums);
 }
 
 static void count_rows(struct tally *tally, struct str rows)
 {
     uint64_t serial;
     struct str packed;
-    struct ledger_row_space space;
-    struct ledger_row row;
-    while (ledger_entry_next(&rows, &serial, &packed)) {
-        if (!ledger_row_unpack(packed, &space, &row))
-            continue; /* of a newer version, found in a journal: kept as it is, not counted */
-        struct store_sums sums = sums_of(&row);
-        if (!tally->rows || row.start_ms < tally->from_ms)
-            tally->from_ms = row.start_ms;
-        if (!tally->rows || row.start_ms > tally->to_ms)
-            tally->to_ms = row.start_ms;
-        tally->rows++;
-        count_days(tally, &row, &sums);
-        count_minute(tally, &row, &sums);
-    }
+    while (ledger_entry_next(&rows, &serial, &packed))
+        count_row(tally, packed);
 }
 
 /* ---- Into the database ------------------------------------------------------------------------- */

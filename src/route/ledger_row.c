@@ -241,22 +241,28 @@ static bool unpack_lists(struct str *rest, struct ledger_row_space *space, struc
     return true;
 }
 
+bool ledger_row_unpack_numbers(struct str bytes, struct ledger_row *ret, struct str *ret_rest)
+{
+    struct str head;
+    *ret = (struct ledger_row){0};
+    *ret_rest = bytes;
+    return take(ret_rest, HEAD_BYTES, &head) && unpack_head(head.data, ret) &&
+           take_text(ret_rest, &ret->origin.request_id);
+}
+
 bool ledger_row_unpack(struct str bytes, struct ledger_row_space *space, struct ledger_row *ret)
 {
-    struct str head, mode, class;
-    *ret = (struct ledger_row){0};
-    if (!take(&bytes, HEAD_BYTES, &head) || !unpack_head(head.data, ret))
-        return false;
+    struct str rest, mode, class;
     struct ledger_origin *origin = &ret->origin;
-    if (!take_text(&bytes, &origin->request_id) || !take_text(&bytes, &origin->door) ||
-        !take_text(&bytes, &origin->model) || !take_text(&bytes, &ret->target) ||
-        !take_text(&bytes, &mode) || !take_text(&bytes, &class) ||
-        !take_text(&bytes, &ret->losses) || !take_id(&bytes, &origin->user) ||
-        !take_id(&bytes, &origin->key) || !unpack_lists(&bytes, space, ret))
+    if (!ledger_row_unpack_numbers(bytes, ret, &rest) || !take_text(&rest, &origin->door) ||
+        !take_text(&rest, &origin->model) || !take_text(&rest, &ret->target) ||
+        !take_text(&rest, &mode) || !take_text(&rest, &class) || !take_text(&rest, &ret->losses) ||
+        !take_id(&rest, &origin->user) || !take_id(&rest, &origin->key) ||
+        !unpack_lists(&rest, space, ret))
         return false;
     ret->mode = mode_of(mode);
     ret->error_class = class.len ? err_from_name(class) : ERR_OK;
-    return bytes.len == 0;
+    return rest.len == 0;
 }
 
 /* ---- Entries of a block ------------------------------------------------------------------------ */

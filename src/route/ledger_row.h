@@ -29,6 +29,9 @@ struct ledger_row_space {
 /* Reads exactly one row: false when `bytes` is not one, or of a newer version. Its texts are views
  * of `bytes`, its lists are in `space`. */
 bool ledger_row_unpack(struct str bytes, struct ledger_row_space *space, struct ledger_row *ret);
+/* The numbers alone, and the request's id: in *ret_rest is all that is behind it. Rows that have the
+ * same there, and as many groups and tags, have the same in everything else. */
+bool ledger_row_unpack_numbers(struct str bytes, struct ledger_row *ret, struct str *ret_rest);
 /* Notes in the bytes of a row that the provider has seen it. */
 void ledger_row_set_reached(char *packed);
 

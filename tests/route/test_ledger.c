@@ -459,6 +459,48 @@ static void test_sums_by_fields(void **state)
     finish(&f);
 }
 
+/* More kinds of rows than a block remembers places for, mixed up, over two days; tags and groups
+ * may look like one another's beginnings. */
+static void test_sums_of_mixed_rows(void **state)
+{
+    (void)state;
+    enum { MODELS = 700, ROUNDS = 3 };
+    static const struct str pair[] = {{"t:a", 3}, {"t:b", 3}};
+    struct fixture f;
+    start(&f, &(struct setting){.flush_ms = FLUSH_MS});
+    struct ledger_row row = ended(make_row(NULL), LEDGER_ANSWERED, 1);
+    int64_t tagged = 0;
+    for (int i = 0; i < MODELS * ROUNDS; i++) {
+        char model[20];
+        snprintf(model, sizeof model, "m%d", i % MODELS);
+        row.origin.model = str_from_cstr(model);
+        row.origin.tags = pair;
+        row.origin.tag_count = (size_t)(i % 3);
+        row.start_ms = DAY_START_MS + (i % 2 ? 0 : 24 * 3600 * 1000);
+        row.usage.input_total = i;
+        row.outcome = i % 7 ? LEDGER_ANSWERED : LEDGER_FAILED;
+        row.error_class = i % 7 ? ERR_OK : ERR_OVERLOADED;
+        tagged += i % 3 == 2 ? i : 0;
+        ledger_note(f.ledger, &row);
+    }
+    flush(&f);
+    char expected[100];
+    snprintf(expected, sizeof expected, "t:b//=%lld;", (long long)tagged);
+    assert_groups(f.store,
+                  (struct store_usage_question){.by = {STORE_FIELD_NAME},
+                                                .kind = STORE_USAGE_TAG,
+                                                .is[STORE_FIELD_NAME] = STR("t:b")},
+                  expected);
+    assert_groups(f.store, (struct store_usage_question){.is[STORE_FIELD_MODEL] = STR("m699")},
+                  "//=4197;");
+    assert_groups(
+        f.store,
+        (struct store_usage_question){.from_day = 47483, .is[STORE_FIELD_MODEL] = STR("m11")},
+        ""); /* 11, 711, 1411: all odd */
+    assert_int_equal(holding(f.store).overloaded, MODELS * ROUNDS / 7);
+    finish(&f);
+}
+
 static void test_crash_leaves_all(void **state)
 {
     (void)state;
@@ -690,6 +732,7 @@ int main(void)
         cmocka_unit_test(test_begin_is_recorded_before_a_byte_leaves),
         cmocka_unit_test(test_rows_and_sums),
         cmocka_unit_test(test_sums_by_fields),
+        cmocka_unit_test(test_sums_of_mixed_rows),
         cmocka_unit_test(test_crash_leaves_all),
         cmocka_unit_test(test_torn_journal),
         cmocka_unit_test(test_long_attempts_are_carried),
