@@ -8,6 +8,7 @@
 
 #include "base/crypto.h"
 #include "base/map.h"
+#include "base/random.h"
 #include "route/ledger_row.h"
 
 enum { DAY_MS = 24 * 3600 * 1000, MINUTE_MS = 60 * 1000 };
@@ -39,6 +40,7 @@ struct tally {
     /* By a hash of their `rest`; of several with the same one, the latest: a hash that somebody has
      * aimed at costs only finding the sums again. */
     struct place *places[PLACES];
+    unsigned char secret[FAST_HASH_SECRET_BYTES];
     struct buf key;
     int64_t from_ms;
     int64_t to_ms;
@@ -194,7 +196,7 @@ static struct place *place_of(struct tally *tally, const struct ledger_row *numb
 {
     struct ledger_row_space space;
     struct ledger_row row;
-    struct place **at = &tally->places[crc32c(0, rest.data, rest.len) % PLACES];
+    struct place **at = &tally->places[fast_hash(tally->secret, rest) % PLACES];
     if (*at && (*at)->minute_number == ledger_minute(numbers->start_ms) &&
         (*at)->group_count == numbers->origin.group_count &&
         (*at)->tag_count == numbers->origin.tag_count && str_eq((*at)->rest, rest))
@@ -307,6 +309,7 @@ enum err ledger_block_store(struct store_tx *tx, const struct ledger_block *bloc
                             struct error *error)
 {
     struct tally tally = {.arena = arena_new(SIZE_MAX), .days = map_new(), .minutes = map_new()};
+    random_bytes(tally.secret, sizeof tally.secret);
     buf_init(&tally.key, LEDGER_ROW_BYTES_MAX);
     count_rows(&tally, block->rows);
     enum err code = store_tally(tx, block, &tally, error);

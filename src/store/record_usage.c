@@ -5,9 +5,12 @@
 #include "store/sqlite.h"
 
 /* ---- Sums -------------------------------------------------------------------------------------- */
+
+/* Neither is over STORE_SUM_MAX, so that they cannot overflow. */
 static int64_t add(int64_t a, int64_t b)
 {
-    return a > STORE_SUM_MAX - b ? STORE_SUM_MAX : a + b;
+    int64_t sum = a + b;
+    return sum < STORE_SUM_MAX ? sum : STORE_SUM_MAX;
 }
 
 #define ADD_MEMBER(name) sums->name = add(sums->name, more->name);
