@@ -13,14 +13,17 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/crypto.h"
 #include "base/map.h"
+#include "base/random.h"
 #include "route/limiter_calendar.h"
 #include "route/limiter_node.h"
 #include "route/limiter_output.h"
 
 enum {
     SWEEP_FROM_NODES = LIMITER_NODES_MAX / 8,
-    SWEEP_STEPS = 8 /* for each new node */
+    SWEEP_STEPS = 8, /* for each new node */
+    SEEN = 1024
 };
 /* What one request may hold: so that sums cannot overflow. */
 static const int64_t ask_tokens_max = (int64_t)1000 * 1000 * 1000 * 1000;
@@ -32,6 +35,10 @@ struct limiter {
     struct limiter_node *shared[QUOTA_KIND_COUNT]; /* of those that came when there were too many */
     bool has_star[QUOTA_KIND_COUNT];
     struct quota stars[QUOTA_KIND_COUNT];
+    /* The one found last of those in `nodes` with the same hash; who aims at that hash has others
+     * looked up, which is no harm. */
+    struct limiter_node *seen[SEEN];
+    unsigned char secret[FAST_HASH_SECRET_BYTES];
     struct list all; /* nodes in `nodes`, the one to be swept next first */
     size_t count;    /* of them */
     bool sweep_is_due;
@@ -46,6 +53,7 @@ struct limiter *limiter_new(void)
     ASSERT(limiter);
     pthread_mutex_init(&limiter->lock, NULL);
     list_init(&limiter->all);
+    random_bytes(limiter->secret, sizeof limiter->secret);
     for (int kind = 0; kind < QUOTA_KIND_COUNT; kind++)
         limiter->nodes[kind] = map_new();
     limiter->outputs = outputs_new();
@@ -101,8 +109,27 @@ static void refill(const struct limiter *limiter, struct limiter_node *node, uin
         limiter_node_refill(node, quota, now_us);
 }
 
+static struct limiter_node **seen_of(struct limiter *limiter, struct limiter_subject subject)
+{
+    uint64_t hash = fast_hash(limiter->secret, subject.id);
+    return &limiter->seen[(hash + (unsigned)subject.kind) % SEEN];
+}
+
+static struct limiter_node *find_node(struct limiter *limiter, struct limiter_subject subject)
+{
+    struct limiter_node **seen = seen_of(limiter, subject);
+    if (*seen && (*seen)->kind == subject.kind && str_eq(limiter_node_id(*seen), subject.id))
+        return *seen;
+    struct limiter_node *node = map_get(limiter->nodes[subject.kind], subject.id);
+    return node ? *seen = node : NULL;
+}
+
 static void remove_node(struct limiter *limiter, struct limiter_node *node)
 {
+    struct limiter_node **seen =
+        seen_of(limiter, (struct limiter_subject){node->kind, limiter_node_id(node)});
+    if (*seen == node)
+        *seen = NULL;
     map_remove(limiter->nodes[node->kind], limiter_node_id(node));
     list_remove(&node->link);
     limiter->count--;
@@ -122,11 +149,6 @@ static void sweep_some(struct limiter *limiter, struct limiter_time now)
         if (limiter_node_is_idle(node, quota_of(limiter, node)))
             remove_node(limiter, node);
     }
-}
-
-static struct limiter_node *find_node(const struct limiter *limiter, struct limiter_subject subject)
-{
-    return map_get(limiter->nodes[subject.kind], subject.id);
 }
 
 static struct limiter_node *make_node(struct limiter *limiter, struct limiter_subject subject)
@@ -336,16 +358,17 @@ static void take_all(const struct limiter *limiter, const struct limiter_ask *as
     }
 }
 
-static void fill_view(const struct limiter_scarce *scarce, struct limiter_view *view)
+static void fill_view(const struct limiter_scarce *scarce, int64_t wall_ms,
+                      struct limiter_view *view)
 {
     const struct limiter_left *requests = &scarce->requests, *tokens = &scarce->tokens;
     *view = (struct limiter_view){
-        .requests_limit = requests->is_limited ? requests->limit : -1,
-        .requests_remaining = requests->is_limited ? requests->remaining : -1,
-        .requests_reset_ms = requests->reset_ms,
-        .tokens_limit = tokens->is_limited ? tokens->limit : -1,
-        .tokens_remaining = tokens->is_limited ? tokens->remaining : -1,
-        .tokens_reset_ms = tokens->reset_ms,
+        .requests_limit = requests->node ? requests->limit : -1,
+        .requests_remaining = requests->node ? requests->remaining : -1,
+        .requests_reset_ms = limiter_left_reset_ms(requests, wall_ms),
+        .tokens_limit = tokens->node ? tokens->limit : -1,
+        .tokens_remaining = tokens->node ? tokens->remaining : -1,
+        .tokens_reset_ms = limiter_left_reset_ms(tokens, wall_ms),
     };
 }
 
@@ -354,8 +377,8 @@ static void view_all(const struct limiter *limiter, const struct limiter_lease *
 {
     struct limiter_scarce scarce = {0};
     for (size_t i = 0; i < lease->count; i++)
-        limiter_node_view(lease->nodes[i], quota_of(limiter, lease->nodes[i]), wall_ms, &scarce);
-    fill_view(&scarce, view);
+        limiter_node_view(lease->nodes[i], quota_of(limiter, lease->nodes[i]), &scarce);
+    fill_view(&scarce, wall_ms, view);
 }
 
 static void note_time(struct limiter *limiter, struct limiter_time now)
@@ -453,8 +476,8 @@ bool limiter_look(struct limiter *limiter, struct limiter_subject subject, struc
         struct limiter_scarce scarce = {0};
         limiter_node_refill(node, quota, now.monotonic_us);
         limiter_node_turn(node, now.wall_ms);
-        limiter_node_view(node, quota, now.wall_ms, &scarce);
-        fill_view(&scarce, ret_view);
+        limiter_node_view(node, quota, &scarce);
+        fill_view(&scarce, now.wall_ms, ret_view);
         *ret_streams = node->streams;
     }
     pthread_mutex_unlock(&limiter->lock);

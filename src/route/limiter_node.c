@@ -126,38 +126,19 @@ static bool streams_fit(const struct limiter_node *node, const struct quota *quo
     return false;
 }
 
-/* One limit of one period: what was used, is held and comes. */
-struct sum {
-    enum quota_period period;
-    bool is_budget;
-    const char *what;
-    int64_t limit;
-    int64_t used;
-    int64_t held;
-    int64_t amount;
-};
-
-static bool sum_fits(const struct limiter_node *node, const struct sum *sum, int64_t wall_ms,
-                     struct limiter_refusal *worst)
+/* Whether a limit of a period has room: for what was used, is held and comes. */
+static bool has_room(int64_t limit, int64_t used, int64_t held, int64_t amount)
 {
-    if (sum->limit == 0 || (sum->is_budget && sum->amount == 0))
-        return true;
-    int64_t left = sum->limit - sum->amount; /* after it; below zero: never */
-    if (sum->used <= left && sum->held <= left - sum->used)
-        return true;
-    struct limiter_refusal refusal = {
-        .what = sum->what, .limit = sum->limit, .is_budget = sum->is_budget};
-    refusal.is_never = left < 0;
-    if (!refusal.is_never) /* those under way may end with less than is held for them */
-        refusal.retry_after_ms =
-            sum->used <= left ? HELD_GUESS_MS : until_turn_ms(node, sum->period, wall_ms);
-    refuse(node, &refusal, worst);
-    return false;
+    int64_t left = limit - amount; /* after it; below zero: never */
+    return limit == 0 || (used <= left && held <= left - used);
 }
 
-static bool period_fits(const struct limiter_node *node, const struct quota *quota,
-                        enum quota_period period, const struct limiter_ask *ask,
-                        struct limiter_refusal *worst)
+enum sum { SUM_REQUESTS, SUM_TOKENS, SUM_COST };
+
+/* Such a limit has none. */
+static void refuse_sum(const struct limiter_node *node, enum quota_period period, enum sum sum,
+                       const struct quota *quota, const struct limiter_ask *ask,
+                       struct limiter_refusal *worst)
 {
     static const char *const words[QUOTA_PERIODS][3] = {
         {"requests per day", "tokens per day", "budget per day"},
@@ -165,17 +146,39 @@ static bool period_fits(const struct limiter_node *node, const struct quota *quo
         {"requests per month", "tokens per month", "budget per month"},
     };
     const struct limiter_counter *counter = &node->counters[period];
-    const struct sum sums[] = {
-        {period, false, words[period][0], quota->requests[period], counter->requests, 0, 1},
-        {period, false, words[period][1], quota->tokens[period], counter->tokens, node->held_tokens,
-         ask->tokens},
-        {period, true, words[period][2], quota->hard_nano[period], counter->cost_nano,
-         node->held_nano, ask->cost_nano},
+    const int64_t limits[] = {quota->requests[period], quota->tokens[period],
+                              quota->hard_nano[period]};
+    const int64_t used[] = {counter->requests, counter->tokens, counter->cost_nano};
+    const int64_t amounts[] = {1, ask->tokens, ask->cost_nano};
+    struct limiter_refusal refusal = {.what = words[period][sum],
+                                      .limit = limits[sum],
+                                      .is_budget = sum == SUM_COST,
+                                      .is_never = amounts[sum] > limits[sum]};
+    if (!refusal.is_never) /* those under way may end with less than is held for them */
+        refusal.retry_after_ms = used[sum] <= limits[sum] - amounts[sum]
+                                     ? HELD_GUESS_MS
+                                     : until_turn_ms(node, period, ask->now.wall_ms);
+    refuse(node, &refusal, worst);
+}
+
+static bool period_fits(const struct limiter_node *node, const struct quota *quota,
+                        enum quota_period period, const struct limiter_ask *ask,
+                        struct limiter_refusal *worst)
+{
+    const struct limiter_counter *counter = &node->counters[period];
+    const bool fits[] = {
+        [SUM_REQUESTS] = has_room(quota->requests[period], counter->requests, 0, 1),
+        [SUM_TOKENS] =
+            has_room(quota->tokens[period], counter->tokens, node->held_tokens, ask->tokens),
+        [SUM_COST] = ask->cost_nano == 0 || has_room(quota->hard_nano[period], counter->cost_nano,
+                                                     node->held_nano, ask->cost_nano),
     };
-    bool fits = true;
-    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
-        fits &= sum_fits(node, &sums[i], ask->now.wall_ms, worst);
-    return fits;
+    if (fits[SUM_REQUESTS] && fits[SUM_TOKENS] && fits[SUM_COST])
+        return true;
+    for (int sum = SUM_REQUESTS; sum <= SUM_COST; sum++)
+        if (!fits[sum])
+            refuse_sum(node, period, (enum sum)sum, quota, ask, worst);
+    return false;
 }
 
 bool limiter_node_fits(const struct limiter_node *node, const struct quota *quota,
@@ -251,47 +254,58 @@ bool limiter_node_tells(struct limiter_node *node, const struct quota *quota, ch
     return false;
 }
 
-static void take_scarcer(struct limiter_left *least, struct limiter_left left)
+/* A limit per minute goes before one per day. */
+static bool is_scarcer(const struct limiter_left *least, bool is_minute, int64_t remaining)
 {
-    bool is_scarcer =
-        left.is_minute != least->is_minute ? left.is_minute : left.remaining < least->remaining;
-    if (left.limit && (!least->is_limited || is_scarcer)) {
-        *least = left;
-        least->is_limited = true;
-    }
+    if (!least->node || is_minute != least->is_minute)
+        return !least->node || is_minute;
+    return remaining < least->remaining;
 }
 
-static struct limiter_left left_of_minute(const struct bucket *bucket, int64_t per_minute,
-                                          int64_t capacity)
+static void look_at_minute(struct limiter_left *least, const struct limiter_node *node,
+                           const struct bucket *bucket, int64_t per_minute, int64_t capacity)
 {
-    struct limiter_left left = {.is_minute = true, .limit = capacity};
-    if (per_minute == 0)
-        return (struct limiter_left){0};
-    left.remaining = bucket_free_tokens(bucket, capacity);
-    left.reset_ms = (bucket_full_us(bucket, per_minute) + 999) / 1000;
-    return left;
+    if (!per_minute)
+        return;
+    int64_t remaining = bucket_free_tokens(bucket, capacity);
+    if (is_scarcer(least, true, remaining))
+        *least = (struct limiter_left){.node = node,
+                                       .bucket = bucket,
+                                       .per_minute = per_minute,
+                                       .is_minute = true,
+                                       .limit = capacity,
+                                       .remaining = remaining};
 }
 
-static struct limiter_left left_of_day(const struct limiter_node *node, int64_t limit,
-                                       int64_t taken, int64_t wall_ms)
+static void look_at_day(struct limiter_left *least, const struct limiter_node *node, int64_t limit,
+                        int64_t taken)
 {
-    struct limiter_left left = {.limit = limit, .remaining = limit > taken ? limit - taken : 0};
-    left.reset_ms = taken ? until_turn_ms(node, QUOTA_DAY, wall_ms) : 0;
-    return left;
+    if (!limit)
+        return;
+    int64_t remaining = limit > taken ? limit - taken : 0;
+    if (is_scarcer(least, false, remaining))
+        *least = (struct limiter_left){
+            .node = node, .is_whole = taken == 0, .limit = limit, .remaining = remaining};
 }
 
-void limiter_node_view(const struct limiter_node *node, const struct quota *quota, int64_t wall_ms,
+void limiter_node_view(const struct limiter_node *node, const struct quota *quota,
                        struct limiter_scarce *scarce)
 {
     const struct limiter_counter *day = &node->counters[QUOTA_DAY];
-    take_scarcer(&scarce->requests, left_of_minute(&node->requests, quota->requests_per_minute,
-                                                   requests_capacity(quota)));
-    take_scarcer(&scarce->tokens,
-                 left_of_minute(&node->tokens, quota->tokens_per_minute, tokens_capacity(quota)));
-    take_scarcer(&scarce->requests,
-                 left_of_day(node, quota->requests[QUOTA_DAY], day->requests, wall_ms));
-    take_scarcer(&scarce->tokens, left_of_day(node, quota->tokens[QUOTA_DAY],
-                                              day->tokens + node->held_tokens, wall_ms));
+    look_at_minute(&scarce->requests, node, &node->requests, quota->requests_per_minute,
+                   requests_capacity(quota));
+    look_at_minute(&scarce->tokens, node, &node->tokens, quota->tokens_per_minute,
+                   tokens_capacity(quota));
+    look_at_day(&scarce->requests, node, quota->requests[QUOTA_DAY], day->requests);
+    look_at_day(&scarce->tokens, node, quota->tokens[QUOTA_DAY], day->tokens + node->held_tokens);
+}
+
+uint64_t limiter_left_reset_ms(const struct limiter_left *left, int64_t wall_ms)
+{
+    if (!left->node || left->is_whole)
+        return 0;
+    return left->is_minute ? (bucket_full_us(left->bucket, left->per_minute) + 999) / 1000
+                           : until_turn_ms(left->node, QUOTA_DAY, wall_ms);
 }
 
 bool limiter_node_is_idle(const struct limiter_node *node, const struct quota *quota)

@@ -31,11 +31,13 @@ struct limiter_node {
 
 /* What is left, where it is least. Zeroed: no limit. */
 struct limiter_left {
-    bool is_limited;
+    const struct limiter_node *node; /* whose limit it is; NULL: no limit */
+    const struct bucket *bucket;     /* is_minute: its own */
+    int64_t per_minute;
     bool is_minute;
+    bool is_whole; /* nothing is taken */
     int64_t limit;
     int64_t remaining;
-    uint64_t reset_ms;
 };
 struct limiter_scarce {
     struct limiter_left requests;
@@ -71,8 +73,10 @@ void limiter_node_charge(struct limiter_node *node, enum quota_period period, in
 /* Whether a soft budget has been passed and not yet been told of: says so, once. */
 bool limiter_node_tells(struct limiter_node *node, const struct quota *quota, char ret_soft[256]);
 /* Takes over what is scarcer here; a limit per minute goes before one per day. */
-void limiter_node_view(const struct limiter_node *node, const struct quota *quota, int64_t wall_ms,
+void limiter_node_view(const struct limiter_node *node, const struct quota *quota,
                        struct limiter_scarce *scarce);
+/* Until it is whole again. */
+uint64_t limiter_left_reset_ms(const struct limiter_left *left, int64_t wall_ms);
 /* Whether it would be the same if it were made anew: nothing held or owed, and nothing counted that
  * `quota` (NULL: none) looks at. */
 bool limiter_node_is_idle(const struct limiter_node *node, const struct quota *quota);
