@@ -10,15 +10,7 @@
  *                                                       v
  *                                                     freed
  *
- * In the journal an interest is an epoch: what this ledger wrote within a minute or so.
- *
- *                 begin_epoch             carry                            release_epochs
- *     CURRENT ---------------> CLOSED ------------> EMPTIED ------------------------------> gone
- *                                (attempts still open are written      (all blocks that its ENDs
- *                                 again, into the current epoch)        are in are committed)
- *
- * An epoch is released a whole epoch after it was carried: what was written again has long been
- * synced by then. */
+ * What it has in the journal is ledger_journal.c's. */
 #include "route/ledger.h"
 
 #include <pthread.h>
@@ -29,13 +21,12 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "route/ledger_block.h"
-#include "route/ledger_internal.h"
+#include "route/ledger_journal.h"
 #include "store/store.h"
 
 enum {
     FLUSH_DEFAULT_MS = 1000,
     EPOCH_DEFAULT_MS = 60 * 1000,
-    EPOCH_BYTES_MAX = 16 * 1024 * 1024,
     BLOCK_BYTES_MAX = 1024 * 1024,
     WAITING_BYTES_DEFAULT = 64 * 1024 * 1024,
     RETRY_MAX_MS = 30 * 1000,
@@ -62,27 +53,6 @@ struct sealed {
     enum err code;
 };
 
-struct ledger_open {
-    struct list link; /* in ledger.opens: those with the oldest record first */
-    uint64_t serial;
-    int64_t block;  /* that was being filled when it began */
-    uint64_t epoch; /* of its newest BEGIN */
-    size_t length;
-    char packed[]; /* the row of its BEGIN */
-};
-
-enum epoch_state { EPOCH_CURRENT, EPOCH_CLOSED, EPOCH_EMPTIED };
-struct epoch {
-    struct list link;
-    struct id id;
-    uint64_t number;
-    enum epoch_state state;
-    uint64_t begun_ms;
-    size_t bytes;
-    int64_t last_block; /* of its ENDs; -1: none */
-    bool kept;          /* some of its rows are nowhere else: until the next start */
-};
-
 struct waiter {
     struct list link;
     int64_t block; /* until this one is answered */
@@ -96,9 +66,7 @@ struct ledger {
     struct id id;
     struct gate *gate;
     uint64_t serial;
-    struct list opens;
-    struct list epochs; /* oldest first; the last is the current one */
-    uint64_t epoch_number;
+    struct ledger_journal journal;
     struct buf rows; /* of the block being filled */
     size_t row_count;
     int64_t number;       /* of that block */
@@ -108,7 +76,6 @@ struct ledger {
     bool in_store;    /* the first of them */
     int64_t answered; /* blocks up to this one are committed, or given up */
     bool failing;
-    bool journal_failing;
     uint64_t retry_ms;
     uint64_t retry_at_ms;
     int64_t forgot_day;
@@ -163,134 +130,6 @@ static void gate_close(struct gate *gate)
     gate_unref(gate);
 }
 
-/* ---- Epochs ------------------------------------------------------------------------------------ */
-
-static struct epoch *epoch_of(struct list *link)
-{
-    return LIST_ENTRY(link, struct epoch, link);
-}
-
-static struct epoch *current_epoch(struct ledger *ledger)
-{
-    return epoch_of(ledger->epochs.previous);
-}
-
-static void begin_epoch(struct ledger *ledger)
-{
-    struct epoch *epoch = calloc(1, sizeof *epoch);
-    ASSERT(epoch);
-    if (!list_is_empty(&ledger->epochs))
-        current_epoch(ledger)->state = EPOCH_CLOSED;
-    epoch->id = id_new(clock_wall_ms());
-    epoch->number = ++ledger->epoch_number;
-    epoch->begun_ms = loop_now_ms(ledger->options.loop);
-    epoch->last_block = -1;
-    list_append(&ledger->epochs, &epoch->link);
-}
-
-static void drop_epoch(struct ledger *ledger, struct epoch *epoch, bool release)
-{
-    if (release && epoch->bytes)
-        journal_release(ledger->options.journal, &epoch->id);
-    list_remove(&epoch->link);
-    free(epoch);
-}
-
-static void note_journal(struct ledger *ledger, enum err code)
-{
-    bool failing = code != ERR_OK;
-    if (failing && !ledger->journal_failing)
-        log_error(ledger->options.log,
-                  "the ledger's journal cannot be written: rows are in memory only until they are "
-                  "in the database",
-                  LOG_CSTR("error", err_info(code)->name));
-    ledger->journal_failing = failing;
-}
-
-static bool journal_put(struct ledger *ledger, enum journal_kind kind, uint64_t serial,
-                        int64_t block, struct str packed)
-{
-    char payload[LEDGER_RECORD_HEAD_BYTES + LEDGER_ROW_BYTES_MAX];
-    struct epoch *epoch = current_epoch(ledger);
-    ledger_record_put_head(payload, &ledger->id, serial, block);
-    if (packed.len)
-        memcpy(payload + LEDGER_RECORD_HEAD_BYTES, packed.data, packed.len);
-    const struct journal_record record = {
-        .kind = (uint16_t)kind,
-        .id = epoch->id,
-        .sequence = serial,
-        .payload = STR_FROM(payload, LEDGER_RECORD_HEAD_BYTES + packed.len)};
-    enum err code = journal_append(ledger->options.journal, &record);
-    if (code != ERR_OK || ledger->journal_failing)
-        note_journal(ledger, code);
-    if (code != ERR_OK)
-        return false;
-    epoch->bytes += record.payload.len;
-    return true;
-}
-
-/* What is still open of epochs up to `number` is written again. */
-static bool carry(struct ledger *ledger, uint64_t number)
-{
-    LIST_EACH (&ledger->opens, link) {
-        struct ledger_open *open = LIST_ENTRY(link, struct ledger_open, link);
-        if (open->epoch > number)
-            break;
-        if (!journal_put(ledger, JOURNAL_LEDGER_BEGIN, open->serial, open->block,
-                         STR_FROM(open->packed, open->length)))
-            return false;
-        open->epoch = current_epoch(ledger)->number;
-        list_remove(&open->link);
-        list_append(&ledger->opens, &open->link);
-    }
-    return true;
-}
-
-static void release_epochs(struct ledger *ledger)
-{
-    LIST_EACH (&ledger->epochs, link) {
-        struct epoch *epoch = epoch_of(link);
-        if (epoch->state == EPOCH_EMPTIED && !epoch->kept && epoch->last_block <= ledger->answered)
-            drop_epoch(ledger, epoch, true);
-    }
-}
-
-static bool has_old_epochs(const struct ledger *ledger)
-{
-    LIST_EACH (&ledger->epochs, link)
-        if (epoch_of(link)->state != EPOCH_CURRENT && !epoch_of(link)->kept)
-            return true;
-    return false;
-}
-
-/* Every epoch one state further. */
-static void roll(struct ledger *ledger)
-{
-    release_epochs(ledger);
-    uint64_t closed = 0;
-    LIST_EACH (&ledger->epochs, link)
-        if (epoch_of(link)->state == EPOCH_CLOSED)
-            closed = epoch_of(link)->number;
-    if (current_epoch(ledger)->bytes)
-        begin_epoch(ledger);
-    current_epoch(ledger)->begun_ms = loop_now_ms(ledger->options.loop);
-    if (!carry(ledger, closed))
-        return; /* the journal takes nothing just now: at the next roll */
-    LIST_EACH (&ledger->epochs, link)
-        if (epoch_of(link)->number <= closed)
-            epoch_of(link)->state = EPOCH_EMPTIED;
-}
-
-static void roll_when_due(struct ledger *ledger)
-{
-    const struct epoch *current = current_epoch(ledger);
-    uint64_t age_ms = loop_now_ms(ledger->options.loop) - current->begun_ms;
-    if (!ledger->options.journal || (!current->bytes && !has_old_epochs(ledger)))
-        return;
-    if (age_ms >= ledger->options.epoch_ms || current->bytes >= EPOCH_BYTES_MAX)
-        roll(ledger);
-}
-
 /* ---- Blocks ------------------------------------------------------------------------------------ */
 
 static struct sealed *sealed_of(struct list *link)
@@ -320,10 +159,8 @@ static void answer_waiters(struct ledger *ledger, int64_t number)
 /* There is no room for it in memory: it stays in the journal, for the next start. */
 static void give_up(struct ledger *ledger, struct sealed *sealed)
 {
-    bool journaled = ledger->options.journal && !ledger->journal_failing;
-    LIST_EACH (&ledger->epochs, link)
-        if (epoch_of(link)->number >= ledger->first_epoch)
-            epoch_of(link)->kept = true;
+    bool journaled = ledger->options.journal && !ledger->journal.failing;
+    ledger_journal_keep(&ledger->journal, ledger->first_epoch);
     if (!journaled)
         count(ledger->lost_total, (int64_t)sealed->row_count);
     count(ledger->waits, -(int64_t)sealed->row_count);
@@ -453,25 +290,45 @@ static void on_timer(void *user)
     seal(ledger);
     if (!ledger->failing || loop_now_ms(ledger->options.loop) >= ledger->retry_at_ms)
         submit(ledger);
-    roll_when_due(ledger);
+    ledger_journal_roll(&ledger->journal, ledger->answered);
     arm(ledger);
 }
 
 /* Set while there is something to do. */
 static void arm(struct ledger *ledger)
 {
-    bool busy = ledger->row_count || !list_is_empty(&ledger->waiting) ||
-                !list_is_empty(&ledger->opens) || current_epoch(ledger)->bytes ||
-                has_old_epochs(ledger);
-    if (busy && !loop_timer_is_set(&ledger->timer))
+    if (loop_timer_is_set(&ledger->timer))
+        return;
+    if (ledger->row_count || !list_is_empty(&ledger->waiting) ||
+        ledger_journal_is_busy(&ledger->journal))
         loop_timer_set(ledger->options.loop, &ledger->timer, ledger->options.flush_ms, on_timer,
                        ledger);
 }
 
 /* ---- Attempts ---------------------------------------------------------------------------------- */
 
-/* The row as it is to be when the program ends before the attempt does. */
-static size_t pack_begin(const struct ledger_row *row, char packed[LEDGER_ROW_BYTES_MAX])
+/* Bytes of a record: the head, then the row. */
+struct record {
+    size_t length;
+    char bytes[LEDGER_RECORD_HEAD_BYTES + LEDGER_ROW_BYTES_MAX];
+};
+
+static void make_record(const struct ledger *ledger, uint64_t serial, const struct ledger_row *row,
+                        struct record *ret)
+{
+    ledger_record_put_head(ret->bytes, &ledger->id, serial, ledger->number);
+    ret->length =
+        LEDGER_RECORD_HEAD_BYTES + ledger_row_pack(row, ret->bytes + LEDGER_RECORD_HEAD_BYTES);
+}
+
+static struct str whole_of(const struct record *record)
+{
+    return STR_FROM(record->bytes, record->length);
+}
+
+/* With the row as it is to be when the program ends before the attempt does. */
+static void make_begin(const struct ledger *ledger, uint64_t serial, const struct ledger_row *row,
+                       struct record *ret)
 {
     const struct ledger_row begun = {.start_ms = row->start_ms,
                                      .origin = row->origin,
@@ -484,47 +341,35 @@ static size_t pack_begin(const struct ledger_row *row, char packed[LEDGER_ROW_BY
                                      .is_batch = row->is_batch,
                                      .usage = LLM_USAGE_UNKNOWN,
                                      .cost_nano = -1};
-    return ledger_row_pack(&begun, packed);
+    make_record(ledger, serial, &begun, ret);
 }
 
 struct ledger_open *ledger_begin(struct ledger *ledger, const struct ledger_row *row)
 {
-    char packed[LEDGER_ROW_BYTES_MAX];
-    size_t length = ledger->options.journal ? pack_begin(row, packed) : 0;
-    struct ledger_open *open = malloc(sizeof *open + length);
-    ASSERT(open);
-    *open = (struct ledger_open){.serial = ++ledger->serial,
-                                 .block = ledger->number,
-                                 .epoch = ledger->epoch_number,
-                                 .length = length};
-    memcpy(open->packed, packed, length);
-    if (length)
-        journal_put(ledger, JOURNAL_LEDGER_BEGIN, open->serial, open->block,
-                    STR_FROM(packed, length));
-    list_append(&ledger->opens, &open->link);
+    struct record record;
+    record.length = 0;
+    uint64_t serial = ++ledger->serial;
+    if (ledger->options.journal)
+        make_begin(ledger, serial, row, &record);
+    struct ledger_open *open = ledger_journal_begin(&ledger->journal, serial, whole_of(&record));
     arm(ledger);
     return open;
 }
 
 void ledger_reached(struct ledger *ledger, struct ledger_open *open)
 {
-    if (!ledger->options.journal)
-        return;
-    ledger_row_set_reached(open->packed);
-    journal_put(ledger, JOURNAL_LEDGER_REACHED, open->serial, open->block, STR_NONE);
+    ledger_journal_reached(&ledger->journal, open);
 }
 
 static void add_row(struct ledger *ledger, uint64_t serial, const struct ledger_row *row)
 {
-    char packed[LEDGER_ROW_BYTES_MAX];
-    struct str bytes = STR_FROM(packed, ledger_row_pack(row, packed));
-    struct epoch *epoch = current_epoch(ledger);
+    struct record record;
+    make_record(ledger, serial, row, &record);
     if (!ledger->row_count)
-        ledger->first_epoch = epoch->number;
-    if (ledger->options.journal &&
-        journal_put(ledger, JOURNAL_LEDGER_END, serial, ledger->number, bytes))
-        epoch->last_block = ledger->number;
-    ledger_entry_append(&ledger->rows, serial, bytes);
+        ledger->first_epoch = ledger_journal_epoch(&ledger->journal);
+    ledger_journal_end(&ledger->journal, serial, ledger->number, whole_of(&record));
+    ledger_entry_append(&ledger->rows, serial,
+                        str_skip(whole_of(&record), LEDGER_RECORD_HEAD_BYTES));
     ledger->row_count++;
     count(ledger->waits, 1);
     if (ledger->row_count >= LEDGER_BLOCK_ROWS_MAX || ledger->rows.len >= BLOCK_BYTES_MAX) {
@@ -538,8 +383,7 @@ static void add_row(struct ledger *ledger, uint64_t serial, const struct ledger_
 void ledger_end(struct ledger *ledger, struct ledger_open *open, const struct ledger_row *row)
 {
     add_row(ledger, open->serial, row);
-    list_remove(&open->link);
-    free(open);
+    ledger_journal_close(open);
 }
 
 void ledger_note(struct ledger *ledger, const struct ledger_row *row)
@@ -598,13 +442,15 @@ struct ledger *ledger_new(const struct ledger_options *options)
     ledger->gate = gate_new(options->loop);
     ledger->answered = -1;
     ledger->forgot_day = -1;
-    list_init(&ledger->opens);
-    list_init(&ledger->epochs);
     list_init(&ledger->waiting);
     list_init(&ledger->waiters);
     buf_init(&ledger->rows, BLOCK_BYTES_MAX + LEDGER_ENTRY_HEADER_BYTES + LEDGER_ROW_BYTES_MAX);
     find_metrics(ledger);
-    begin_epoch(ledger);
+    ledger->journal = (struct ledger_journal){.journal = options->journal,
+                                              .loop = options->loop,
+                                              .log = options->log,
+                                              .epoch_ms = ledger->options.epoch_ms};
+    ledger_journal_init(&ledger->journal);
     return ledger;
 }
 
@@ -628,28 +474,18 @@ static void leave_to_store(struct ledger *ledger)
     }
 }
 
-static void free_epochs(struct ledger *ledger, bool all_written)
-{
-    LIST_EACH (&ledger->epochs, link)
-        drop_epoch(ledger, epoch_of(link), all_written && !epoch_of(link)->kept);
-}
-
 void ledger_free(struct ledger *ledger)
 {
     if (!ledger)
         return;
     seal(ledger);
-    bool all_written = list_is_empty(&ledger->waiting) && list_is_empty(&ledger->opens);
+    bool all_written = list_is_empty(&ledger->waiting) && list_is_empty(&ledger->journal.opens);
     leave_to_store(ledger);
-    free_epochs(ledger, all_written);
+    ledger_journal_done(&ledger->journal, all_written);
     loop_timer_cancel(ledger->options.loop, &ledger->timer);
     LIST_EACH (&ledger->waiters, link) {
         list_remove(link);
         free(LIST_ENTRY(link, struct waiter, link));
-    }
-    LIST_EACH (&ledger->opens, link) {
-        list_remove(link);
-        free(LIST_ENTRY(link, struct ledger_open, link));
     }
     buf_done(&ledger->rows);
     free(ledger);
