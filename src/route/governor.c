@@ -20,6 +20,7 @@
 enum {
     TEXT_BYTES_MAX = 128,
     LOSSES_BYTES_MAX = 1000,
+    CHARGE_BYTES_MAX = 64 * 1024,
     OUTPUT_UNKNOWN = 1000 /* tokens of an answer of which nothing is known */
 };
 
@@ -118,11 +119,12 @@ static size_t text_bytes_of(const struct governor_ask *ask, struct str model)
 }
 
 /* Everything in one piece: the charge, its lists, their texts. */
-static struct charge *charge_alloc(const struct governor_ask *ask, struct str model, char **ret_at)
+static struct charge *charge_alloc(const struct governor_ask *ask, struct arena *arena,
+                                   struct str model, char **ret_at)
 {
     size_t list_bytes = (tag_count_of(ask) + ask->chain_count + 1) * sizeof(struct str);
-    struct charge *charge = malloc(sizeof *charge + list_bytes + text_bytes_of(ask, model));
-    ASSERT(charge);
+    struct charge *charge =
+        arena_alloc(arena, sizeof *charge + list_bytes + text_bytes_of(ask, model));
     memset(charge, 0, sizeof *charge);
     *ret_at = (char *)(charge + 1) + list_bytes;
     return charge;
@@ -166,10 +168,10 @@ static void follow_policy(struct charge *charge, struct policy *policy)
 }
 
 static struct charge *charge_new(struct governor *governor, const struct governor_ask *ask,
-                                 struct str model)
+                                 struct arena *arena, struct str model)
 {
     char *at;
-    struct charge *charge = charge_alloc(ask, model, &at);
+    struct charge *charge = charge_alloc(ask, arena, model, &at);
     charge->governor = governor;
     charge->is_streamed = ask->is_streamed;
     charge->is_batch = ask->is_batch;
@@ -379,7 +381,7 @@ enum err governor_open(struct governor *governor, const struct governor_ask *ask
                        struct arena *arena, struct route_plan *plan, struct charge **ret_charge,
                        struct llm_error *ret_error)
 {
-    struct charge *charge = charge_new(governor, ask, plan ? plan->name : ask->model);
+    struct charge *charge = charge_new(governor, ask, arena, plan ? plan->name : ask->model);
     *ret_charge = charge;
     enum err code = renew_policy(charge, ret_error);
     if (code != ERR_OK)
@@ -511,7 +513,6 @@ void governor_close(struct charge *charge)
         limiter_settle(limiter, &charge->lease, charge->tokens, charge->cost_nano, time_now());
     policy_unref(charge->policy);
     free((char *)(uintptr_t)charge->losses.data);
-    free(charge);
 }
 
 /* ---- What was used already -------------------------------------------------------------------- */
@@ -530,11 +531,13 @@ static void count_used(struct charge *charge)
 void governor_record(struct governor *governor, const struct governor_ask *ask,
                      const struct flow_row *row)
 {
-    struct charge *charge = charge_new(governor, ask, ask->model);
+    struct arena *arena = arena_new(CHARGE_BYTES_MAX);
+    struct charge *charge = charge_new(governor, ask, arena, ask->model);
     charge->attempts[0] = (struct attempt){.reached = true, .http_status = 200};
     governor_end(charge, 0, row);
     count_used(charge);
     governor_close(charge);
+    arena_free(arena);
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */

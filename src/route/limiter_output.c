@@ -5,8 +5,10 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/crypto.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/random.h"
 
 enum {
     STEPS = 8, /* ranges in each doubling */
@@ -14,7 +16,8 @@ enum {
     DOUBLINGS = 20,
     RANGES = STEPS * DOUBLINGS,
     SAMPLES_MAX = 512, /* counts are halved then, so that old answers fade */
-    NEWS_SHARE = 32    /* the percentile is found again when one in so many is new */
+    SEEN = 256,
+    NEWS_SHARE = 32 /* the percentile is found again when one in so many is new */
 };
 
 struct model {
@@ -30,6 +33,8 @@ struct model {
 struct outputs {
     pthread_mutex_t lock; /* guards all below */
     struct map *by_name;
+    struct model *seen[SEEN]; /* found last under a hash: a glance, before by_name is asked */
+    unsigned char secret[FAST_HASH_SECRET_BYTES];
     struct list recent;
     struct model models[OUTPUTS_MODELS_MAX];
 };
@@ -40,6 +45,7 @@ struct outputs *outputs_new(void)
     ASSERT(outputs);
     pthread_mutex_init(&outputs->lock, NULL);
     outputs->by_name = map_new();
+    random_bytes(outputs->secret, sizeof outputs->secret);
     list_init(&outputs->recent);
     for (size_t i = 0; i < OUTPUTS_MODELS_MAX; i++)
         list_append(&outputs->recent, &outputs->models[i].link);
@@ -90,13 +96,27 @@ static void halve(struct model *model)
         model->count += model->ranges[i] /= 2;
 }
 
+static struct str name_of(const struct model *model)
+{
+    return STR_FROM(model->name, model->name_length);
+}
+
+static struct model *find(struct outputs *outputs, struct str name)
+{
+    struct model **seen = &outputs->seen[fast_hash(outputs->secret, name) % SEEN];
+    if (*seen && str_eq(name_of(*seen), name)) /* what has been replaced has another name */
+        return *seen;
+    struct model *model = map_get(outputs->by_name, name);
+    return model ? *seen = model : NULL;
+}
+
 /* The one that answered least recently becomes this one. */
 static struct model *replace_oldest(struct outputs *outputs, struct str name)
 {
     struct model *model = LIST_ENTRY(outputs->recent.previous, struct model, link);
     struct list link = model->link;
     if (model->name_length)
-        map_remove(outputs->by_name, STR_FROM(model->name, model->name_length));
+        map_remove(outputs->by_name, name_of(model));
     *model = (struct model){.link = link, .name_length = name.len};
     memcpy(model->name, name.data, name.len);
     map_set(outputs->by_name, name, model);
@@ -108,7 +128,7 @@ void outputs_note(struct outputs *outputs, struct str name, int64_t tokens)
     if (name.len == 0 || name.len > OUTPUTS_NAME_BYTES_MAX)
         return;
     pthread_mutex_lock(&outputs->lock);
-    struct model *model = map_get(outputs->by_name, name);
+    struct model *model = find(outputs, name);
     if (!model)
         model = replace_oldest(outputs, name);
     list_remove(&model->link);
@@ -123,7 +143,7 @@ void outputs_note(struct outputs *outputs, struct str name, int64_t tokens)
 int64_t outputs_p95(struct outputs *outputs, struct str name)
 {
     pthread_mutex_lock(&outputs->lock);
-    struct model *model = map_get(outputs->by_name, name);
+    struct model *model = find(outputs, name);
     if (model && model->news * NEWS_SHARE >= model->count) {
         model->p95 = percentile(model);
         model->news = 0;

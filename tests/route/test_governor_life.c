@@ -69,9 +69,10 @@ static void test_policy_goes_between_attempts(void **state)
     const struct flow_row row = {
         .target = &target, .number = 1, .outcome = FLOW_FAILED, .usage = LLM_USAGE_UNKNOWN};
     struct charge *charge = NULL;
+    struct arena *arena = arena_new(SIZE_MAX);
     struct llm_error error = {0};
     const struct governor_ask ask = {.origin = &origin, .model = STR("fake/m")};
-    assert_int_equal(governor_open(governor, &ask, NULL, NULL, &charge, &error), ERR_OK);
+    assert_int_equal(governor_open(governor, &ask, arena, NULL, &charge, &error), ERR_OK);
     policy_unref(origin.policy);
     governor_begin(charge, 0, &target, 1, ROUTE_WHOLE, false);
     governor_end(charge, 0, &row);
@@ -80,6 +81,7 @@ static void test_policy_goes_between_attempts(void **state)
     governor_begin(charge, 0, &target, 2, ROUTE_WHOLE, false); /* writes the row that waited */
     governor_end(charge, 0, &row);
     governor_close(charge);
+    arena_free(arena);
     governor_free(governor);
     ledger_free(ledger);
 }
@@ -99,11 +101,13 @@ static void test_long_name_is_no_way_in(void **state)
     const struct governor_ask ask = {.origin = &origin, .model = STR_FROM(name, sizeof name)};
     const struct target inside = {.id = ask.model}, outside = {.id = STR("other/m")};
     struct charge *charge = NULL;
+    struct arena *arena = arena_new(SIZE_MAX);
     struct llm_error error = {0};
-    assert_int_equal(governor_open(governor, &ask, NULL, NULL, &charge, &error), ERR_OK);
+    assert_int_equal(governor_open(governor, &ask, arena, NULL, &charge, &error), ERR_OK);
     assert_int_equal(governor_check(charge, &inside, &error), ERR_OK);
     assert_int_equal(governor_check(charge, &outside, &error), ERR_FORBIDDEN);
     governor_close(charge);
+    arena_free(arena);
     policy_unref(origin.policy);
     governor_free(governor);
 }
