@@ -364,11 +364,13 @@ static void encode(struct completion *completion, const struct llm_event *event)
                completion); /* what one turn brings leaves as one piece */
 }
 
+/* The answer is written at its END; only one that is kept lives longer. */
 static void build(struct completion *completion, const struct llm_event *event)
 {
+    bool may_view = event->is_whole && !completion->keeping;
     if (!completion->builder)
         completion->builder = llm_builder_new(completion->request->arena, ANSWER_BYTES_MAX);
-    if (llm_builder_add(completion->builder, event) != ERR_OK)
+    if ((may_view ? llm_builder_add_view : llm_builder_add)(completion->builder, event) != ERR_OK)
         completion->out.overflowed = true; /* end_at_once refuses */
 }
 
@@ -565,7 +567,8 @@ static bool began(struct completion *completion)
 {
     struct api_request *request = completion->request;
     struct loop *loop = request->api->options.loop;
-    struct error error = {0};
+    struct error error;
+    error_init(&error);
     struct arena *scratch = loop_scratch_borrow(loop);
     enum err code = start(completion, scratch, &error);
     loop_scratch_return(loop, scratch);

@@ -60,6 +60,13 @@ struct error {
     char remedy[192];  /* what to do, or "" (then the table's) */
 };
 
+/* As if zeroed, without touching all of its bytes. */
+static inline void error_init(struct error *error)
+{
+    error->code = ERR_OK;
+    error->field[0] = error->message[0] = error->remedy[0] = '\0';
+}
+
 /* Fills *ret_error (which may be NULL) and returns `code`, so that a failing function can write
  * `return error_set(error, ERR_INVALID, "model", "must be a string")`. `field` may be NULL. */
 enum err error_set(struct error *ret_error, enum err code, const char *field, const char *format,

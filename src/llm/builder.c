@@ -1,7 +1,5 @@
 /* Builder: the events of an answer become a response. Used where an answer is needed whole: stored,
  * cached, sent to a door that does not stream; and by decoders of whole answers. */
-#include <string.h>
-
 #include "base/vec.h"
 #include "llm/encoder.h"
 #include "llm/response.h"
@@ -83,7 +81,7 @@ int llm_cursor_add(struct llm_cursor *cursor, const struct llm_event *event, boo
 
 /* ---- Builder --------------------------------------------------------------------------------- */
 
-/* The room behind each part's growing text and opaque list. */
+/* The room behind each part's growing text and opaque list. A text without any is a view. */
 struct growth {
     size_t text_capacity;
     size_t opaque_capacity;
@@ -95,11 +93,11 @@ struct llm_builder {
     struct llm_cursor cursor;
     struct llm_response response;
     size_t part_capacity;
-    struct growth *growth; /* beside response.parts */
+    struct growth *growth; /* beside response.parts, as far as any grew */
     size_t growth_count;
     size_t growth_capacity;
-    struct llm_error error;
-    bool has_error;
+    struct llm_error *error; /* NULL: none came */
+    bool keeps_views;        /* of the event that is being added */
 };
 
 struct llm_builder *llm_builder_new(struct arena *arena, size_t bytes_max)
@@ -120,28 +118,55 @@ static bool take_bytes(struct llm_builder *builder, size_t count)
     return true;
 }
 
+static struct str keep(struct llm_builder *builder, struct str text)
+{
+    return builder->keeps_views ? text : arena_str(builder->arena, text);
+}
+
+static struct growth *growth_of(struct llm_builder *builder, size_t index)
+{
+    while (builder->growth_count <= index)
+        VEC_PUSH(builder->arena, builder->growth, builder->growth_count, builder->growth_capacity);
+    return &builder->growth[index];
+}
+
 static void new_part(struct llm_builder *builder, const struct llm_event *event)
 {
     struct llm_response *response = &builder->response;
     struct llm_part *part =
         VEC_PUSH(builder->arena, response->parts, response->part_count, builder->part_capacity);
-    VEC_PUSH(builder->arena, builder->growth, builder->growth_count, builder->growth_capacity);
     part->kind = builder->cursor.kind;
     part->text = part->arguments = STR("");
     if (event->kind == LLM_EVENT_TOOL_START) {
-        part->call_id = arena_str(builder->arena, event->id);
-        part->name = arena_str(builder->arena, event->name);
+        part->call_id = keep(builder, event->id);
+        part->name = keep(builder, event->name);
     }
 }
 
-static void append_opaque(struct llm_builder *builder, int index, const struct llm_opaque *opaque)
+static void append_text(struct llm_builder *builder, size_t index, struct str *text,
+                        struct str increment)
 {
-    struct arena *arena = builder->arena;
+    if (builder->keeps_views && !text->len) { /* as a rule all of it */
+        *text = increment.data ? increment : STR("");
+        return;
+    }
+    size_t *capacity = &growth_of(builder, index)->text_capacity;
+    struct str before = *text;
+    if (!*capacity)
+        *text = STR_NONE;
+    if (!*capacity && before.len)
+        llm_text_append(builder->arena, text, capacity, before);
+    llm_text_append(builder->arena, text, capacity, increment);
+}
+
+static void append_opaque(struct llm_builder *builder, size_t index,
+                          const struct llm_opaque *opaque)
+{
     struct llm_part *part = &builder->response.parts[index];
-    struct llm_opaque *copy =
-        VEC_PUSH(arena, part->opaque, part->opaque_count, builder->growth[index].opaque_capacity);
-    *copy = (struct llm_opaque){arena_str(arena, opaque->dialect), arena_str(arena, opaque->model),
-                                arena_str(arena, opaque->kind), arena_str(arena, opaque->data)};
+    struct llm_opaque *copy = VEC_PUSH(builder->arena, part->opaque, part->opaque_count,
+                                       growth_of(builder, index)->opaque_capacity);
+    *copy = (struct llm_opaque){keep(builder, opaque->dialect), keep(builder, opaque->model),
+                                keep(builder, opaque->kind), keep(builder, opaque->data)};
 }
 
 static enum err add_to_part(struct llm_builder *builder, const struct llm_event *event)
@@ -159,13 +184,12 @@ static enum err add_to_part(struct llm_builder *builder, const struct llm_event 
     if (begins)
         new_part(builder, event);
     struct llm_part *part = &builder->response.parts[index];
-    size_t *capacity = &builder->growth[index].text_capacity;
     if (event->kind == LLM_EVENT_OPAQUE)
-        append_opaque(builder, index, opaque);
+        append_opaque(builder, (size_t)index, opaque);
     else if (event->kind == LLM_EVENT_TOOL_ARGUMENTS)
-        llm_text_append(builder->arena, &part->arguments, capacity, event->text);
+        append_text(builder, (size_t)index, &part->arguments, event->text);
     else if (event->kind != LLM_EVENT_TOOL_START && event->kind != LLM_EVENT_TOOL_END)
-        llm_text_append(builder->arena, &part->text, capacity, event->text);
+        append_text(builder, (size_t)index, &part->text, event->text);
     return ERR_OK;
 }
 
@@ -173,8 +197,8 @@ static enum err add_start(struct llm_builder *builder, const struct llm_event *e
 {
     if (!take_bytes(builder, event->id.len + event->model.len))
         return ERR_TOO_BIG;
-    builder->response.id = arena_str(builder->arena, event->id);
-    builder->response.model = arena_str(builder->arena, event->model);
+    builder->response.id = keep(builder, event->id);
+    builder->response.model = keep(builder, event->model);
     return ERR_OK;
 }
 
@@ -183,12 +207,19 @@ static enum err add_finish(struct llm_builder *builder, const struct llm_event *
     if (!take_bytes(builder, event->finish_raw.len))
         return ERR_TOO_BIG;
     builder->response.finish = event->finish;
-    builder->response.finish_raw = arena_str(builder->arena, event->finish_raw);
-    builder->response.extension = arena_str(builder->arena, event->extension);
+    builder->response.finish_raw = keep(builder, event->finish_raw);
+    builder->response.extension = keep(builder, event->extension);
     return ERR_OK;
 }
 
-enum err llm_builder_add(struct llm_builder *builder, const struct llm_event *event)
+static void add_error(struct llm_builder *builder, const struct llm_error *error)
+{
+    if (!builder->error)
+        builder->error = ARENA_NEW(builder->arena, struct llm_error);
+    *builder->error = *error;
+}
+
+static enum err add(struct llm_builder *builder, const struct llm_event *event)
 {
     switch (event->kind) {
     case LLM_EVENT_START:
@@ -199,8 +230,7 @@ enum err llm_builder_add(struct llm_builder *builder, const struct llm_event *ev
     case LLM_EVENT_FINISH:
         return add_finish(builder, event);
     case LLM_EVENT_ERROR:
-        builder->error = *event->error;
-        builder->has_error = true;
+        add_error(builder, event->error);
         return ERR_OK;
     case LLM_EVENT_END:
         return ERR_OK;
@@ -209,17 +239,25 @@ enum err llm_builder_add(struct llm_builder *builder, const struct llm_event *ev
     }
 }
 
+enum err llm_builder_add(struct llm_builder *builder, const struct llm_event *event)
+{
+    builder->keeps_views = false;
+    return add(builder, event);
+}
+
+enum err llm_builder_add_view(struct llm_builder *builder, const struct llm_event *event)
+{
+    builder->keeps_views = true;
+    return add(builder, event);
+}
+
 /* Only the first `count` parts stay, the last of them open for more text. */
 static void keep_parts(struct llm_builder *builder, size_t count)
 {
     struct llm_cursor *cursor = &builder->cursor;
-    if (count < builder->response.part_count) {
-        memset(builder->response.parts + count, 0,
-               (builder->response.part_count - count) * sizeof builder->response.parts[0]);
-        memset(builder->growth + count, 0,
-               (builder->growth_count - count) * sizeof builder->growth[0]);
-    }
-    builder->response.part_count = builder->growth_count = count;
+    builder->response.part_count = count;
+    if (builder->growth_count > count)
+        builder->growth_count = count;
     cursor->part_count = (int)count;
     cursor->part = (int)count - 1;
     cursor->kind = count ? builder->response.parts[count - 1].kind : LLM_PART_TEXT;
@@ -252,5 +290,5 @@ const struct llm_response *llm_builder_response(struct llm_builder *builder)
 
 const struct llm_error *llm_builder_error(const struct llm_builder *builder)
 {
-    return builder->has_error ? &builder->error : NULL;
+    return builder->error;
 }

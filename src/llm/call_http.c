@@ -122,7 +122,9 @@ static const struct llm_call_ops http_ops = {attempt_finish, attempt_pause};
 
 static void fail_with(struct http_attempt *attempt, enum err class, const char *message)
 {
-    struct llm_error error = {.class = class, .http_status = attempt->status, .retry_after_ms = -1};
+    struct llm_error error;
+    llm_error_init(&error, class);
+    error.http_status = attempt->status;
     str_copy(str_from_cstr(message), error.message, sizeof error.message);
     llm_call_fail(&attempt->call, &error);
 }
@@ -321,7 +323,8 @@ static void on_body(void *user, struct str data)
 
 static void end_failing(struct http_attempt *attempt)
 {
-    struct llm_error error = {.class = ERR_SERVER, .retry_after_ms = -1};
+    struct llm_error error;
+    llm_error_init(&error, ERR_SERVER);
     attempt->dialect->decode_error(attempt->arena, attempt->status, &attempt->headers,
                                    buf_str(&attempt->body), &error);
     llm_call_fail(&attempt->call, &error);
@@ -330,7 +333,8 @@ static void end_failing(struct http_attempt *attempt)
 static void end_whole(struct http_attempt *attempt)
 {
     struct llm_response response = {.usage = LLM_USAGE_UNKNOWN};
-    struct llm_error error = {.class = ERR_SERVER, .retry_after_ms = -1};
+    struct llm_error error;
+    llm_error_init(&error, ERR_SERVER);
     /* All that is read is told before this returns. */
     struct loop *loop = attempt->call.loop;
     struct arena *scratch = loop_scratch_borrow(loop);

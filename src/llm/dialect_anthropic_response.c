@@ -115,7 +115,7 @@ struct str anthropic_stop_reason(enum llm_finish finish, struct str raw, struct 
 
 static void add_to_builder(void *user, const struct llm_event *event)
 {
-    enum err status = llm_builder_add(user, event); /* over its limits: it keeps what fitted */
+    enum err status = llm_builder_add_view(user, event); /* over its limits: it keeps what fitted */
     (void)status;
 }
 

@@ -277,7 +277,7 @@ struct reader {
 static void add_event(void *user, const struct llm_event *event)
 {
     struct reader *reader = user;
-    enum err err = llm_builder_add(reader->builder, event);
+    enum err err = llm_builder_add_view(reader->builder, event);
     if (reader->err == ERR_OK)
         reader->err = err;
 }

@@ -110,7 +110,7 @@ void ollama_generate_encode_response(struct arena *arena, const struct llm_respo
 
 static void add_to_builder(void *user, const struct llm_event *event)
 {
-    enum err status = llm_builder_add(user, event); /* over its limits: it keeps what fitted */
+    enum err status = llm_builder_add_view(user, event); /* over its limits: it keeps what fitted */
     (void)status;
 }
 

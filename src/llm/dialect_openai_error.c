@@ -183,7 +183,7 @@ int openai_encode_error(const struct llm_error *error, struct buf *out)
 void openai_collect(void *user, const struct llm_event *event)
 {
     struct openai_collector *collector = user;
-    enum err code = llm_builder_add(collector->builder, event);
+    enum err code = llm_builder_add_view(collector->builder, event);
     if (code && !collector->code)
         collector->code = code;
 }

@@ -53,7 +53,7 @@ static void replay_opaque(struct replay *replay, const struct llm_part *part, in
 {
     for (size_t i = 0; i < part->opaque_count; i++) {
         struct llm_event event = {
-            .kind = LLM_EVENT_OPAQUE, .index = index, .opaque = part->opaque[i]};
+            .kind = LLM_EVENT_OPAQUE, .index = index, .opaque = part->opaque[i], .is_whole = true};
         replay->emit(replay->user, &event);
     }
 }
@@ -61,7 +61,7 @@ static void replay_opaque(struct replay *replay, const struct llm_part *part, in
 static void replay_text(struct replay *replay, const struct llm_part *part,
                         enum llm_event_kind kind)
 {
-    struct llm_event event = {.kind = kind, .text = part->text};
+    struct llm_event event = {.kind = kind, .text = part->text, .is_whole = true};
     replay->emit(replay->user, &event);
     replay_opaque(replay, part, -1);
 }
@@ -71,7 +71,8 @@ static void replay_call(struct replay *replay, const struct llm_part *part)
     struct llm_event event = {.kind = LLM_EVENT_TOOL_START,
                               .index = replay->calls++,
                               .id = part->call_id,
-                              .name = part->name};
+                              .name = part->name,
+                              .is_whole = true};
     replay->emit(replay->user, &event);
     replay_opaque(replay, part, event.index);
     if (part->arguments.len) {
@@ -79,7 +80,7 @@ static void replay_call(struct replay *replay, const struct llm_part *part)
         event.text = part->arguments;
         replay->emit(replay->user, &event);
     }
-    struct llm_event end = {.kind = LLM_EVENT_TOOL_END, .index = event.index};
+    struct llm_event end = {.kind = LLM_EVENT_TOOL_END, .index = event.index, .is_whole = true};
     replay->emit(replay->user, &end);
 }
 
@@ -112,19 +113,22 @@ void llm_response_replay(const struct llm_response *response,
                          void (*emit)(void *user, const struct llm_event *event), void *user)
 {
     struct replay replay = {.emit = emit, .user = user};
-    struct llm_event event = {
-        .kind = LLM_EVENT_START, .id = response->id, .model = response->model};
+    struct llm_event event = {.kind = LLM_EVENT_START,
+                              .id = response->id,
+                              .model = response->model,
+                              .usage = response->usage,
+                              .is_whole = true};
     emit(user, &event);
     for (size_t i = 0; i < response->part_count; i++)
         replay_part(&replay, &response->parts[i]);
-    if (usage_is_known(&response->usage)) {
-        event = (struct llm_event){.kind = LLM_EVENT_USAGE, .usage = response->usage};
+    event = (struct llm_event){.kind = LLM_EVENT_USAGE, .usage = response->usage, .is_whole = true};
+    if (usage_is_known(&response->usage))
         emit(user, &event);
-    }
-    event = (struct llm_event){
-        .kind = LLM_EVENT_FINISH, .finish = response->finish, .finish_raw = response->finish_raw};
+    event.kind = LLM_EVENT_FINISH;
+    event.finish = response->finish;
+    event.finish_raw = response->finish_raw;
     emit(user, &event);
-    event = (struct llm_event){.kind = LLM_EVENT_END};
+    event = (struct llm_event){.kind = LLM_EVENT_END, .is_whole = true};
     emit(user, &event);
 }
 

@@ -47,8 +47,18 @@ struct llm_error {
     char request_id[96];
 };
 
+/* Of that class, with nothing else said; does not touch all of its bytes. */
+static inline void llm_error_init(struct llm_error *error, enum err class)
+{
+    error->class = class;
+    error->http_status = 0;
+    error->retry_after_ms = -1;
+    error->type[0] = error->code[0] = error->field[0] = '\0';
+    error->message[0] = error->request_id[0] = '\0';
+}
+
 enum llm_event_kind {
-    LLM_EVENT_START,          /* id, model: once, first */
+    LLM_EVENT_START,          /* id, model: once, first; usage: when is_whole */
     LLM_EVENT_TEXT,           /* text: an increment of the answer */
     LLM_EVENT_REASONING,      /* text: an increment of the reasoning */
     LLM_EVENT_REFUSAL,        /* text: an increment of a refusal */
@@ -77,6 +87,9 @@ struct llm_event {
     struct str finish_raw; /* the provider's word */
     struct str extension; /* FINISH: a JSON object of Parley's own to be shown beside it, or none */
     const struct llm_error *error;
+    /* The answer has come whole: the views of all its events are valid until END has been told, and
+     * its START has the usage too. */
+    bool is_whole;
 };
 
 /* Whether an event of this kind is content: something of the answer itself, which pings, starts and
@@ -130,6 +143,8 @@ enum { LLM_BUILDER_ITEM_COST = 256 };
  * and opaque: over it llm_builder_add gives ERR_TOO_BIG (also over LLM_CALLS_MAX tool calls). */
 struct llm_builder *llm_builder_new(struct arena *arena, size_t bytes_max);
 MUST_USE enum err llm_builder_add(struct llm_builder *builder, const struct llm_event *event);
+/* The same for an event whose views live for as long as the response is used: they are not copied. */
+MUST_USE enum err llm_builder_add_view(struct llm_builder *builder, const struct llm_event *event);
 /* What was built so far (also in mid-answer); views into the arena, parts may be added later. */
 const struct llm_response *llm_builder_response(struct llm_builder *builder);
 /* Takes text back: of the answer's text only the first `text_bytes` bytes stay (at a character's
@@ -142,6 +157,6 @@ const struct llm_error *llm_builder_error(const struct llm_builder *builder);
 enum { LLM_CALLS_MAX = 1024 };
 
 /* The reverse: calls `emit` with the events of a whole response: START, its parts in order (each
- * text as one increment), USAGE if known, FINISH, END. */
+ * text as one increment), USAGE if known, FINISH, END. All are `is_whole`. */
 void llm_response_replay(const struct llm_response *response,
                          void (*emit)(void *user, const struct llm_event *event), void *user);

@@ -118,6 +118,7 @@ static struct str copy_str(char **room, struct str text)
 struct block *block_of_event(struct facts *facts, const struct llm_event *event)
 {
     struct llm_event copy = *event;
+    copy.is_whole = false; /* it is told by and by */
     size_t bytes = event->error ? sizeof *event->error : 0;
     char *room;
     for (size_t i = 0; i < EVENT_TEXTS; i++)

@@ -213,7 +213,9 @@ static void tell_held(struct flow *flow, struct flow_attempt *attempt)
     if (attempt->has_start)
         flow_tell(flow, &(struct llm_event){.kind = LLM_EVENT_START,
                                             .id = attempt->start_id,
-                                            .model = attempt->start_model});
+                                            .model = attempt->start_model,
+                                            .usage = attempt->usage,
+                                            .is_whole = attempt->is_whole});
     for (struct flow_held *held = attempt->held_first; held; held = held->next)
         flow_tell(flow, &held->event);
     if (attempt->has_usage)
@@ -329,6 +331,11 @@ static bool is_substance(const struct llm_event *event)
     return llm_event_is_content(event->kind) && (!is_text || event->text.len > 0);
 }
 
+static struct str keep(const struct flow *flow, const struct llm_event *event, struct str text)
+{
+    return event->is_whole ? text : arena_str(flow->request.arena, text);
+}
+
 /* Whether the event is what the attempt is committed by; else it is kept. */
 static bool commits(struct flow *flow, struct flow_attempt *attempt, const struct llm_event *event)
 {
@@ -336,8 +343,9 @@ static bool commits(struct flow *flow, struct flow_attempt *attempt, const struc
         return true;
     if (event->kind == LLM_EVENT_START) {
         attempt->has_start = true;
-        attempt->start_id = arena_str(flow->request.arena, event->id);
-        attempt->start_model = arena_str(flow->request.arena, event->model);
+        attempt->is_whole = event->is_whole;
+        attempt->start_id = keep(flow, event, event->id);
+        attempt->start_model = keep(flow, event, event->model);
     } else if (event->kind != LLM_EVENT_USAGE && !flow->broken) {
         if (attempt->held_bytes > HELD_BYTES_MAX)
             return true; /* more than is kept: it cannot be taken back any more */
@@ -354,14 +362,15 @@ static void answered(struct flow *flow, int slot)
     tell_end(flow);
 }
 
+/* A whole answer that says what it used need not be counted. */
 static void count_output(struct flow_attempt *attempt, const struct llm_event *event)
 {
-    if (event->kind == LLM_EVENT_USAGE) {
+    bool is_counted = event->is_whole && attempt->usage.output_total >= 0;
+    attempt->has_usage = attempt->has_usage || event->kind == LLM_EVENT_USAGE;
+    if (event->kind == LLM_EVENT_USAGE || (event->kind == LLM_EVENT_START && event->is_whole))
         attempt->usage = event->usage;
-        attempt->has_usage = true;
-    } else if (llm_event_is_content(event->kind)) {
+    else if (llm_event_is_content(event->kind) && !is_counted)
         llm_estimate_add_long(&attempt->output, event->text);
-    }
 }
 
 static void on_answer_event(struct flow *flow, int slot, const struct llm_event *event)

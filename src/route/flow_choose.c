@@ -114,7 +114,7 @@ static void plan_hedge(struct flow *flow, const struct flow_candidate *candidate
 
 static struct flow_attempt *prepare(struct flow *flow, int slot,
                                     const struct flow_candidate *candidate,
-                                    const struct cell_lease *lease)
+                                    const struct cell_lease *lease, uint64_t now_us)
 {
     if (!flow->attempts[slot])
         flow->attempts[slot] = ARENA_NEW(flow->request.arena, struct flow_attempt);
@@ -127,7 +127,7 @@ static struct flow_attempt *prepare(struct flow *flow, int slot,
         .mode = flow->broken ? flow_recovery_mode(flow, candidate) : ROUTE_WHOLE,
         .number = flow->attempt_count + 1,
         .lease = *lease,
-        .start_us = now_of(flow),
+        .start_us = now_us,
         .usage = LLM_USAGE_UNKNOWN,
     };
     buf_init(&attempt->raw, SIZE_MAX / 2); /* the flow commits before it is large */
@@ -138,19 +138,20 @@ static struct flow_attempt *prepare(struct flow *flow, int slot,
 
 /* With a place at the target. False: it cannot be begun there, which rules the target out. */
 static bool begin_attempt(struct flow *flow, int slot, struct flow_candidate *candidate,
-                          const struct cell_lease *lease)
+                          const struct cell_lease *lease, uint64_t now_us)
 {
-    struct llm_error error = {.class = ERR_INTERNAL, .retry_after_ms = -1};
-    struct flow_attempt *attempt = prepare(flow, slot, candidate, lease);
+    struct llm_error error;
+    struct flow_attempt *attempt = prepare(flow, slot, candidate, lease, now_us);
     struct flow_start start = {
         .slot = slot,
         .target = candidate->target,
         .mode = attempt->mode,
         .partial = buf_str(&flow->sent),
-        .total_us = flow->deadline_us - attempt->start_us,
+        .total_us = flow->deadline_us - now_us,
         .number = attempt->number,
         .is_hedge = attempt->is_hedge,
     };
+    llm_error_init(&error, ERR_INTERNAL);
     if (flow->ops->start(flow->user, &start, &error) != ERR_OK) {
         attempt->active = false;
         candidate->out = true;
@@ -169,12 +170,12 @@ static bool begin_attempt(struct flow *flow, int slot, struct flow_candidate *ca
 }
 
 static struct cell_answer ask(struct flow *flow, const struct flow_candidate *candidate,
-                              bool is_hedge, struct cell_lease *ret_lease)
+                              bool is_hedge, uint64_t now_us, struct cell_lease *ret_lease)
 {
     const struct target *target = candidate->target;
     bool waits_here = flow->waiter.cell == target->cell;
     const struct cell_ask question = {
-        .now_us = now_of(flow),
+        .now_us = now_us,
         .tokens = flow->request.needs->input_tokens + output_tokens_of(flow),
         .priority = flow->request.priority,
         .is_hedge = is_hedge,
@@ -216,11 +217,11 @@ static bool try_candidate(struct flow *flow, struct flow_candidate *candidate,
                           struct search *search)
 {
     struct cell_lease lease;
-    struct cell_answer answer = ask(flow, candidate, false, &lease);
+    struct cell_answer answer = ask(flow, candidate, false, search->now_us, &lease);
     switch (answer.verdict) {
     case CELL_GRANTED:
         cell_wait_end(&flow->waiter); /* it may have waited for another one */
-        if (!begin_attempt(flow, 0, candidate, &lease))
+        if (!begin_attempt(flow, 0, candidate, &lease, search->now_us))
             return false;
         if (flow->broken)
             flow->hedge_us = 0;
@@ -439,9 +440,9 @@ void flow_hedge(struct flow *flow)
         if (i == flow->attempts[running]->candidate || !is_usable(flow, candidate) ||
             candidate->not_before_us > now)
             continue;
-        if (ask(flow, candidate, true, &lease).verdict != CELL_GRANTED)
+        if (ask(flow, candidate, true, now, &lease).verdict != CELL_GRANTED)
             continue;
-        if (begin_attempt(flow, !running, candidate, &lease)) {
+        if (begin_attempt(flow, !running, candidate, &lease, now)) {
             atomic_fetch_add(&flow->request.plan->live->hedges, 1);
             break;
         }

@@ -40,6 +40,7 @@ struct flow_attempt {
     bool was_shown;  /* something of it */
     bool has_usage;
     bool has_start;
+    bool is_whole;      /* its answer, which comes at once */
     bool is_raw;        /* its bytes pass through, up to now */
     bool raw_has_ended; /* what comes next has no bytes: what is held has */
     uint8_t candidate;

@@ -142,7 +142,8 @@ static enum err start_allowed(struct route_call *call, struct flow_start *start,
                               struct llm_error *ret_error)
 {
     struct loop *loop = call->router->options.loop;
-    struct error error = {0};
+    struct error error;
+    error_init(&error);
     struct arena *scratch = loop_scratch_borrow(loop);
     enum err code = start_call(call, start, scratch, &error);
     loop_scratch_return(loop, scratch);
