@@ -63,8 +63,9 @@ static void write_losses(struct completion *completion)
         if (completion->unmapped.len)
             buf_printf(&names, "%s%.*s", names.len ? ", " : "", STR_ARG(completion->unmapped));
     }
-    if (names.len && http_header_is_valid(STR("x-parley-dropped"), buf_str(&names)))
-        http_respond_header(completion->request->exchange, "x-parley-dropped", buf_str(&names));
+    if (names.len)
+        http_respond_header_if_valid(completion->request->exchange, "x-parley-dropped",
+                                     buf_str(&names));
     buf_done(&names);
 }
 
@@ -100,8 +101,8 @@ static void write_head(struct completion *completion)
     char number[STR_U64_BYTES_MAX + 4];
     int attempts = route_attempts(completion->call);
     bool is_asked = attempts > 0 || !completion->failed; /* else it was refused before that */
-    if (is_asked && http_header_is_valid(STR("x-parley-target"), target))
-        http_respond_header(exchange, "x-parley-target", target);
+    if (is_asked)
+        http_respond_header_if_valid(exchange, "x-parley-target", target);
     size_t len = str_from_u64((uint64_t)attempts, number);
     http_respond_header(exchange, "x-parley-attempts", STR_FROM(number, len));
     http_respond_header(exchange, "x-parley-overhead-ms",

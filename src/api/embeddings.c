@@ -36,12 +36,12 @@ static void write_head(struct api_request *request, const struct embed_result *r
         [EMBED_MISS] = "miss", [EMBED_PARTIAL] = "partial", [EMBED_HIT] = "hit"};
     struct http_exchange *exchange = request->exchange;
     char number[STR_U64_BYTES_MAX];
-    if (result->target.len && http_header_is_valid(STR("x-parley-target"), result->target))
-        http_respond_header(exchange, "x-parley-target", result->target);
+    if (result->target.len)
+        http_respond_header_if_valid(exchange, "x-parley-target", result->target);
     size_t len = str_from_u64((uint64_t)result->attempts, number);
     http_respond_header(exchange, "x-parley-attempts", STR_FROM(number, len));
-    if (result->dropped.len && http_header_is_valid(STR("x-parley-dropped"), result->dropped))
-        http_respond_header(exchange, "x-parley-dropped", result->dropped);
+    if (result->dropped.len)
+        http_respond_header_if_valid(exchange, "x-parley-dropped", result->dropped);
     if (result->kept != EMBED_UNKEPT)
         http_respond_header(exchange, "x-parley-cache", str_from_cstr(kept[result->kept]));
     http_respond_header(exchange, "cache-control", STR("no-cache"));

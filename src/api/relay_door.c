@@ -63,8 +63,7 @@ static void write_own_headers(struct relay_door *door, const struct relay_attemp
     struct http_exchange *exchange = door->request->exchange;
     char number[STR_U64_BYTES_MAX];
     size_t len = str_from_u64((uint64_t)relay_attempts(door->relay), number);
-    if (http_header_is_valid(STR("x-parley-target"), attempt->target->id))
-        http_respond_header(exchange, "x-parley-target", attempt->target->id);
+    http_respond_header_if_valid(exchange, "x-parley-target", attempt->target->id);
     http_respond_header(exchange, "x-parley-attempts", STR_FROM(number, len));
     api_write_limits(door->request, relay_view(door->relay));
     http_respond_header(exchange, "cache-control", STR("no-cache"));

@@ -96,16 +96,24 @@ struct anthropic_sink {
     void *user;
 };
 
+/* The members of a message, or of the delta that ends one. */
+struct anthropic_message {
+    yyjson_val *id, *model, *content, *usage, *stop_reason, *stop_details;
+};
+struct anthropic_message anthropic_scan_message(yyjson_val *object);
+
 /* The steps of a stream; whole answers take them too. A block of a whole answer is its own frame.
  */
 void anthropic_take_start(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
-                          yyjson_val *message);
+                          const struct anthropic_message *message);
 void anthropic_block_start(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
                            yyjson_val *frame);
 void anthropic_block_stop(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
                           yyjson_val *frame);
-void anthropic_take_refusal(const struct anthropic_sink *sink, yyjson_val *message);
-void anthropic_take_reason(struct dialect_decoder *decoder, yyjson_val *message);
+void anthropic_take_refusal(const struct anthropic_sink *sink,
+                            const struct anthropic_message *message);
+void anthropic_take_reason(struct dialect_decoder *decoder,
+                           const struct anthropic_message *message);
 void anthropic_take_stop(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
                          yyjson_val *frame);
 

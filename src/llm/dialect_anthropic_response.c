@@ -4,20 +4,42 @@
 
 /* ---- Usage ----------------------------------------------------------------------------------- */
 
-static void take_count(yyjson_val *object, const char *name, int64_t *count)
+struct usage_members {
+    yyjson_val *input, *cache_read, *cache_write, *output, *details;
+};
+
+static struct usage_members scan_usage(yyjson_val *object)
+{
+    struct usage_members usage = {0};
+    size_t i, size;
+    yyjson_val *key, *value;
+    if (!yyjson_is_obj(object))
+        return usage;
+    yyjson_obj_foreach (object, i, size, key, value) {
+        dialect_take(&usage.input, STR("input_tokens"), key, value);
+        dialect_take(&usage.cache_read, STR("cache_read_input_tokens"), key, value);
+        dialect_take(&usage.cache_write, STR("cache_creation_input_tokens"), key, value);
+        dialect_take(&usage.output, STR("output_tokens"), key, value);
+        dialect_take(&usage.details, STR("output_tokens_details"), key, value);
+    }
+    return usage;
+}
+
+static void take_count(yyjson_val *number, int64_t *count)
 {
     int64_t value;
-    if (json_get_int(object, name, &value) && value >= 0 && value < INT64_MAX / 4)
+    if (json_int(number, &value) && value >= 0 && value < INT64_MAX / 4)
         *count = value;
 }
 
 void anthropic_usage_read(struct anthropic_usage *usage, yyjson_val *object)
 {
-    take_count(object, "input_tokens", &usage->input);
-    take_count(object, "cache_read_input_tokens", &usage->cache_read);
-    take_count(object, "cache_creation_input_tokens", &usage->cache_write);
-    take_count(object, "output_tokens", &usage->output);
-    take_count(json_get(object, "output_tokens_details"), "thinking_tokens", &usage->thinking);
+    const struct usage_members members = scan_usage(object);
+    take_count(members.input, &usage->input);
+    take_count(members.cache_read, &usage->cache_read);
+    take_count(members.cache_write, &usage->cache_write);
+    take_count(members.output, &usage->output);
+    take_count(json_get(members.details, "thinking_tokens"), &usage->thinking);
 }
 
 static int64_t known(int64_t count)
@@ -121,20 +143,20 @@ static void add_to_builder(void *user, const struct llm_event *event)
 
 /* A refusal has no place among the blocks: it stands before the first call, or last. */
 static void take_blocks(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
-                        yyjson_val *root)
+                        const struct anthropic_message *message)
 {
-    yyjson_arr_iter iter = yyjson_arr_iter_with(json_get(root, "content"));
+    yyjson_arr_iter iter = yyjson_arr_iter_with(message->content);
     bool is_refusal_taken = false;
     for (yyjson_val *block; (block = yyjson_arr_iter_next(&iter));) {
         if (!is_refusal_taken && str_eq(json_get_str(block, "type"), STR("tool_use"))) {
-            anthropic_take_refusal(sink, root);
+            anthropic_take_refusal(sink, message);
             is_refusal_taken = true;
         }
         anthropic_block_start(decoder, sink, block);
         anthropic_block_stop(decoder, sink, block);
     }
     if (!is_refusal_taken)
-        anthropic_take_refusal(sink, root);
+        anthropic_take_refusal(sink, message);
 }
 
 static enum err not_an_answer(struct arena *arena, struct str body, struct llm_error *ret_error)
@@ -152,14 +174,17 @@ enum err anthropic_decode_response(struct arena *arena, struct str body,
                                    struct llm_response *ret_response, struct llm_error *ret_error)
 {
     yyjson_val *root;
-    if (json_read(arena, body, &root, NULL) != ERR_OK || !yyjson_is_arr(json_get(root, "content")))
+    struct anthropic_message message = {0};
+    if (json_read(arena, body, &root, NULL) == ERR_OK)
+        message = anthropic_scan_message(root);
+    if (!yyjson_is_arr(message.content))
         return not_an_answer(arena, body, ret_error);
     struct dialect_decoder *decoder = anthropic_decoder_new(arena);
     struct llm_builder *builder = llm_builder_new(arena, SIZE_MAX / 2);
     const struct anthropic_sink sink = {arena, add_to_builder, builder};
-    anthropic_take_start(decoder, &sink, root);
-    take_blocks(decoder, &sink, root);
-    anthropic_take_reason(decoder, root);
+    anthropic_take_start(decoder, &sink, &message);
+    take_blocks(decoder, &sink, &message);
+    anthropic_take_reason(decoder, &message);
     anthropic_take_stop(decoder, &sink, root);
     *ret_response = *llm_builder_response(builder);
     return ERR_OK;

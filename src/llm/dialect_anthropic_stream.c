@@ -150,26 +150,54 @@ static void add_arguments(const struct anthropic_sink *sink, struct block *block
                          .kind = LLM_EVENT_TOOL_ARGUMENTS, .index = block->tool, .text = text});
 }
 
+/* The members of a block, or of the frame that one begins with. */
+struct block_members {
+    yyjson_val *index, *content_block, *type, *text, *thinking, *signature, *data;
+    yyjson_val *id, *name, *input;
+};
+
+static struct block_members scan_block(yyjson_val *object)
+{
+    struct block_members block = {0};
+    size_t i, size;
+    yyjson_val *key, *value;
+    if (!yyjson_is_obj(object))
+        return block;
+    yyjson_obj_foreach (object, i, size, key, value) {
+        dialect_take(&block.id, STR("id"), key, value);
+        dialect_take(&block.type, STR("type"), key, value);
+        dialect_take(&block.text, STR("text"), key, value);
+        dialect_take(&block.data, STR("data"), key, value);
+        dialect_take(&block.name, STR("name"), key, value);
+        dialect_take(&block.index, STR("index"), key, value);
+        dialect_take(&block.input, STR("input"), key, value);
+        dialect_take(&block.thinking, STR("thinking"), key, value);
+        dialect_take(&block.signature, STR("signature"), key, value);
+        dialect_take(&block.content_block, STR("content_block"), key, value);
+    }
+    return block;
+}
+
 static void start_text(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
-                       struct block *block, yyjson_val *content)
+                       struct block *block, const struct block_members *content)
 {
     (void)decoder;
     block->kind = BLOCK_TEXT;
-    add_text(sink, block, json_get_str(content, "text"));
+    add_text(sink, block, json_str(content->text));
 }
 
 static void start_thinking(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
-                           struct block *block, yyjson_val *content)
+                           struct block *block, const struct block_members *content)
 {
     block->kind = BLOCK_THINKING;
-    add_text(sink, block, json_get_str(content, "thinking"));
-    add_signature(decoder, sink, block, json_get_str(content, "signature"));
+    add_text(sink, block, json_str(content->thinking));
+    add_signature(decoder, sink, block, json_str(content->signature));
 }
 
 static void start_redacted(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
-                           struct block *block, yyjson_val *content)
+                           struct block *block, const struct block_members *content)
 {
-    struct str data = json_get_str(content, "data");
+    struct str data = json_str(content->data);
     (void)block;
     if (!data.len)
         return;
@@ -179,19 +207,18 @@ static void start_redacted(struct dialect_decoder *decoder, const struct anthrop
 
 /* Its input is {} as a rule, and comes in increments; some servers send it whole. */
 static void start_tool(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
-                       struct block *block, yyjson_val *content)
+                       struct block *block, const struct block_members *content)
 {
     block->kind = BLOCK_TOOL;
     block->tool = decoder->tool_count++;
-    struct str id = json_get_str(content, "id");
+    struct str id = json_str(content->id);
     emit_event(sink, (struct llm_event){.kind = LLM_EVENT_TOOL_START,
                                         .index = block->tool,
                                         .id = id.len ? id : dialect_make_call_id(decoder->arena),
-                                        .name = json_get_str(content, "name")});
-    yyjson_val *input = json_get(content, "input");
-    if (yyjson_obj_size(input) == 0)
+                                        .name = json_str(content->name)});
+    if (yyjson_obj_size(content->input) == 0)
         return;
-    add_arguments(sink, block, json_text(sink->scratch, input));
+    add_arguments(sink, block, json_text(sink->scratch, content->input));
     block->is_whole = true;
 }
 
@@ -201,28 +228,29 @@ void anthropic_block_start(struct dialect_decoder *decoder, const struct anthrop
     static const struct {
         const char *type;
         void (*start)(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
-                      struct block *block, yyjson_val *content);
+                      struct block *block, const struct block_members *content);
     } kinds[] = {
         {"text", start_text},
         {"thinking", start_thinking},
         {"redacted_thinking", start_redacted},
         {"tool_use", start_tool},
     };
-    yyjson_val *content = json_get(frame, "content_block");
-    if (!content)
-        content = frame;
-    struct str type = json_get_str(content, "type");
+    struct block_members content = scan_block(frame);
+    yyjson_val *number = content.index;
+    if (content.content_block)
+        content = scan_block(content.content_block);
+    struct str type = json_str(content.type);
     start(decoder, sink, STR_NONE, STR_NONE);
-    if (decoder->block_count == OPEN_BLOCKS_MAX || find_block(decoder, json_get(frame, "index"))) {
+    if (decoder->block_count == OPEN_BLOCKS_MAX || find_block(decoder, number)) {
         fail_with(decoder, sink, "the provider's blocks do not end");
         return;
     }
     struct block *block = &decoder->blocks[decoder->block_count++];
     *block = (struct block){0};
-    json_get_int(frame, "index", &block->index);
+    json_int(number, &block->index);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (str_eq(type, str_from_cstr(kinds[i].type)))
-            kinds[i].start(decoder, sink, block, content);
+            kinds[i].start(decoder, sink, block, &content);
 }
 
 /* The members of a delta. */
@@ -298,29 +326,49 @@ void anthropic_block_stop(struct dialect_decoder *decoder, const struct anthropi
 
 /* ---- The message ----------------------------------------------------------------------------- */
 
-void anthropic_take_start(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
-                          yyjson_val *message)
+struct anthropic_message anthropic_scan_message(yyjson_val *object)
 {
-    start(decoder, sink, json_get_str(message, "id"), json_get_str(message, "model"));
-    emit_usage(decoder, sink, json_get(message, "usage"));
+    struct anthropic_message message = {0};
+    size_t i, size;
+    yyjson_val *key, *value;
+    if (!yyjson_is_obj(object))
+        return message;
+    yyjson_obj_foreach (object, i, size, key, value) {
+        dialect_take(&message.id, STR("id"), key, value);
+        dialect_take(&message.model, STR("model"), key, value);
+        dialect_take(&message.usage, STR("usage"), key, value);
+        dialect_take(&message.content, STR("content"), key, value);
+        dialect_take(&message.stop_reason, STR("stop_reason"), key, value);
+        dialect_take(&message.stop_details, STR("stop_details"), key, value);
+    }
+    return message;
+}
+
+void anthropic_take_start(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
+                          const struct anthropic_message *message)
+{
+    start(decoder, sink, json_str(message->id), json_str(message->model));
+    emit_usage(decoder, sink, message->usage);
 }
 
 static void message_start(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
                           yyjson_val *frame)
 {
-    anthropic_take_start(decoder, sink, json_get(frame, "message"));
+    const struct anthropic_message message = anthropic_scan_message(json_get(frame, "message"));
+    anthropic_take_start(decoder, sink, &message);
 }
 
-void anthropic_take_refusal(const struct anthropic_sink *sink, yyjson_val *message)
+void anthropic_take_refusal(const struct anthropic_sink *sink,
+                            const struct anthropic_message *message)
 {
-    struct str explanation = json_get_str(json_get(message, "stop_details"), "explanation");
+    struct str explanation = json_get_str(message->stop_details, "explanation");
     if (explanation.len)
         emit_text(sink, LLM_EVENT_REFUSAL, explanation);
 }
 
-void anthropic_take_reason(struct dialect_decoder *decoder, yyjson_val *message)
+void anthropic_take_reason(struct dialect_decoder *decoder, const struct anthropic_message *message)
 {
-    struct str reason = json_get_str(message, "stop_reason");
+    struct str reason = json_str(message->stop_reason);
     if (reason.data)
         decoder->stop_reason = arena_str(decoder->arena, reason);
 }
@@ -328,10 +376,10 @@ void anthropic_take_reason(struct dialect_decoder *decoder, yyjson_val *message)
 static void message_delta(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
                           yyjson_val *frame)
 {
-    yyjson_val *delta = json_get(frame, "delta");
+    const struct anthropic_message delta = anthropic_scan_message(json_get(frame, "delta"));
     start(decoder, sink, STR_NONE, STR_NONE);
-    anthropic_take_refusal(sink, delta);
-    anthropic_take_reason(decoder, delta);
+    anthropic_take_refusal(sink, &delta);
+    anthropic_take_reason(decoder, &delta);
     emit_usage(decoder, sink, json_get(frame, "usage"));
 }
 

@@ -257,10 +257,16 @@ void openai_book_end(struct openai_book *book, struct llm_losses *losses)
 
 /* ---- Usage ----------------------------------------------------------------------------------- */
 
-const struct openai_usage_names openai_chat_usage = {
-    "prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"};
-const struct openai_usage_names openai_responses_usage = {
-    "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"};
+#define KEY(literal)                                                                               \
+    {                                                                                              \
+        literal, sizeof(literal) - 1                                                               \
+    }
+const struct openai_usage_names openai_chat_usage = {KEY("prompt_tokens"), KEY("completion_tokens"),
+                                                     KEY("prompt_tokens_details"),
+                                                     KEY("completion_tokens_details")};
+const struct openai_usage_names openai_responses_usage = {KEY("input_tokens"), KEY("output_tokens"),
+                                                          KEY("input_tokens_details"),
+                                                          KEY("output_tokens_details")};
 
 bool openai_usage_is_known(const struct llm_usage *usage)
 {
@@ -283,13 +289,17 @@ void openai_put_usage(struct json_writer *w, const struct openai_usage_names *na
 {
     int64_t input = or_zero(usage->input_total), output = or_zero(usage->output_total);
     json_begin_object(w);
-    json_key_int(w, names->input, input);
-    json_key_object(w, names->input_details);
+    json_literal_key(w, names->input);
+    json_put_int(w, input);
+    json_literal_key(w, names->input_details);
+    json_begin_object(w);
     key_count(w, "cached_tokens", usage->input_cache_read);
     key_count(w, "cache_write_tokens", usage->input_cache_write);
     json_end_object(w);
-    json_key_int(w, names->output, output);
-    json_key_object(w, names->output_details);
+    json_literal_key(w, names->output);
+    json_put_int(w, output);
+    json_literal_key(w, names->output_details);
+    json_begin_object(w);
     key_count(w, "reasoning_tokens", usage->output_reasoning);
     json_end_object(w);
     json_key_int(w, "total_tokens", input + output);
@@ -307,9 +317,8 @@ void openai_note_usage(const struct llm_usage *usage, struct llm_losses *losses)
 }
 
 /* A count, also as a float; -1 when absent or negative. */
-static int64_t get_count(yyjson_val *object, const char *key)
+static int64_t count_of(yyjson_val *value)
 {
-    yyjson_val *value = json_get(object, key);
     int64_t count;
     if (json_int(value, &count))
         return count >= 0 ? count : -1;
@@ -327,24 +336,46 @@ static int64_t at_most(int64_t count, int64_t limit)
     return limit >= 0 && count > limit ? limit : count;
 }
 
+struct usage_members {
+    yyjson_val *input, *output, *total, *input_details, *output_details;
+    yyjson_val *cache_read, *cache_hit, *cache_write;
+};
+
+static struct usage_members scan_usage(yyjson_val *object, const struct openai_usage_names *names)
+{
+    struct usage_members usage = {0};
+    size_t i, size;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach (object, i, size, key, value) {
+        dialect_take(&usage.input, names->input, key, value);
+        dialect_take(&usage.output, names->output, key, value);
+        dialect_take(&usage.total, STR("total_tokens"), key, value);
+        dialect_take(&usage.input_details, names->input_details, key, value);
+        dialect_take(&usage.output_details, names->output_details, key, value);
+        dialect_take(&usage.cache_hit, STR("prompt_cache_hit_tokens"), key, value); /* DeepSeek */
+        dialect_take(&usage.cache_read, STR("num_cached_tokens"), key, value);      /* Mistral */
+        dialect_take(&usage.cache_write, STR("cache_write_tokens"), key, value);
+    }
+    return usage;
+}
+
 bool openai_get_usage(yyjson_val *object, const struct openai_usage_names *names,
                       struct llm_usage *ret_usage)
 {
     if (!yyjson_is_obj(object))
         return false;
-    yyjson_val *input = json_get(object, names->input_details);
-    yyjson_val *output = json_get(object, names->output_details);
+    const struct usage_members members = scan_usage(object, names);
+    yyjson_val *input = members.input_details;
     struct llm_usage usage = LLM_USAGE_UNKNOWN;
-    usage.input_total = get_count(object, names->input);
-    usage.output_total = get_count(object, names->output);
+    usage.input_total = count_of(members.input);
+    usage.output_total = count_of(members.output);
     usage.input_cache_read =
-        first_count(get_count(input, "cached_tokens"),
-                    first_count(get_count(object, "prompt_cache_hit_tokens"), /* DeepSeek */
-                                get_count(object, "num_cached_tokens")));     /* Mistral */
-    usage.input_cache_write = first_count(get_count(input, "cache_write_tokens"),
-                                          get_count(object, "cache_write_tokens"));
-    usage.output_reasoning = get_count(output, "reasoning_tokens");
-    int64_t total = get_count(object, "total_tokens");
+        first_count(count_of(json_get(input, "cached_tokens")),
+                    first_count(count_of(members.cache_hit), count_of(members.cache_read)));
+    usage.input_cache_write =
+        first_count(count_of(json_get(input, "cache_write_tokens")), count_of(members.cache_write));
+    usage.output_reasoning = count_of(json_get(members.output_details, "reasoning_tokens"));
+    int64_t total = count_of(members.total);
     if (usage.input_total >= 0 && usage.output_total >= 0 && usage.output_reasoning > 0 &&
         total - usage.input_total > usage.output_total)
         usage.output_total += usage.output_reasoning; /* xAI counts it apart */

@@ -166,7 +166,7 @@ enum err openai_read_tool_choice(struct llm_reader *reader, yyjson_val *value,
 /* ---- Usage ----------------------------------------------------------------------------------- */
 /* The members of one API's usage object. */
 struct openai_usage_names {
-    const char *input, *output, *input_details, *output_details;
+    struct str input, output, input_details, output_details;
 };
 extern const struct openai_usage_names openai_chat_usage;
 extern const struct openai_usage_names openai_responses_usage;

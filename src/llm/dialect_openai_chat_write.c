@@ -70,17 +70,24 @@ static size_t text_bytes(const struct whole *whole, enum llm_part_kind kind)
     return bytes;
 }
 
+/* Text of ours up to where a value follows: that much less to be put together. */
+static void put_piece(struct json_writer *w, struct str piece)
+{
+    buf_append(w->out, piece);
+    w->comma = false;
+}
+
 /* All texts of one kind as one string member; nothing to say is null, and loses the part. */
-static void put_texts(struct whole *whole, const char *key, enum llm_part_kind kind,
+static void put_texts(struct whole *whole, struct str key, enum llm_part_kind kind,
                       bool even_if_null)
 {
     bool any = text_bytes(whole, kind) > 0, is_first = true;
-    if (!any && even_if_null)
-        json_key_null(&whole->w, key);
-    if (any)
-        json_key(&whole->w, str_from_cstr(key));
+    if (any || even_if_null)
+        json_literal_key(&whole->w, key);
     if (any)
         json_begin_str(&whole->w);
+    else if (even_if_null)
+        json_put_null(&whole->w);
     for (size_t i = 0; i < whole->response->part_count; i++) {
         const struct llm_part *part = &whole->response->parts[i];
         if (part->kind != kind)
@@ -140,20 +147,16 @@ static bool put_calls(struct whole *whole)
 static void put_choice(struct whole *whole)
 {
     const struct llm_response *response = whole->response;
-    json_begin_object(&whole->w);
-    json_key_int(&whole->w, "index", 0);
-    json_key_object(&whole->w, "message");
-    json_key_str(&whole->w, "role", STR("assistant"));
-    put_texts(whole, "content", LLM_PART_TEXT, true);
-    put_texts(whole, "refusal", LLM_PART_REFUSAL, true);
-    put_texts(whole, "reasoning_content", LLM_PART_REASONING, false);
+    put_piece(&whole->w, STR("{\"index\":0,\"message\":{\"role\":\"assistant\""));
+    whole->w.comma = true;
+    put_texts(whole, STR("content"), LLM_PART_TEXT, true);
+    put_texts(whole, STR("refusal"), LLM_PART_REFUSAL, true);
+    put_texts(whole, STR("reasoning_content"), LLM_PART_REASONING, false);
     bool has_calls = put_calls(whole);
-    json_end_object(&whole->w);
-    json_key_null(&whole->w, "logprobs");
-    json_key_str(&whole->w, "finish_reason",
-                 choose_finish(response->finish, response->finish_raw, has_calls,
-                               text_bytes(whole, LLM_PART_REFUSAL) > 0, whole->losses));
-    json_end_object(&whole->w);
+    put_piece(&whole->w, STR("},\"logprobs\":null,\"finish_reason\":\""));
+    buf_append(whole->w.out, choose_finish(response->finish, response->finish_raw, has_calls,
+                                           text_bytes(whole, LLM_PART_REFUSAL) > 0, whole->losses));
+    put_piece(&whole->w, STR("\"}"));
     openai_note_order(whole->losses, -1, response->parts, response->part_count, whole->kept);
 }
 
@@ -166,16 +169,17 @@ void openai_chat_encode_response(struct arena *arena, const struct llm_response 
     struct json_writer *w = &whole.w;
     json_writer_init(w, out);
     buf_expect(out, WHOLE_BYTES_BESIDE + text_bytes(&whole, LLM_PART_TEXT));
-    json_begin_object(w);
-    json_key_str(w, "id", response->id.data ? response->id : STR(""));
-    json_key_str(w, "object", STR("chat.completion"));
-    json_key_int(w, "created", created_ms / 1000);
-    json_key_str(w, "model", response->model.data ? response->model : STR(""));
-    json_key_array(w, "choices");
+    put_piece(w, STR("{\"id\":"));
+    json_put_str(w, response->id.data ? response->id : STR(""));
+    put_piece(w, STR(",\"object\":\"chat.completion\",\"created\":"));
+    json_put_int(w, created_ms / 1000);
+    put_piece(w, STR(",\"model\":"));
+    json_put_str(w, response->model.data ? response->model : STR(""));
+    put_piece(w, STR(",\"choices\":["));
     put_choice(&whole);
     json_end_array(w);
     if (openai_usage_is_known(&response->usage)) {
-        json_key(w, STR("usage"));
+        json_literal_key(w, STR("usage"));
         openai_put_usage(w, &openai_chat_usage, &response->usage);
         openai_note_usage(&response->usage, losses);
     }

@@ -104,15 +104,25 @@ static void write_body(struct http_exchange *exchange, struct str data)
 /* ---- The head ----------------------------------------------------------------------------------
  */
 
-void http_respond_header(struct http_exchange *exchange, const char *name, struct str value)
+bool http_respond_header_if_valid(struct http_exchange *exchange, const char *name,
+                                  struct str value)
 {
     struct str field = str_from_cstr(name);
-    ASSERT(exchange->state == EXCHANGE_DELIVERED && http_header_is_valid(field, value));
+    ASSERT(exchange->state == EXCHANGE_DELIVERED);
+    if (!http_header_is_valid(field, value))
+        return false;
     size_t size = field.len + value.len + 4;
     char *at = buf_reserve(&exchange->head, size);
     ASSERT(at);
     http_put_field(http_put(at, field), STR(": "), value);
     buf_commit(&exchange->head, size);
+    return true;
+}
+
+void http_respond_header(struct http_exchange *exchange, const char *name, struct str value)
+{
+    bool is_valid = http_respond_header_if_valid(exchange, name, value);
+    ASSERT(is_valid);
 }
 
 void http_respond_header_lines(struct http_exchange *exchange, struct str lines)

@@ -114,6 +114,9 @@ void http_respond_header(struct http_exchange *exchange, const char *name, struc
 /* The same for whole lines, each "name: value" and CR LF, whose names and values the caller has made
  * himself of nothing but what is valid: they are not looked at again. */
 void http_respond_header_lines(struct http_exchange *exchange, struct str lines);
+/* The same for what comes from outside: false, and nothing is added, when it is invalid. */
+bool http_respond_header_if_valid(struct http_exchange *exchange, const char *name,
+                                  struct str value);
 /* The whole response at once (body copied), with Content-Length; ends the exchange. HEAD requests
  * get the headers only. Date, x-request-id and Connection are the server's. */
 void http_respond(struct http_exchange *exchange, int status, const char *content_type,

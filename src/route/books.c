@@ -36,20 +36,22 @@ struct shelf {
     struct metric *first_content;
     struct metric *input_tokens;
     struct metric *output_tokens;
+    struct str provider;
 };
 
 struct books {
     struct metric_registry *metrics;
     struct log *log;
     struct arena *arena;
-    struct map *shelves; /* provider's name -> struct shelf */
+    struct map *shelves;  /* provider's name -> struct shelf */
+    struct shelf *newest; /* was used last: as a rule it is the next one too; or NULL */
 };
 
 struct books *books_new(struct metric_registry *metrics, struct log *log)
 {
     struct arena *arena = arena_new(SIZE_MAX);
     struct books *books = ARENA_NEW(arena, struct books);
-    *books = (struct books){metrics, log, arena, map_new()};
+    *books = (struct books){metrics, log, arena, map_new(), NULL};
     return books;
 }
 
@@ -78,10 +80,13 @@ static struct metric *find_metric(const struct books *books, struct str provider
 
 static struct shelf *shelf_of(struct books *books, struct str provider)
 {
-    struct shelf *shelf = map_get(books->shelves, provider);
+    if (books->newest && str_eq(books->newest->provider, provider))
+        return books->newest;
+    struct shelf *shelf = books->newest = map_get(books->shelves, provider);
     if (shelf)
         return shelf;
-    shelf = ARENA_NEW(books->arena, struct shelf);
+    shelf = books->newest = ARENA_NEW(books->arena, struct shelf);
+    shelf->provider = arena_str(books->arena, provider);
     shelf->duration = find_metric(books, provider, &metric_duration, NULL, NULL);
     shelf->first_content = find_metric(books, provider, &metric_first_content, NULL, NULL);
     shelf->input_tokens = find_metric(books, provider, &metric_tokens, "direction", "input");
