@@ -2,7 +2,6 @@
 #include "base/clock.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -52,12 +51,32 @@ static struct tm utc(int64_t wall_ms, unsigned *ret_ms)
     return parts;
 }
 
+static char *put_digits(char *at, unsigned number, int count)
+{
+    for (int i = count; i-- > 0; number /= 10)
+        at[i] = (char)('0' + number % 10);
+    return at + count;
+}
+
+/* By hand, since every record of the log has one. */
 void clock_format_rfc3339(int64_t wall_ms, char ret[25])
 {
     unsigned ms;
     struct tm parts = utc(wall_ms, &ms);
-    strftime(ret, 25, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(ret + 19, 6, ".%03uZ", ms % 1000u);
+    const struct {
+        int number, count;
+        char end;
+    } fields[] = {
+        {parts.tm_year + 1900, 4, '-'}, {parts.tm_mon + 1, 2, '-'}, {parts.tm_mday, 2, 'T'},
+        {parts.tm_hour, 2, ':'},        {parts.tm_min, 2, ':'},     {parts.tm_sec, 2, '.'},
+        {(int)(ms % 1000u), 3, 'Z'},
+    };
+    char *at = ret;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        at = put_digits(at, (unsigned)fields[i].number, fields[i].count);
+        *at++ = fields[i].end;
+    }
+    *at = '\0';
 }
 
 void clock_format_http(int64_t wall_ms, char ret[30])

@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -11,7 +12,12 @@
 #include "base/utf8.h"
 
 /* TAIL_BYTES: of the longest ending, `,"cut":true}` and the line feed, with room to spare. */
-enum { RECORD_BYTES_MAX = 4096, FIELD_BYTES_MAX = 1024, TAIL_BYTES = 32 };
+enum {
+    RECORD_BYTES_MAX = 4096,
+    RECORD_BYTES_EXPECTED = 480,
+    FIELD_BYTES_MAX = 1024,
+    TAIL_BYTES = 32
+};
 
 struct log {
     int fd;
@@ -41,18 +47,31 @@ bool log_enabled(const struct log *log, enum log_level level)
 
 static bool needs_quotes(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if ((unsigned char)s.data[i] <= ' ' || s.data[i] == '"' || s.data[i] == '=' ||
-            s.data[i] == '\\' || s.data[i] == 0x7F)
+    static const char others[] = {' ', '=', 0x7F}; /* beside what is escaped */
+    if (s.len == 0 || !json_is_plain(s))
+        return true;
+    for (size_t i = 0; i < sizeof others; i++)
+        if (memchr(s.data, others[i], s.len))
             return true;
-    return s.len == 0 || !utf8_valid(s, NULL);
+    return false;
+}
+
+static void put_int(struct buf *out, int64_t number)
+{
+    char digits[STR_U64_BYTES_MAX];
+    uint64_t size = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    if (number < 0)
+        buf_append_char(out, '-');
+    buf_append(out, STR_FROM(digits, str_from_u64(size, digits)));
 }
 
 static void put_text_field(struct buf *out, const struct log_field *field)
 {
-    buf_printf(out, " %s=", field->key);
+    buf_append_char(out, ' ');
+    buf_append(out, str_from_cstr(field->key));
+    buf_append_char(out, '=');
     if (field->kind == LOG_FIELD_INT) {
-        buf_printf(out, "%lld", (long long)field->number);
+        put_int(out, field->number);
     } else if (field->kind == LOG_FIELD_BOOL) {
         buf_append(out, field->number ? STR("true") : STR("false"));
     } else if (needs_quotes(field->text)) {
@@ -107,6 +126,18 @@ static void put_fields(const struct log *log, struct json_writer *w, const struc
         put_field(log, w, &cut);
 }
 
+static void put_text_head(struct buf *out, const char *time, enum log_level level,
+                          const char *message)
+{
+    enum { LEVEL_WIDTH = sizeof "warning" };
+    struct str name = str_from_cstr(level_names[level]);
+    buf_append(out, str_from_cstr(time));
+    buf_append_char(out, ' ');
+    buf_append(out, name);
+    buf_append(out, str_slice(STR("        "), 0, LEVEL_WIDTH - name.len));
+    buf_append(out, str_from_cstr(message));
+}
+
 static void put_json_head(struct json_writer *w, const char *time, enum log_level level,
                           const char *message)
 {
@@ -125,12 +156,13 @@ void log_write(struct log *log, enum log_level level, const char *message,
     clock_format_rfc3339(clock_wall_ms(), time);
     struct buf out;
     buf_init(&out, RECORD_BYTES_MAX);
+    buf_expect(&out, RECORD_BYTES_EXPECTED);
     struct json_writer w;
     json_writer_init(&w, &out);
     if (log->format == LOG_FORMAT_JSON)
         put_json_head(&w, time, level, message);
     else
-        buf_printf(&out, "%s %-7s %s", time, level_names[level], message);
+        put_text_head(&out, time, level, message);
     put_fields(log, &w, fields);
     if (log->format == LOG_FORMAT_JSON)
         json_end_object(&w);
