@@ -257,17 +257,6 @@ static void note_content(struct flow *flow, struct flow_attempt *attempt)
     cell_note_content(&attempt->lease, now, attempt->content_us);
 }
 
-void flow_note_text(struct flow *flow, struct str text)
-{
-    bool may_join = flow->policy->recovery != ROUTE_WHOLE && flow->request.is_streamed;
-    if (!may_join || flow->too_long)
-        return;
-    buf_append(&flow->sent, text);
-    flow->too_long = !buf_ok(&flow->sent);
-    if (flow->too_long)
-        buf_release(&flow->sent);
-}
-
 static void note_shown(struct flow *flow, struct flow_attempt *attempt,
                        const struct llm_event *event)
 {
@@ -362,21 +351,10 @@ static void answered(struct flow *flow, int slot)
     tell_end(flow);
 }
 
-/* A whole answer that says what it used need not be counted. */
-static void count_output(struct flow_attempt *attempt, const struct llm_event *event)
-{
-    bool is_counted = event->is_whole && attempt->usage.output_total >= 0;
-    attempt->has_usage = attempt->has_usage || event->kind == LLM_EVENT_USAGE;
-    if (event->kind == LLM_EVENT_USAGE || (event->kind == LLM_EVENT_START && event->is_whole))
-        attempt->usage = event->usage;
-    else if (llm_event_is_content(event->kind) && !is_counted)
-        llm_estimate_add_long(&attempt->output, event->text);
-}
-
 static void on_answer_event(struct flow *flow, int slot, const struct llm_event *event)
 {
     struct flow_attempt *attempt = flow->attempts[slot];
-    count_output(attempt, event);
+    flow_count_output(flow, attempt, event);
     if (!attempt->content_us && is_substance(event))
         note_content(flow, attempt);
     if (flow->shown != slot) {

@@ -1,5 +1,5 @@
-/* Flow, the end of an attempt: what went wrong is kept, its place goes back, the cell hears how the
- * target was, and the ledger gets its one row. */
+/* Flow, the end of an attempt: what went wrong is kept, what it wrote is counted, its place goes back,
+ * the cell hears how the target was, and the ledger gets its one row. */
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -36,14 +36,66 @@ void flow_keep_error(struct flow *flow, const struct llm_error *error)
     *error_of(flow) = *error;
 }
 
-/* ---- Its books ------------------------------------------------------------------------------- */
+/* ---- Counting -------------------------------------------------------------------------------- */
+
+static bool keeps_text(const struct flow *flow)
+{
+    bool may_join = flow->policy->recovery != ROUTE_WHOLE && flow->request.is_streamed;
+    return may_join && !flow->too_long;
+}
+
+/* It is too long; of the first answer it has not been counted yet. */
+static void forget_text(struct flow *flow, struct str text)
+{
+    if (!flow->broken) {
+        struct llm_estimate *output = &flow->attempts[flow->shown]->output;
+        llm_estimate_add_long(output, buf_str(&flow->sent));
+        llm_estimate_add_long(output, text);
+    }
+    flow->too_long = true;
+    buf_release(&flow->sent);
+}
+
+void flow_note_text(struct flow *flow, struct str text)
+{
+    if (!keeps_text(flow))
+        return;
+    buf_append(&flow->sent, text);
+    if (!buf_ok(&flow->sent))
+        forget_text(flow, text);
+}
+
+/* A whole answer that says what it used need not be counted. Nor does, for now, a text that is kept:
+ * as a rule the provider tells at its end. */
+void flow_count_output(const struct flow *flow, struct flow_attempt *attempt,
+                       const struct llm_event *event)
+{
+    bool is_counted = (event->is_whole && attempt->usage.output_total >= 0) ||
+                      (event->kind == LLM_EVENT_TEXT && !flow->broken && keeps_text(flow));
+    attempt->has_usage = attempt->has_usage || event->kind == LLM_EVENT_USAGE;
+    if (event->kind == LLM_EVENT_USAGE || (event->kind == LLM_EVENT_START && event->is_whole))
+        attempt->usage = event->usage;
+    else if (llm_event_is_content(event->kind) && !is_counted)
+        llm_estimate_add_long(&attempt->output, event->text);
+}
+
+/* The text of the first answer is counted only now, if it was kept. */
+static int64_t counted_output(const struct flow *flow, const struct flow_attempt *attempt)
+{
+    struct llm_estimate output = attempt->output;
+    bool is_shown = flow->shown >= 0 && flow->attempts[flow->shown] == attempt;
+    if (is_shown && !flow->broken)
+        llm_estimate_add_long(&output, buf_str(&flow->sent));
+    return llm_estimate_tokens(&output);
+}
 
 void flow_complete_usage(const struct flow *flow, struct flow_attempt *attempt,
                          enum flow_outcome outcome)
 {
     struct llm_usage *usage = &attempt->usage;
-    int64_t counted = llm_estimate_tokens(&attempt->output);
     bool has_ended = outcome == FLOW_ANSWERED || outcome == FLOW_FAILED;
+    bool must_count = usage->output_total < 0 || !has_ended;
+    int64_t counted = must_count ? counted_output(flow, attempt) : 0;
     if (outcome == FLOW_FAILED && !attempt->content_us)
         return;
     if (usage->input_total < 0) {
@@ -55,6 +107,8 @@ void flow_complete_usage(const struct flow *flow, struct flow_attempt *attempt,
         usage->is_estimated = true;
     }
 }
+
+/* ---- Its books ------------------------------------------------------------------------------- */
 
 static int64_t tokens_of(const struct llm_usage *usage)
 {

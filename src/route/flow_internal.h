@@ -50,7 +50,7 @@ struct flow_attempt {
     uint64_t start_us;
     uint64_t content_us; /* after start; 0: none came */
     struct llm_usage usage;
-    struct llm_estimate output; /* what it wrote, counted */
+    struct llm_estimate output; /* what it wrote, counted: without what flow->sent has of it */
     struct str start_id;        /* of its START */
     struct str start_model;
     struct flow_held *held_first;
@@ -134,6 +134,11 @@ void flow_set_error(struct flow *flow, enum err class, const char *code, int64_t
  * its row, and gives its place back; the cell hears what `attribution` says (NULL: nothing). */
 void flow_end_attempt(struct flow *flow, int slot, enum flow_outcome outcome, bool is_cancelled,
                       const struct attribution *attribution);
+/* flow_end.c: keeps text that was shown, if it may have to be joined. */
+void flow_note_text(struct flow *flow, struct str text);
+/* flow_end.c: counts what an event, which was not shown yet, says. */
+void flow_count_output(const struct flow *flow, struct flow_attempt *attempt,
+                       const struct llm_event *event);
 /* Fills in our own counts where the provider gave none but has worked. Of an answer that has not
  * ended it may have told a count from its beginning. */
 void flow_complete_usage(const struct flow *flow, struct flow_attempt *attempt,
@@ -151,5 +156,3 @@ void flow_show_joined(struct flow *flow, int slot, const struct llm_event *event
 /* The counts of an answer that was joined. */
 struct llm_usage flow_joined_usage(const struct flow *flow, const struct flow_attempt *attempt,
                                    bool has_ended);
-/* Notes text that was shown. */
-void flow_note_text(struct flow *flow, struct str text);

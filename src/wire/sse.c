@@ -4,6 +4,8 @@
  * follows), lines into fields, fields gathered until the blank line. Only new bytes are scanned. */
 #include "wire/sse.h"
 
+#include <string.h>
+
 #include "base/utf8.h"
 
 void sse_parser_init(struct sse_parser *parser, size_t event_bytes_max,
@@ -73,14 +75,15 @@ static void take_line(struct sse_parser *parser, struct str line)
         deliver(parser, STR(""), line);
         return;
     }
-    size_t colon = str_find_char(line, ':');
+    bool is_data = str_starts_with(line, STR("data:")); /* as a rule */
+    size_t colon = is_data ? strlen("data") : str_find_char(line, ':');
     if (colon == 0)
         return;
     struct str name = str_slice(line, 0, colon);
     struct str value = colon == SIZE_MAX ? STR("") : str_skip(line, colon + 1);
     if (value.len && value.data[0] == ' ')
         value = str_skip(value, 1);
-    if (str_eq(name, STR("data")))
+    if (is_data || str_eq(name, STR("data")))
         add_data(parser, value);
     else if (str_eq(name, STR("event")))
         set_field(&parser->type, value);
