@@ -1,4 +1,4 @@
-/* Builder: taking text back. That events become parts is the law's business (law.c). */
+/* Builder: taking text back, keeping views. That events become parts is the law's business (law.c). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -88,12 +88,35 @@ static void test_counts_over_several_texts(void **state)
     assert_text(part(fixture, 0, 1), LLM_PART_TEXT, "");
 }
 
+static void test_views_are_kept_until_more_comes(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[] = "one", id[] = "c1";
+    const struct llm_event begun = {.kind = LLM_EVENT_TEXT, .text = STR_FROM(text, 3)};
+    const struct llm_event empty = {.kind = LLM_EVENT_REASONING};
+    const struct llm_event call = {.kind = LLM_EVENT_TOOL_START, .id = STR_FROM(id, 2)};
+    assert_int_equal(llm_builder_add_view(fixture->builder, &begun), ERR_OK);
+    assert_ptr_equal(part(fixture, 0, 1)->text.data, text);
+    assert_int_equal(llm_builder_add_view(fixture->builder, &begun), ERR_OK);
+    assert_text(part(fixture, 0, 1), LLM_PART_TEXT, "oneone");
+    add(fixture, LLM_EVENT_TEXT, " two");
+    text[0] = 'x'; /* it is a copy by now */
+    assert_text(part(fixture, 0, 1), LLM_PART_TEXT, "oneone two");
+    assert_int_equal(llm_builder_add_view(fixture->builder, &empty), ERR_OK);
+    assert_text(part(fixture, 1, 2), LLM_PART_REASONING, "");
+    assert_int_equal(llm_builder_add_view(fixture->builder, &call), ERR_OK);
+    assert_ptr_equal(part(fixture, 2, 3)->call_id.data, id);
+    add(fixture, LLM_EVENT_TOOL_ARGUMENTS, "{}");
+    assert_true(str_eq(part(fixture, 2, 3)->arguments, STR("{}")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_text_goes_on_where_it_was_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_came_behind_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_counts_over_several_texts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_views_are_kept_until_more_comes, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

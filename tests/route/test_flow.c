@@ -449,6 +449,55 @@ static void what_the_provider_did_not_count_is_counted(void **state)
     assert_int_equal(w->rows[0].row.usage.output_total, 99);
 }
 
+static void say_whole(struct world *w, int64_t output_tokens)
+{
+    struct llm_usage usage = LLM_USAGE_UNKNOWN;
+    usage.input_total = 7;
+    usage.output_total = output_tokens;
+    world_say(w, 0, (struct llm_event){.kind = LLM_EVENT_START, .usage = usage, .is_whole = true});
+    world_say(
+        w, 0,
+        (struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("one two three"), .is_whole = true});
+}
+
+static void a_whole_answer_says_first_what_it_used(void **state)
+{
+    struct world *w = *state;
+    w->policy.recovery = ROUTE_WHOLE; /* no text is kept */
+    world_begin(w);
+    say_whole(w, 2);
+    say_stop(w, 0);
+    const struct flow_row *row = expect_row(w, 0, 0, FLOW_ANSWERED, ERR_OK);
+    assert_int_equal(row->usage.output_total, 2);
+    assert_false(row->usage.is_estimated);
+    world_again(w);
+    world_begin(w);
+    say_whole(w, -1);
+    say_stop(w, 0);
+    row = expect_row(w, 0, 0, FLOW_ANSWERED, ERR_OK);
+    assert_int_equal(row->usage.output_total, llm_estimate_text(STR("one two three")));
+    assert_true(row->usage.is_estimated);
+}
+
+/* Text that is kept is counted at the end; what is too long to be kept is not forgotten. */
+static void a_long_text_is_counted(void **state)
+{
+    enum { PIECE_BYTES = 600, PIECES = 7500 };
+    struct world *w = *state;
+    char piece[PIECE_BYTES + 1] = "";
+    for (int i = 0; i < PIECE_BYTES; i++)
+        piece[i] = i % 5 ? 'a' : ' ';
+    world_begin(w);
+    say_start(w, 0);
+    for (int i = 0; i < PIECES; i++)
+        world_say(w, 0,
+                  (struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR_FROM(piece, PIECE_BYTES)});
+    say_stop(w, 0);
+    const struct flow_row *row = expect_row(w, 0, 0, FLOW_ANSWERED, ERR_OK);
+    int64_t all = llm_estimate_text(STR_FROM(piece, PIECE_BYTES)) * PIECES;
+    assert_in_range(row->usage.output_total, all * 9 / 10, all * 11 / 10);
+}
+
 static void overhead_is_what_we_do_ourselves(void **state)
 {
     struct world *w = *state;
@@ -493,6 +542,8 @@ int main(void)
         FLOW_TEST(the_deadline_ends_it_in_every_state),
         FLOW_TEST(rows_say_what_an_attempt_took),
         FLOW_TEST(what_the_provider_did_not_count_is_counted),
+        FLOW_TEST(a_whole_answer_says_first_what_it_used),
+        FLOW_TEST(a_long_text_is_counted),
         FLOW_TEST(overhead_is_what_we_do_ourselves),
     };
     return cmocka_run_group_tests_name("route/flow", tests, NULL, NULL);
