@@ -257,16 +257,20 @@ void openai_book_end(struct openai_book *book, struct llm_losses *losses)
 
 /* ---- Usage ----------------------------------------------------------------------------------- */
 
-#define KEY(literal)                                                                               \
+#define TEXT(literal)                                                                              \
     {                                                                                              \
         literal, sizeof(literal) - 1                                                               \
     }
-const struct openai_usage_names openai_chat_usage = {KEY("prompt_tokens"), KEY("completion_tokens"),
-                                                     KEY("prompt_tokens_details"),
-                                                     KEY("completion_tokens_details")};
-const struct openai_usage_names openai_responses_usage = {KEY("input_tokens"), KEY("output_tokens"),
-                                                          KEY("input_tokens_details"),
-                                                          KEY("output_tokens_details")};
+#define USAGE_NAMES(input, output)                                                                 \
+    {                                                                                              \
+        TEXT(input), TEXT(output), TEXT(input "_details"), TEXT(output "_details"),                \
+            TEXT("{\"" input "\":"), TEXT(",\"" input "_details\":{"), TEXT("},\"" output "\":"),  \
+            TEXT(",\"" output "_details\":{")                                                      \
+    }
+const struct openai_usage_names openai_chat_usage =
+    USAGE_NAMES("prompt_tokens", "completion_tokens");
+const struct openai_usage_names openai_responses_usage =
+    USAGE_NAMES("input_tokens", "output_tokens");
 
 bool openai_usage_is_known(const struct llm_usage *usage)
 {
@@ -284,25 +288,28 @@ static void key_count(struct json_writer *w, const char *key, int64_t count)
         json_key_int(w, key, count);
 }
 
+static void put_count(struct json_writer *w, struct str before, int64_t count)
+{
+    char digits[STR_U64_BYTES_MAX];
+    buf_append(w->out, before);
+    buf_append(w->out, STR_FROM(digits, str_from_u64((uint64_t)count, digits)));
+}
+
 void openai_put_usage(struct json_writer *w, const struct openai_usage_names *names,
                       const struct llm_usage *usage)
 {
     int64_t input = or_zero(usage->input_total), output = or_zero(usage->output_total);
-    json_begin_object(w);
-    json_literal_key(w, names->input);
-    json_put_int(w, input);
-    json_literal_key(w, names->input_details);
-    json_begin_object(w);
+    put_count(w, names->to_input, input);
+    buf_append(w->out, names->to_input_details);
+    w->comma = false;
     key_count(w, "cached_tokens", usage->input_cache_read);
     key_count(w, "cache_write_tokens", usage->input_cache_write);
-    json_end_object(w);
-    json_literal_key(w, names->output);
-    json_put_int(w, output);
-    json_literal_key(w, names->output_details);
-    json_begin_object(w);
+    put_count(w, names->to_output, output);
+    buf_append(w->out, names->to_output_details);
+    w->comma = false;
     key_count(w, "reasoning_tokens", usage->output_reasoning);
-    json_end_object(w);
-    json_key_int(w, "total_tokens", input + output);
+    put_count(w, STR("},\"total_tokens\":"), input + output);
+    w->comma = true;
     json_end_object(w);
 }
 

@@ -164,9 +164,10 @@ enum err openai_read_tool_choice(struct llm_reader *reader, yyjson_val *value,
     }
 
 /* ---- Usage ----------------------------------------------------------------------------------- */
-/* The members of one API's usage object. */
+/* The members of one API's usage object: to be read, and what is written up to each of them. */
 struct openai_usage_names {
     struct str input, output, input_details, output_details;
+    struct str to_input, to_input_details, to_output, to_output_details;
 };
 extern const struct openai_usage_names openai_chat_usage;
 extern const struct openai_usage_names openai_responses_usage;

@@ -329,6 +329,13 @@ static struct str base_and_path(struct arena *arena, struct str base, const char
     if (at == SIZE_MAX)
         return join(arena, base, rest);
     struct buf url;
+    if (!strchr(path, '{')) { /* as a rule it has no model's name in it */
+        size_t len = strlen(path);
+        char *text = arena_alloc(arena, base.len + len + 1);
+        memcpy(text, base.data, base.len);
+        memcpy(text + base.len, path, len + 1);
+        return STR_FROM(text, base.len + len);
+    }
     buf_init(&url, URL_BYTES_MAX);
     buf_append(&url, base);
     buf_append(&url, str_slice(rest, 0, at));
