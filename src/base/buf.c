@@ -40,7 +40,7 @@ static void resize(struct buf *buf, size_t capacity)
     buf->capacity = capacity;
 }
 
-char *buf_reserve(struct buf *buf, size_t size)
+char *buf_reserve_slow(struct buf *buf, size_t size)
 {
     if (buf->overflowed || size > buf->bytes_max - buf->len) {
         buf->overflowed = true;
@@ -74,12 +74,6 @@ void buf_fit(struct buf *buf)
 {
     if (buf->capacity > buf->len)
         resize(buf, buf->len);
-}
-
-void buf_commit(struct buf *buf, size_t size)
-{
-    ASSERT(size <= buf->capacity - buf->len);
-    buf->len += size;
 }
 
 void buf_append_slow(struct buf *buf, struct str s)

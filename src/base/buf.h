@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/str.h"
 
 /* Embed it; initialise with buf_init. The bytes are data[0..len); data is NULL while empty. */
@@ -43,7 +44,18 @@ static inline void buf_append_char(struct buf *buf, char c)
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Room for `size` more bytes to write directly; NULL when that goes over bytes_max. Commit what
  * was written with buf_commit. */
-char *buf_reserve(struct buf *buf, size_t size);
+char *buf_reserve_slow(struct buf *buf, size_t size); /* buf_reserve's case of too little room */
+static inline char *buf_reserve(struct buf *buf, size_t size)
+{
+    if (size == 0 || size > buf->capacity - buf->len || buf->overflowed)
+        return buf_reserve_slow(buf, size);
+    return buf->data + buf->len;
+}
+static inline void buf_commit(struct buf *buf, size_t size)
+{
+    ASSERT(size <= buf->capacity - buf->len);
+    buf->len += size;
+}
 /* Makes room at once for what is known to come, in place of growing to it step by step. A hint: what
  * goes over bytes_max is refused when it comes. */
 void buf_expect(struct buf *buf, size_t size);
@@ -51,7 +63,6 @@ void buf_expect(struct buf *buf, size_t size);
 void buf_expect_exactly(struct buf *buf, size_t size);
 /* Gives back the memory behind its bytes. */
 void buf_fit(struct buf *buf);
-void buf_commit(struct buf *buf, size_t size);
 
 /* Drops the first `count` bytes (moves the rest down). */
 void buf_consume(struct buf *buf, size_t count);

@@ -12,7 +12,12 @@ struct str {
     size_t len;
 };
 
-#define STR(literal)        ((struct str){"" literal, sizeof(literal) - 1})
+#define STR(literal) ((struct str)STR_INIT(literal))
+/* The same where a constant is needed: in tables. */
+#define STR_INIT(literal)                                                                          \
+    {                                                                                              \
+        "" literal, sizeof(literal) - 1                                                            \
+    }
 #define STR_NONE            ((struct str){NULL, 0})
 #define STR_FROM(data, len) ((struct str){(data), (len)})
 /* For printf's "%.*s". */

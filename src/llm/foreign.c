@@ -1,37 +1,37 @@
 /* Foreign: one list of names. */
 #include "llm/foreign.h"
 
-static const char *const names[] = {
-    "api_base",
-    "base_url",
-    "api_host",
-    "api_key",
-    "azure_endpoint",
-    "azure_ad_token",
-    "azure_ad_token_provider",
-    "aws_access_key_id",
-    "aws_secret_access_key",
-    "aws_session_token",
-    "aws_bedrock_runtime_endpoint",
-    "aws_sts_endpoint",
-    "aws_web_identity_token",
-    "aws_role_name",
-    "aws_profile_name",
-    "vertex_credentials",
-    "vertex_ai_credentials",
-    "litellm_credential_name",
-    "litellm_params",
-    "user_config",
-    "client_secret",
-    "extra_headers",
-    "default_headers",
+static const struct str names[] = {
+    STR_INIT("api_base"),
+    STR_INIT("base_url"),
+    STR_INIT("api_host"),
+    STR_INIT("api_key"),
+    STR_INIT("azure_endpoint"),
+    STR_INIT("azure_ad_token"),
+    STR_INIT("azure_ad_token_provider"),
+    STR_INIT("aws_access_key_id"),
+    STR_INIT("aws_secret_access_key"),
+    STR_INIT("aws_session_token"),
+    STR_INIT("aws_bedrock_runtime_endpoint"),
+    STR_INIT("aws_sts_endpoint"),
+    STR_INIT("aws_web_identity_token"),
+    STR_INIT("aws_role_name"),
+    STR_INIT("aws_profile_name"),
+    STR_INIT("vertex_credentials"),
+    STR_INIT("vertex_ai_credentials"),
+    STR_INIT("litellm_credential_name"),
+    STR_INIT("litellm_params"),
+    STR_INIT("user_config"),
+    STR_INIT("client_secret"),
+    STR_INIT("extra_headers"),
+    STR_INIT("default_headers"),
 };
 
 /* Also in other cases of its letters: some readers do not tell them apart. */
 bool llm_is_redirection(struct str key)
 {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (str_eq_nocase(key, str_from_cstr(names[i])))
+        if (key.len == names[i].len && str_eq_nocase(key, names[i]))
             return true;
     return false;
 }

@@ -509,6 +509,38 @@ static void every_byte_is_escaped_at_every_place(void **state)
     buf_done(&alone);
 }
 
+/* Text is looked at 64, 16 and 8 bytes at a time, the last ones together with what is before them:
+ * every length, with the exact memory, and every place in it. */
+static void one_byte_is_found_in_texts_of_every_length(void **state)
+{
+    (void)state;
+    static const unsigned char bytes[] = {0, 0x1f, 0x20, '"', '\\', '~', 0x7f, 0x80, 0xff};
+    struct buf out, alone;
+    struct json_writer w;
+    buf_init(&out, 1000);
+    buf_init(&alone, 1000);
+    for (size_t size = 1; size < 200; size++) {
+        char *text = malloc(size);
+        memset(text, 'a', size);
+        for (size_t at = 0; at < size; at++, text[at - 1] = 'a')
+            for (size_t i = 0; i < sizeof bytes; i++) {
+                buf_clear(&out);
+                buf_clear(&alone);
+                text[at] = (char)bytes[i];
+                json_writer_init(&w, &out);
+                json_put_str(&w, STR_FROM(text, size));
+                json_escape(&alone, STR_FROM(text + at, 1));
+                assert_int_equal(out.len, size - 1 + alone.len + 2);
+                assert_memory_equal(out.data + 1 + at, alone.data, alone.len);
+                assert_memory_equal(out.data + 1 + at + alone.len, text + at + 1, size - at - 1);
+                assert_true(out.data[0] == '"' && out.data[out.len - 1] == '"');
+            }
+        free(text);
+    }
+    buf_done(&out);
+    buf_done(&alone);
+}
+
 static void any_bytes_become_a_string_that_reads_back(void **state)
 {
     (void)state;
@@ -700,6 +732,7 @@ int main(void)
         cmocka_unit_test(writes_all_kinds),
         cmocka_unit_test(escapes),
         cmocka_unit_test(every_byte_is_escaped_at_every_place),
+        cmocka_unit_test(one_byte_is_found_in_texts_of_every_length),
         cmocka_unit_test(any_bytes_become_a_string_that_reads_back),
         cmocka_unit_test(doubles_round_trip_in_shortest_form),
         cmocka_unit_test(floats_round_trip_in_short_form),

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -78,22 +80,38 @@ static void validity(void **state)
         assert_int_equal(http_header_is_valid(cases[i].name, cases[i].value), cases[i].valid);
 }
 
-/* Values are looked at eight bytes at a time: each place of a word, and the rest behind it. */
+/* Values are looked at eight bytes at a time, the last ones together with what is before them: each
+ * place of every length. */
 static void control_characters_are_found_anywhere(void **state)
 {
     (void)state;
     static const char controls[] = {0, '\n', '\r', 0x1f, 0x7f};
-    char text[27];
-    for (size_t at = 0; at < sizeof text; at++) {
-        memset(text, at % 2 ? '\xff' : ' ', sizeof text);
-        text[(at + 1) % sizeof text] = '\x80';
-        assert_true(http_header_is_valid(STR("x-a"), STR_FROM(text, sizeof text)));
-        text[at] = '\t';
-        assert_true(http_header_is_valid(STR("x-a"), STR_FROM(text, sizeof text)));
-        for (size_t i = 0; i < sizeof controls; i++) {
-            text[at] = controls[i];
-            assert_false(http_header_is_valid(STR("x-a"), STR_FROM(text, sizeof text)));
+    for (size_t size = 1; size <= 27; size++) {
+        char *text = malloc(size);
+        for (size_t at = 0; at < size; at++) {
+            memset(text, at % 2 ? '\xff' : ' ', size);
+            text[(at + 1) % size] = '\x80';
+            assert_true(http_header_is_valid(STR("x-a"), STR_FROM(text, size)));
+            text[at] = '\t';
+            assert_true(http_header_is_valid(STR("x-a"), STR_FROM(text, size)));
+            for (size_t i = 0; i < sizeof controls; i++) {
+                text[at] = controls[i];
+                assert_false(http_header_is_valid(STR("x-a"), STR_FROM(text, size)));
+            }
         }
+        free(text);
+    }
+}
+
+static void names_are_tokens(void **state)
+{
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        char name[] = {'x', (char)byte, 'y'};
+        bool is_token = byte && strchr("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+                                       byte);
+        assert_int_equal(http_header_is_valid(STR_FROM(name, sizeof name), STR("b")), is_token);
     }
 }
 
@@ -129,6 +147,7 @@ int main(void)
         cmocka_unit_test(tokens_are_found_in_every_field),
         cmocka_unit_test(validity),
         cmocka_unit_test(control_characters_are_found_anywhere),
+        cmocka_unit_test(names_are_tokens),
         cmocka_unit_test(names_compare_without_case),
         cmocka_unit_test(reasons),
     };
