@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct str text = STR_FROM((const char *)data + 1, size - 1);
-    size_t step = data[0] % 16u + 1u;
+    size_t step = data[0] % 80u + 1u;
     struct llm_estimate pieces = {0};
     for (size_t at = 0; at < text.len; at += step)
         llm_estimate_add(&pieces, str_slice(text, at, step));

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -72,6 +73,57 @@ static void pieces_add_up_to_the_whole(void **state)
             assert_int_equal(llm_estimate_tokens(&estimate), llm_estimate_text(text));
         }
     }
+}
+
+/* Plain ASCII for long stretches, bytes of other scripts in between, or anything. */
+static char any_byte(struct random *random, int round)
+{
+    static const char mixed[] = "etaoin  ETA 0123.,;\n\t\x7f~{";
+    if (round % 4 == 0)
+        return (char)random_below(random, 256);
+    if (round % 4 == 1 && random_below(random, 40) == 0)
+        return (char)(0x80 + random_below(random, 0x80));
+    return round % 4 == 2 ? mixed[random_below(random, sizeof mixed)]
+                          : (char)random_below(random, 0x80);
+}
+
+/* 32 bytes are counted at once where the processor can, and one by one here. */
+static void every_length_counts_as_its_bytes_do(void **state)
+{
+    (void)state;
+    struct random random;
+    random_init(&random, 11);
+    for (int round = 0; round < 4000; round++) {
+        size_t size = (size_t)round / 4 % 200 + 1, cut = (size_t)random_below(&random, size);
+        char *bytes = malloc(size);
+        struct llm_estimate one_by_one = {0}, pieces = {0};
+        for (size_t i = 0; i < size; i++) {
+            bytes[i] = any_byte(&random, round);
+            llm_estimate_add(&one_by_one, STR_FROM(bytes + i, 1));
+        }
+        llm_estimate_add(&pieces, STR_FROM(bytes, cut));
+        llm_estimate_add(&pieces, STR_FROM(bytes + cut, size - cut));
+        assert_int_equal(pieces.parts, one_by_one.parts);
+        assert_int_equal(pieces.previous, one_by_one.previous);
+        free(bytes);
+    }
+}
+
+/* Each two bytes of ASCII behind each other, at the border of 32 and inside. */
+static void every_pair_counts_the_same_at_once(void **state)
+{
+    (void)state;
+    char bytes[66];
+    for (int first = 0; first < 0x80; first++)
+        for (int second = 0; second < 0x80; second++) {
+            struct llm_estimate one_by_one = {0}, whole = {0};
+            for (size_t i = 0; i < sizeof bytes; i++) {
+                bytes[i] = (char)(i % 3 ? second : first);
+                llm_estimate_add(&one_by_one, STR_FROM(bytes + i, 1));
+            }
+            llm_estimate_add(&whole, STR_FROM(bytes, sizeof bytes));
+            assert_int_equal(whole.parts, one_by_one.parts);
+        }
 }
 
 static void any_bytes_cost_at_most_two_tokens_each(void **state)
@@ -161,6 +213,8 @@ int main(void)
         cmocka_unit_test(samples_are_within_a_fifth),
         cmocka_unit_test(nothing_is_nothing_and_little_is_something),
         cmocka_unit_test(pieces_add_up_to_the_whole),
+        cmocka_unit_test(every_length_counts_as_its_bytes_do),
+        cmocka_unit_test(every_pair_counts_the_same_at_once),
         cmocka_unit_test(any_bytes_cost_at_most_two_tokens_each),
         cmocka_unit_test(every_part_counts),
         cmocka_unit_test(media_cost_an_allowance_or_their_size),
