@@ -147,23 +147,27 @@ static bool is_large(const struct arena *arena, size_t size)
     return size > (arena->first ? (size_t)LARGE_BYTES : arena->first_bytes);
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+/* Not inline: so that arena_alloc itself has nothing to save. */
+__attribute__((noinline)) static void *alloc_in_new_block(struct arena *arena, size_t size)
 {
-    ASSERT(size < SIZE_MAX / 4);
-    size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-    if (size == 0)
-        size = ALIGNMENT;
-    arena->used += size;
-    if (arena->newest && arena->newest->size - arena->newest->used >= size) {
-        void *memory = arena->newest->data + arena->newest->used;
-        arena->newest->used += size;
-        return memory;
-    }
     if (is_large(arena, size))
         return alloc_large(arena, size);
     add_block(arena);
     arena->newest->used = size;
     return arena->newest->data;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+    struct block *block = arena->newest;
+    ASSERT(size < SIZE_MAX / 4);
+    size = size ? (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1) : ALIGNMENT;
+    arena->used += size;
+    if (!block || block->size - block->used < size)
+        return alloc_in_new_block(arena, size);
+    void *memory = block->data + block->used;
+    block->used += size;
+    return memory;
 }
 
 void *arena_alloc_zero(struct arena *arena, size_t count, size_t size)

@@ -88,9 +88,9 @@ enum err json_read(struct arena *arena, struct str text, yyjson_val **ret_root, 
     return json_read_split(arena, arena, text, ret_root, error);
 }
 
-yyjson_val *json_get(yyjson_val *object, const char *key)
+yyjson_val *json_find(yyjson_val *object, struct str key)
 {
-    return yyjson_obj_get(object, key);
+    return yyjson_obj_getn(object, key.data, key.len);
 }
 
 struct str json_str(yyjson_val *value)

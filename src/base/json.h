@@ -32,7 +32,11 @@ MUST_USE enum err json_read_placed(struct arena *arena, struct str text, yyjson_
                                    const char **ret_copy, struct error *error);
 
 /* Lookups that accept NULL and wrong types, so that they can be chained. `key` is a C literal. */
-yyjson_val *json_get(yyjson_val *object, const char *key);
+yyjson_val *json_find(yyjson_val *object, struct str key);
+static inline yyjson_val *json_get(yyjson_val *object, const char *key)
+{
+    return json_find(object, STR_FROM(key, strlen(key)));
+}
 /* The string's bytes, or STR_NONE when absent or not a string. */
 struct str json_str(yyjson_val *value);
 struct str json_get_str(yyjson_val *object, const char *key);

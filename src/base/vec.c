@@ -1,19 +1,14 @@
 /* A growable array inside an arena. */
 #include "base/vec.h"
 
-#include <string.h>
-
 enum { LARGE_ITEM_BYTES = 128 };
 
-void *vec_grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t item_size)
+void *vec_grow_slow(struct arena *arena, void *items, size_t *capacity, size_t item_size)
 {
-    if (count == *capacity) {
-        /* Large elements are mostly alone: the parts of a message. */
-        size_t larger = *capacity ? *capacity * 2 : item_size > LARGE_ITEM_BYTES ? 1 : 4;
-        items = arena_realloc(arena, items, *capacity * item_size, larger * item_size);
-        *capacity = larger;
-    }
-    memset((char *)items + count * item_size, 0, item_size);
+    /* Large elements are mostly alone: the parts of a message. */
+    size_t larger = *capacity ? *capacity * 2 : item_size > LARGE_ITEM_BYTES ? 1 : 4;
+    items = arena_realloc(arena, items, *capacity * item_size, larger * item_size);
+    *capacity = larger;
     return items;
 }
 

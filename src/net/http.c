@@ -158,10 +158,14 @@ static const unsigned char is_token_char[256] = {
 
 static bool is_token(struct str name)
 {
-    for (size_t i = 0; i < name.len; i++)
-        if (!is_token_char[(unsigned char)name.data[i]])
-            return false;
-    return name.len > 0;
+    const unsigned char *at = (const unsigned char *)name.data, *end = at + name.len;
+    unsigned char all = name.len > 0;
+    for (; end - at >= 4; at += 4)
+        all &= is_token_char[at[0]] & is_token_char[at[1]] & is_token_char[at[2]] &
+               is_token_char[at[3]];
+    while (at < end)
+        all &= is_token_char[*at++];
+    return all;
 }
 
 /* Eight bytes at once: whether one is below 0x20 or is 0x7F. Each term has the high bit of a byte set
