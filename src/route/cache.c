@@ -107,6 +107,7 @@ void cache_entry_unref(struct cache_entry *entry)
 {
     if (!entry || atomic_fetch_sub(&entry->references, 1) != 1)
         return;
+    tape_chunks_free(entry->tape);
     free(entry);
 }
 
@@ -174,8 +175,7 @@ static struct str put(char **at, struct str text)
 static size_t size_of(const struct cache_entry *entry)
 {
     return sizeof *entry + entry->loss_count * sizeof *entry->losses + entry->key.len +
-           entry->flags.len + entry->content_type.len + entry->tape.len + entry->target.len +
-           entry->provider.len;
+           entry->flags.len + entry->content_type.len + entry->target.len + entry->provider.len;
 }
 
 /* Losses stand first, where they are aligned. */
@@ -188,14 +188,13 @@ static struct cache_entry *entry_new(const struct cache_entry *from, size_t size
     *entry = *from;
     entry->references = 1;
     entry->link = (struct list){0};
-    entry->size = size;
+    entry->size = size + from->tape_size;
     entry->losses = (const struct llm_loss *)(const void *)put(
                         &at, STR_FROM((const char *)from->losses, losses_size))
                         .data;
     entry->key = put(&at, from->key);
     entry->flags = put(&at, from->flags);
     entry->content_type = put(&at, from->content_type);
-    entry->tape = put(&at, from->tape);
     entry->target = put(&at, from->target);
     entry->provider = put(&at, from->provider);
     return entry;
@@ -223,8 +222,11 @@ void cache_keep(struct cache *cache, const struct cache_entry *entry)
 {
     struct list gone;
     size_t size = size_of(entry);
-    if (size > CACHE_ENTRY_BYTES_MAX || size > cache->bytes_max)
+    size_t with_tape = size + entry->tape_size;
+    if (with_tape > CACHE_ENTRY_BYTES_MAX || with_tape > cache->bytes_max) {
+        tape_chunks_free(entry->tape);
         return;
+    }
     struct cache_entry *kept = entry_new(entry, size);
     list_init(&gone);
     pthread_mutex_lock(&cache->lock);

@@ -63,63 +63,47 @@ static void on_read(void *user, const struct llm_event *event)
     tell(replay, event);
 }
 
-static bool ends_frame(const struct cache_entry *entry, size_t at)
-{
-    const char *end = entry->tape.data + at;
-    if (entry->dialect->framing == DIALECT_NDJSON)
-        return end[-1] == '\n';
-    if (end[-1] == '\r')
-        return end[-2] == '\r';
-    return end[-1] == '\n' && (end[-2] == '\n' || (end[-2] == '\r' && end[-3] == '\n'));
-}
-
-/* Where a piece of about TURN_BYTES_MAX ends, behind a frame. */
-static size_t end_of_piece(const struct cache_entry *entry, size_t from)
-{
-    size_t len = entry->tape.len, at = from + TURN_BYTES_MAX;
-    if (!entry->is_streamed || len - from <= TURN_BYTES_MAX)
-        return len;
-    while (at < len && !ends_frame(entry, at))
-        at++;
-    return at;
-}
-
+/* So many bytes, or somewhat more: whole chunks are told. */
 static void tell_bytes(struct replay *replay)
 {
     const struct cache_entry *entry = replay->entry;
-    size_t end = end_of_piece(entry, replay->place.at);
-    struct str piece = str_slice(entry->tape, replay->place.at, end - replay->place.at);
-    replay->place.at = end;
-    if (replay->is_raw)
-        replay->listener.on_raw(replay->listener.user, entry->content_type, piece);
-    if (replay->is_over)
-        return;
-    answer_reader_feed(&replay->reader, piece);
-    if (replay->place.at == entry->tape.len)
+    for (size_t told = 0;
+         replay->place.chunk && told < TURN_BYTES_MAX && !replay->is_over && !replay->is_paused;
+         replay->place.chunk = replay->place.chunk->next) {
+        struct str bytes = STR_FROM(replay->place.chunk->bytes, replay->place.chunk->len);
+        told += bytes.len;
+        if (replay->is_raw)
+            replay->listener.on_raw(replay->listener.user, entry->content_type, bytes);
+        if (!replay->is_over)
+            answer_reader_feed(&replay->reader, bytes);
+    }
+    if (!replay->place.chunk && !replay->is_over)
         answer_reader_finish(&replay->reader);
 }
 
 static void tell_events(struct replay *replay)
 {
-    size_t turn_end = replay->place.at + TURN_BYTES_MAX;
+    size_t told = 0;
     struct llm_event event;
-    while (!replay->is_over && !replay->is_paused && replay->place.at < turn_end &&
-           tape_next(replay->entry->tape, &replay->place, &event))
+    while (!replay->is_over && !replay->is_paused && told < TURN_BYTES_MAX &&
+           tape_next(&replay->place, &event)) {
+        told += event.text.len;
         tell(replay, &event);
+    }
 }
 
 static void run(void *user)
 {
     struct replay *replay = user;
     replay->is_telling = true;
-    if (!replay->is_paused && replay->entry->is_raw)
+    if (replay->entry->is_raw)
         tell_bytes(replay);
     else
         tell_events(replay);
     replay->is_telling = false;
     if (replay->is_over)
         replay_free(replay);
-    else if (!replay->is_paused && replay->place.at < replay->entry->tape.len)
+    else if (!replay->is_paused && !replay->has_ended)
         loop_timer_set(replay->loop, &replay->timer, PAUSE_MS, run, replay);
 }
 
@@ -130,6 +114,7 @@ struct replay *replay_start(struct loop *loop, struct cache_entry *entry, bool i
     ASSERT(replay);
     replay->loop = loop;
     replay->entry = entry;
+    replay->place.chunk = entry->tape;
     replay->facts = facts_of_kept(entry, is_raw, overhead_us);
     replay->listener = *listener;
     replay->is_raw = is_raw;

@@ -48,7 +48,7 @@ static struct recording *recording_new(struct route_call *call, uint64_t lives_m
 void router_drop_recording(struct route_call *call)
 {
     if (call->recording)
-        loop_buf_keep(call->router->options.loop, &call->recording->tape.bytes);
+        tape_done(&call->recording->tape);
     call->recording = NULL;
 }
 
@@ -77,11 +77,16 @@ static void keep(const struct route_call *call, struct recording *recording)
     write_key(call, recording, &text);
     size_t key_len = text.len;
     cache_flags_write(&recording->flags, call->request.raw_body, &text);
+    if (!buf_ok(&text)) {
+        loop_buf_keep(loop, &text);
+        return;
+    }
     const struct cache_entry entry = {.hash = recording->hash,
                                       .key = str_slice(buf_str(&text), 0, key_len),
                                       .flags = str_skip(buf_str(&text), key_len),
                                       .content_type = recording->content_type,
-                                      .tape = tape_text(&recording->tape),
+                                      .tape_size = recording->tape.size,
+                                      .tape = tape_take(&recording->tape),
                                       .target = target.id,
                                       .provider = target.provider,
                                       .losses = losses->items,
@@ -92,8 +97,7 @@ static void keep(const struct route_call *call, struct recording *recording)
                                       .is_raw = recording->form == OF_BYTES,
                                       .kept_ms = loop_now_ms(loop),
                                       .lives_ms = recording->lives_ms};
-    if (buf_ok(&text))
-        cache_keep(recording->cache, &entry);
+    cache_keep(recording->cache, &entry);
     loop_buf_keep(loop, &text);
 }
 
@@ -105,20 +109,12 @@ static bool is_good_end(const struct llm_event *event)
     return is_whole && !event->extension.len;
 }
 
-/* The answer begins. A whole one is told within a turn. */
-static void begin_tape(const struct route_call *call, struct recording *recording)
-{
-    recording->form = route_is_raw(call) ? OF_BYTES : OF_EVENTS;
-    if (!recording->is_streamed)
-        loop_buf_lend(call->router->options.loop, &recording->tape.bytes);
-}
-
 /* Bytes say what events say: of an answer that has them, only those are recorded that tell its end. */
 static void record(struct route_call *call, struct recording *recording,
                    const struct llm_event *event)
 {
     if (recording->form == OF_NOTHING)
-        begin_tape(call, recording);
+        recording->form = route_is_raw(call) ? OF_BYTES : OF_EVENTS;
     if (recording->form == OF_EVENTS)
         tape_add_event(&recording->tape, event);
     else if (event->kind == LLM_EVENT_USAGE)
@@ -161,7 +157,7 @@ void router_record_bytes(struct route_call *call, struct str content_type, struc
     if (!recording)
         return;
     if (recording->form == OF_NOTHING)
-        begin_tape(call, recording);
+        recording->form = OF_BYTES;
     if (recording->form == OF_EVENTS) {
         router_drop_recording(call);
         return;

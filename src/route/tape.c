@@ -6,13 +6,14 @@
  * piece behind a length of its own, so that a piece takes two bytes beside its own. */
 #include "route/tape.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "route/block.h"
 
-/* Many tapes are written at once, some for minutes: they begin with less than buffers do. */
-enum { GROWTH_MIN = 512 };
+/* Of chunks: many tapes are written at once, some for minutes, so they begin small. */
+enum { CHUNK_BYTES_MIN = 512, CHUNK_BYTES_MAX = 8 * 1024 };
 
 struct head {
     uint8_t kind; /* llm_event_kind */
@@ -23,44 +24,75 @@ struct head {
 enum { PIECES = 1 << 15 }; /* in place of texts */
 _Static_assert(EVENT_TEXTS < 16, "they have a bit each, beside it");
 
-void tape_init(struct tape *tape, size_t bytes_max)
+void tape_init(struct tape *tape, size_t size_max)
 {
-    buf_init(&tape->bytes, bytes_max);
-    tape->last = SIZE_MAX;
+    *tape = (struct tape){.size_max = size_max, .record = SIZE_MAX};
+}
+
+void tape_chunks_free(struct tape_chunk *first)
+{
+    while (first) {
+        struct tape_chunk *next = first->next;
+        free(first);
+        first = next;
+    }
 }
 
 void tape_done(struct tape *tape)
 {
-    buf_done(&tape->bytes);
+    tape_chunks_free(tape->first);
+    tape_init(tape, tape->size_max);
 }
 
 bool tape_is_whole(const struct tape *tape)
 {
-    return buf_ok(&tape->bytes);
+    return !tape->overflowed;
 }
 
-struct str tape_text(const struct tape *tape)
+struct tape_chunk *tape_take(struct tape *tape)
 {
-    return buf_str(&tape->bytes);
+    struct tape_chunk *first = tape->first;
+    tape_init(tape, tape->size_max);
+    return first;
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
-static char *grow(struct buf *bytes, size_t size)
+/* A chunk that takes so many bytes at least, behind the others; false: it does not fit. */
+static bool add_chunk(struct tape *tape, size_t capacity_min)
 {
-    size_t left = bytes->bytes_max - bytes->len, more = GROWTH_MIN + bytes->len;
-    if (more > left)
-        more = left;
-    buf_expect_exactly(bytes, size > more ? size : more);
-    return buf_reserve(bytes, size);
+    size_t capacity = tape->last ? tape->last->capacity * 2 : CHUNK_BYTES_MIN;
+    if (capacity > CHUNK_BYTES_MAX)
+        capacity = CHUNK_BYTES_MAX;
+    if (capacity < capacity_min)
+        capacity = capacity_min;
+    tape->overflowed |=
+        capacity > tape->size_max || tape->size + sizeof *tape->last > tape->size_max - capacity;
+    if (tape->overflowed)
+        return false;
+    struct tape_chunk *chunk = malloc(sizeof *chunk + capacity);
+    ASSERT(chunk);
+    *chunk = (struct tape_chunk){.capacity = capacity};
+    *(tape->last ? &tape->last->next : &tape->first) = chunk;
+    tape->last = chunk;
+    tape->size += sizeof *chunk + capacity;
+    tape->record = SIZE_MAX;
+    return true;
 }
 
-/* Room for so many bytes; NULL: it does not fit. */
+static bool has_room(const struct tape *tape, size_t size)
+{
+    return tape->last && size <= tape->last->capacity - tape->last->len;
+}
+
+/* Room for so many bytes, which count as written; NULL: it does not fit. */
 static char *reserve(struct tape *tape, size_t size)
 {
-    struct buf *bytes = &tape->bytes;
-    bool has_room = bytes->data && size <= bytes->capacity - bytes->len;
-    return has_room ? bytes->data + bytes->len : grow(bytes, size);
+    if (tape->overflowed || (!has_room(tape, size) && !add_chunk(tape, size)))
+        return NULL;
+    char *room = tape->last->bytes + tape->last->len;
+    tape->last->len += size;
+    return room;
 }
 
 static char *put(char *at, const void *data, size_t size)
@@ -100,9 +132,9 @@ static bool is_piece(const struct llm_event *event)
 static bool continues(const struct tape *tape, const struct llm_event *event)
 {
     struct head head;
-    if (tape->last == SIZE_MAX)
+    if (tape->record == SIZE_MAX || !has_room(tape, sizeof(uint16_t) + event->text.len))
         return false;
-    memcpy(&head, tape->bytes.data + tape->last, sizeof head);
+    memcpy(&head, tape->last->bytes + tape->record, sizeof head);
     return head.kind == (uint8_t)event->kind && head.index == event->index;
 }
 
@@ -110,12 +142,12 @@ static void begin_pieces(struct tape *tape, const struct llm_event *event)
 {
     const struct head head = {.kind = (uint8_t)event->kind, .texts = PIECES, .index = event->index};
     const uint32_t len = 0;
-    char *at = reserve(tape, sizeof head + sizeof len);
-    if (!at)
+    const size_t size = sizeof head + sizeof len;
+    if (!has_room(tape, size + sizeof(uint16_t) + event->text.len) &&
+        !add_chunk(tape, size + sizeof(uint16_t) + event->text.len))
         return;
-    tape->last = tape->bytes.len;
-    put(put(at, &head, sizeof head), &len, sizeof len);
-    buf_commit(&tape->bytes, sizeof head + sizeof len);
+    tape->record = tape->last->len;
+    put(put(reserve(tape, size), &head, sizeof head), &len, sizeof len);
 }
 
 static void add_piece(struct tape *tape, struct str text)
@@ -123,14 +155,11 @@ static void add_piece(struct tape *tape, struct str text)
     const uint16_t piece_len = (uint16_t)text.len;
     const size_t size = sizeof piece_len + text.len;
     uint32_t len;
-    char *at = reserve(tape, size);
-    if (!at)
-        return;
+    char *at = reserve(tape, size); /* there is room */
     at = put(at, &piece_len, sizeof piece_len);
     if (text.len)
         put(at, text.data, text.len);
-    buf_commit(&tape->bytes, size);
-    char *record_len = tape->bytes.data + tape->last + sizeof(struct head);
+    char *record_len = tape->last->bytes + tape->record + sizeof(struct head);
     memcpy(&len, record_len, sizeof len);
     len += (uint32_t)size;
     put(record_len, &len, sizeof len);
@@ -152,7 +181,6 @@ static void add_record(struct tape *tape, const struct llm_event *event)
         at = put_text(at, *event_text_of(event, (size_t)__builtin_ctz(left)));
     if (has_usage)
         put(at, &event->usage, sizeof event->usage);
-    buf_commit(&tape->bytes, size);
 }
 
 void tape_add_event(struct tape *tape, const struct llm_event *event)
@@ -160,7 +188,7 @@ void tape_add_event(struct tape *tape, const struct llm_event *event)
     ASSERT(event->kind != LLM_EVENT_ERROR);
     if (!is_piece(event)) {
         add_record(tape, event);
-        tape->last = SIZE_MAX;
+        tape->record = SIZE_MAX;
         return;
     }
     if (!continues(tape, event))
@@ -171,11 +199,9 @@ void tape_add_event(struct tape *tape, const struct llm_event *event)
 
 void tape_add_bytes(struct tape *tape, struct str bytes)
 {
-    char *room = reserve(tape, bytes.len);
-    if (!room || !bytes.len)
-        return;
-    memcpy(room, bytes.data, bytes.len);
-    buf_commit(&tape->bytes, bytes.len);
+    char *room = bytes.len ? reserve(tape, bytes.len) : NULL;
+    if (room)
+        memcpy(room, bytes.data, bytes.len);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -234,11 +260,16 @@ static void enter_pieces(struct str text, struct tape_place *place, const struct
         .kind = (enum llm_event_kind)head->kind, .index = head->index, .usage = LLM_USAGE_UNKNOWN};
 }
 
-bool tape_next(struct str text, struct tape_place *place, struct llm_event *ret_event)
+bool tape_next(struct tape_place *place, struct llm_event *ret_event)
 {
     struct head head;
-    if (place->at == text.len)
+    if (place->chunk && place->at == place->chunk->len) {
+        place->chunk = place->chunk->next;
+        place->at = 0;
+    }
+    if (!place->chunk)
         return false;
+    struct str text = STR_FROM(place->chunk->bytes, place->chunk->len);
     if (!place->pieces_end) {
         take(text, &place->at, &head, sizeof head);
         if (head.texts != PIECES) {

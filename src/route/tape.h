@@ -1,33 +1,48 @@
-/* Tape: what an answer said, in one compact text: its bytes as they came, or its events. Pure. Inside
- * route only. */
+/* Tape: what an answer said, in one compact text: its bytes as they came, or its events. In chunks, so
+ * that what is written stays where it is. Pure. Inside route only. */
 #pragma once
 
 #include "base/buf.h"
 #include "llm/response.h"
 
-struct tape {
-    struct buf bytes;
-    size_t last; /* where the record of the newest event begins; SIZE_MAX: none can follow it */
+/* Holds whole pieces, or whole records of events. */
+struct tape_chunk {
+    struct tape_chunk *next;
+    size_t len;
+    size_t capacity;
+    char bytes[];
 };
 
-/* `bytes_max`: what it takes at most; over it tape_is_whole is false. */
-void tape_init(struct tape *tape, size_t bytes_max);
+struct tape {
+    struct tape_chunk *first;
+    struct tape_chunk *last;
+    size_t size; /* of the chunks' memory */
+    size_t size_max;
+    size_t record; /* where in the last chunk the record begins that pieces are put in; SIZE_MAX: in
+                      none */
+    bool overflowed;
+};
+
+/* `size_max`: the memory that it takes at most; over it tape_is_whole is false. */
+void tape_init(struct tape *tape, size_t size_max);
 void tape_done(struct tape *tape);
 /* Any event but an ERROR. */
 void tape_add_event(struct tape *tape, const struct llm_event *event);
 /* Bytes that pass through: not on a tape of events. */
 void tape_add_bytes(struct tape *tape, struct str bytes);
 bool tape_is_whole(const struct tape *tape);
-/* What was recorded: for tape_next, any number of times. */
-struct str tape_text(const struct tape *tape);
+/* What was recorded becomes the caller's, who frees it with tape_chunks_free; the tape is empty. */
+struct tape_chunk *tape_take(struct tape *tape);
+/* NULL is allowed. */
+void tape_chunks_free(struct tape_chunk *first);
 
-/* Where a reader of events is; zeroed: at the beginning. */
+/* Where a reader of events is. Begin with only `chunk` set, to the first. */
 struct tape_place {
-    size_t at;
-    size_t pieces_end; /* of the record it is in; 0: it is in none */
+    const struct tape_chunk *chunk; /* NULL: at the end */
+    size_t at;                      /* of it */
+    size_t pieces_end;              /* of the record it is in; 0: it is in none */
     struct llm_event piece;
 };
 
-/* The next event of a tape of events, views into its text: whole, as tape_text gave it. False at the
- * end. */
-bool tape_next(struct str text, struct tape_place *place, struct llm_event *ret_event);
+/* The next event of a tape of events, views into its chunks. False at the end. */
+bool tape_next(struct tape_place *place, struct llm_event *ret_event);

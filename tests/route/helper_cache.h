@@ -21,14 +21,16 @@ static inline struct cache_entry *cache_find_text(struct cache *cache, struct st
 }
 
 /* `bytes_of`: its tape has the bytes of a stream of that dialect; NULL: events. */
-static inline void cache_keep_tape(struct cache *cache, const char *key, struct str tape,
+static inline void cache_keep_tape(struct cache *cache, const char *key, struct tape *tape,
                                    const struct dialect *bytes_of, uint64_t now_ms,
                                    uint64_t lives_ms)
 {
+    size_t tape_size = tape->size;
     struct cache_entry entry = {.hash = cache_hash(cache, str_from_cstr(key)),
                                 .key = str_from_cstr(key),
                                 .flags = STR("f"),
-                                .tape = tape,
+                                .tape = tape_take(tape),
+                                .tape_size = tape_size,
                                 .target = STR("fake/m"),
                                 .provider = STR("fake"),
                                 .kept_ms = now_ms,
@@ -43,10 +45,15 @@ static inline void cache_keep_tape(struct cache *cache, const char *key, struct 
     cache_keep(cache, &entry);
 }
 
-static inline void cache_keep_text(struct cache *cache, const char *key, struct str tape,
+/* An answer of that text. */
+static inline void cache_keep_text(struct cache *cache, const char *key, struct str text,
                                    uint64_t now_ms, uint64_t lives_ms)
 {
-    cache_keep_tape(cache, key, tape, NULL, now_ms, lives_ms);
+    struct tape tape;
+    tape_init(&tape, 16 * 1024 * 1024);
+    tape_add_bytes(&tape, text);
+    cache_keep_tape(cache, key, &tape, NULL, now_ms, lives_ms);
+    tape_done(&tape);
 }
 
 /* The value of a series ("name{labels} "). */

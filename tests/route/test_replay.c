@@ -92,9 +92,13 @@ static void add_text(struct tape *tape, struct str text, bool is_raw)
                        &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = text, .item = STR("i")});
         return;
     }
-    tape_add_bytes(tape, str_from_cstr(before));
-    tape_add_bytes(tape, text);
-    tape_add_bytes(tape, str_from_cstr(behind));
+    struct buf frame; /* they come whole */
+    buf_init(&frame, 64 * 1024);
+    buf_append(&frame, str_from_cstr(before));
+    buf_append(&frame, text);
+    buf_append(&frame, str_from_cstr(behind));
+    tape_add_bytes(tape, buf_str(&frame));
+    buf_done(&frame);
 }
 
 /* Keeps an answer of some texts, and begins to tell it. */
@@ -113,7 +117,7 @@ static void start(struct fixture *f, int count, struct str text, enum told as)
     else
         tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_END});
     assert_true(tape_is_whole(&tape));
-    cache_keep_tape(f->cache, "k", tape_text(&tape), is_raw ? &dialect_openai_chat : NULL, 0, 1000);
+    cache_keep_tape(f->cache, "k", &tape, is_raw ? &dialect_openai_chat : NULL, 0, 1000);
     struct cache_entry *entry = cache_find_text(f->cache, STR("k"), 0, 1000);
     assert_non_null(entry);
     tape_done(&tape);

@@ -9,10 +9,10 @@
 
 #include "route/tape.h"
 
-static struct llm_event next(struct str text, struct tape_place *place)
+static struct llm_event next(struct tape_place *place)
 {
     struct llm_event event;
-    assert_true(tape_next(text, place, &event));
+    assert_true(tape_next(place, &event));
     return event;
 }
 
@@ -20,7 +20,6 @@ static void events_keep_all_that_they_say(void **state)
 {
     (void)state;
     struct tape tape;
-    struct tape_place place = {0};
     tape_init(&tape, 65536);
     const struct llm_usage usage = {7, 3, 1, 9, 2, true};
     const struct llm_event events[] = {
@@ -39,9 +38,9 @@ static void events_keep_all_that_they_say(void **state)
     for (size_t i = 0; i < COUNT; i++)
         tape_add_event(&tape, &events[i]);
     assert_true(tape_is_whole(&tape));
-    struct str text = tape_text(&tape);
+    struct tape_place place = {.chunk = tape.first};
     for (size_t i = 0; i < COUNT; i++) {
-        struct llm_event event = next(text, &place);
+        struct llm_event event = next(&place);
         assert_int_equal(event.kind, events[i].kind);
         assert_int_equal(event.index, events[i].index);
         assert_int_equal(event.finish, events[i].finish);
@@ -58,8 +57,8 @@ static void events_keep_all_that_they_say(void **state)
             assert_memory_equal(&event.usage, &usage, sizeof usage);
     }
     struct llm_event event;
-    assert_false(tape_next(text, &place, &event));
-    assert_false(tape_next(text, &place, &event));
+    assert_false(tape_next(&place, &event));
+    assert_false(tape_next(&place, &event));
     tape_done(&tape);
 }
 
@@ -71,8 +70,10 @@ static void bytes_are_put_together(void **state)
     tape_add_bytes(&tape, STR("data: 1\n\n"));
     tape_add_bytes(&tape, STR(""));
     tape_add_bytes(&tape, STR("data: 2\n\n"));
-    struct str text = tape_text(&tape);
-    assert_true(str_eq(text, STR("data: 1\n\ndata: 2\n\n")));
+    struct tape_place place = {.chunk = tape.first};
+    assert_true(
+        str_eq(STR_FROM(place.chunk->bytes, place.chunk->len), STR("data: 1\n\ndata: 2\n\n")));
+    assert_null(place.chunk->next);
     tape_done(&tape);
 }
 
@@ -80,10 +81,10 @@ static void too_much_is_told(void **state)
 {
     (void)state;
     struct tape tape;
-    tape_init(&tape, 64);
+    tape_init(&tape, 1024);
     tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("short")});
     assert_true(tape_is_whole(&tape));
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 300; i++)
         tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("more")});
     assert_false(tape_is_whole(&tape));
     tape_done(&tape);
@@ -107,19 +108,18 @@ static void pieces_stay_apart(void **state)
     (void)state;
     enum { COUNT = sizeof pieces / sizeof pieces[0] };
     struct tape tape;
-    struct tape_place place = {0};
     tape_init(&tape, 65536);
     for (size_t i = 0; i < COUNT; i++)
         tape_add_event(&tape, &pieces[i]);
-    struct str text = tape_text(&tape);
+    struct tape_place place = {.chunk = tape.first};
     for (size_t i = 0; i < COUNT; i++) {
-        struct llm_event event = next(text, &place);
+        struct llm_event event = next(&place);
         assert_int_equal(event.kind, pieces[i].kind);
         assert_int_equal(event.index, pieces[i].index);
         assert_true(str_eq(event.text, pieces[i].text));
         assert_true(str_eq(event.item, pieces[i].item));
     }
-    assert_int_equal(place.at, text.len);
+    assert_false(tape_next(&place, &(struct llm_event){0}));
     tape_done(&tape);
 }
 
@@ -127,16 +127,15 @@ static void they_take_little_room(void **state)
 {
     (void)state;
     struct tape tape;
-    struct tape_place place = {0};
     tape_init(&tape, 65536);
     for (int i = 0; i < 1000; i++)
         tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("more")});
     assert_true(tape_is_whole(&tape));
-    struct str text = tape_text(&tape);
-    assert_true(text.len <= 6 * 1000 + 16);
+    struct tape_place place = {.chunk = tape.first};
+    assert_true(tape.size <= 6 * 1000 + 3000);
     for (int i = 0; i < 1000; i++)
-        assert_true(str_eq(next(text, &place).text, STR("more")));
-    assert_int_equal(place.at, text.len);
+        assert_true(str_eq(next(&place).text, STR("more")));
+    assert_false(tape_next(&place, &(struct llm_event){0}));
     tape_done(&tape);
 }
 
