@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/aside.h"
 #include "base/assert.h"
 #include "base/crypto.h"
 #include "base/random.h"
@@ -24,7 +25,7 @@ static const struct metric_definition metric_bytes = {
     "parley_cache_bytes", "Memory of the answers in the response cache.", METRIC_GAUGE, NULL, 0};
 
 /* A table of so many entries' size that chains stay short, made at once. */
-enum { BYTES_PER_BUCKET = 4096, BUCKETS_MAX = 1024 * 1024 };
+enum { BYTES_PER_BUCKET = 1024, BUCKETS_MAX = 1024 * 1024 };
 
 struct cache {
     pthread_mutex_t lock;
@@ -107,7 +108,6 @@ void cache_entry_unref(struct cache_entry *entry)
 {
     if (!entry || atomic_fetch_sub(&entry->references, 1) != 1)
         return;
-    tape_chunks_free(entry->tape);
     free(entry);
 }
 
@@ -165,33 +165,57 @@ struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t has
 
 static struct str put(char **at, struct str text)
 {
-    if (text.len)
-        memcpy(*at, text.data, text.len);
+    copy_aside(*at, text.data, text.len);
     struct str copy = STR_FROM(*at, text.len);
     *at += text.len;
     return copy;
 }
 
-static size_t size_of(const struct cache_entry *entry)
+enum { CHUNK_ALIGN = _Alignof(struct tape_chunk) };
+
+static size_t size_of_chunk(const struct tape_chunk *chunk)
 {
-    return sizeof *entry + entry->loss_count * sizeof *entry->losses + entry->key.len +
-           entry->flags.len + entry->content_type.len + entry->target.len + entry->provider.len;
+    return (sizeof *chunk + chunk->len + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
 }
 
-/* Losses stand first, where they are aligned. */
+static size_t size_of(const struct cache_entry *entry)
+{
+    size_t size = sizeof *entry + entry->loss_count * sizeof *entry->losses + entry->key.len +
+                  entry->flags.len + entry->content_type.len + entry->target.len +
+                  entry->provider.len + CHUNK_ALIGN;
+    for (const struct tape_chunk *chunk = entry->tape; chunk; chunk = chunk->next)
+        size += size_of_chunk(chunk);
+    return size;
+}
+
+/* The chunks one behind the other, without the room that they have left. */
+static const struct tape_chunk *put_tape(char **at, const struct tape_chunk *from)
+{
+    struct tape_chunk *first = NULL, **link = &first;
+    for (; from; from = from->next) {
+        struct tape_chunk *chunk = (struct tape_chunk *)(void *)*at;
+        *chunk = (struct tape_chunk){.len = from->len, .capacity = from->len};
+        copy_aside(chunk->bytes, from->bytes, from->len);
+        *link = chunk;
+        link = &chunk->next;
+        *at += size_of_chunk(from);
+    }
+    return first;
+}
+
+/* What must be aligned stands first. */
 static struct cache_entry *entry_new(const struct cache_entry *from, size_t size)
 {
-    size_t losses_size = from->loss_count * sizeof *from->losses;
+    const struct str losses = {(const char *)from->losses, from->loss_count * sizeof *from->losses};
     struct cache_entry *entry = malloc(size);
     ASSERT(entry);
     char *at = (char *)(entry + 1);
     *entry = *from;
     entry->references = 1;
     entry->link = (struct list){0};
-    entry->size = size + from->tape_size;
-    entry->losses = (const struct llm_loss *)(const void *)put(
-                        &at, STR_FROM((const char *)from->losses, losses_size))
-                        .data;
+    entry->size = size;
+    entry->tape = put_tape(&at, from->tape);
+    entry->losses = (const struct llm_loss *)(const void *)put(&at, losses).data;
     entry->key = put(&at, from->key);
     entry->flags = put(&at, from->flags);
     entry->content_type = put(&at, from->content_type);
@@ -200,7 +224,14 @@ static struct cache_entry *entry_new(const struct cache_entry *from, size_t size
     return entry;
 }
 
-/* Makes room for an entry and puts it in; under the lock. */
+/* The next one to go is not in the processor's caches. */
+static void expect_to_go(const struct list *link)
+{
+    const char *entry = (const char *)LIST_ENTRY(link, struct cache_entry, link);
+    __builtin_prefetch(entry, 1);
+    __builtin_prefetch(entry + 64, 1);
+}
+
 static void insert(struct cache *cache, struct cache_entry *entry, struct list *gone)
 {
     struct cache_entry *before = *slot_of(cache, entry->hash);
@@ -215,6 +246,7 @@ static void insert(struct cache *cache, struct cache_entry *entry, struct list *
     *slot = entry;
     list_prepend(&cache->by_use, &entry->link);
     cache->bytes += entry->size;
+    expect_to_go(cache->by_use.previous);
     metric_set(cache->shown_bytes, (int64_t)cache->bytes);
 }
 
@@ -222,11 +254,8 @@ void cache_keep(struct cache *cache, const struct cache_entry *entry)
 {
     struct list gone;
     size_t size = size_of(entry);
-    size_t with_tape = size + entry->tape_size;
-    if (with_tape > CACHE_ENTRY_BYTES_MAX || with_tape > cache->bytes_max) {
-        tape_chunks_free(entry->tape);
+    if (size > CACHE_ENTRY_BYTES_MAX || size > cache->bytes_max)
         return;
-    }
     struct cache_entry *kept = entry_new(entry, size);
     list_init(&gone);
     pthread_mutex_lock(&cache->lock);

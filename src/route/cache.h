@@ -17,7 +17,7 @@ struct dialect;
 
 enum { CACHE_ENTRY_BYTES_MAX = 4 * 1024 * 1024 }; /* of one answer with its key */
 
-/* An answer; never changes. One piece of memory beside its tape. A counted reference, so that it can be told to its
+/* An answer; never changes. One piece of memory. A counted reference, so that it can be told to its
  * end whatever becomes of the cache. */
 struct cache_entry {
     _Atomic int references;
@@ -25,11 +25,10 @@ struct cache_entry {
     struct cache_entry *next; /* of the same bucket */
     uint64_t hash;            /* of the key */
     struct str key;
-    struct str flags;        /* of the request: its bytes fit only a request with the same */
-    struct str content_type; /* of its bytes */
-    struct tape_chunk *tape; /* of bytes (is_raw) or of events */
-    size_t tape_size;        /* of its memory */
-    struct str target;       /* who answered: "provider/model" */
+    struct str flags;              /* of the request: its bytes fit only a request with the same */
+    struct str content_type;       /* of its bytes */
+    const struct tape_chunk *tape; /* of bytes (is_raw) or of events */
+    struct str target;             /* who answered: "provider/model" */
     struct str provider;
     const struct llm_loss *losses; /* of the encoding of its request */
     size_t loss_count;
@@ -39,7 +38,7 @@ struct cache_entry {
     bool is_raw;                   /* its provider speaks the door's dialect: bytes were kept */
     uint64_t kept_ms;              /* when, by the monotonic clock */
     uint64_t lives_ms;
-    size_t size; /* of all its memory */
+    size_t size; /* of its memory */
 };
 
 /* `metrics` is borrowed. Freed after all routers that have it; NULL is allowed. */
@@ -53,7 +52,7 @@ uint64_t cache_hash(const struct cache *cache, struct str key);
 struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t hash, uint64_t now_ms,
                                uint64_t age_max_ms);
 /* Keeps an answer in place of the one that was there, and lets others go for it. `entry` is copied with
- * all its texts and losses, and its tape is taken over in any case; references, link, next and size are not read. One that is too large is not
+ * all its texts, losses and tape; references, link, next and size are not read. One that is too large is not
  * kept. */
 void cache_keep(struct cache *cache, const struct cache_entry *entry);
 /* NULL is allowed. */

@@ -77,16 +77,11 @@ static void keep(const struct route_call *call, struct recording *recording)
     write_key(call, recording, &text);
     size_t key_len = text.len;
     cache_flags_write(&recording->flags, call->request.raw_body, &text);
-    if (!buf_ok(&text)) {
-        loop_buf_keep(loop, &text);
-        return;
-    }
     const struct cache_entry entry = {.hash = recording->hash,
                                       .key = str_slice(buf_str(&text), 0, key_len),
                                       .flags = str_skip(buf_str(&text), key_len),
                                       .content_type = recording->content_type,
-                                      .tape_size = recording->tape.size,
-                                      .tape = tape_take(&recording->tape),
+                                      .tape = recording->tape.first,
                                       .target = target.id,
                                       .provider = target.provider,
                                       .losses = losses->items,
@@ -97,7 +92,8 @@ static void keep(const struct route_call *call, struct recording *recording)
                                       .is_raw = recording->form == OF_BYTES,
                                       .kept_ms = loop_now_ms(loop),
                                       .lives_ms = recording->lives_ms};
-    cache_keep(recording->cache, &entry);
+    if (buf_ok(&text))
+        cache_keep(recording->cache, &entry);
     loop_buf_keep(loop, &text);
 }
 

@@ -29,31 +29,18 @@ void tape_init(struct tape *tape, size_t size_max)
     *tape = (struct tape){.size_max = size_max, .record = SIZE_MAX};
 }
 
-void tape_chunks_free(struct tape_chunk *first)
-{
-    while (first) {
-        struct tape_chunk *next = first->next;
-        free(first);
-        first = next;
-    }
-}
-
 void tape_done(struct tape *tape)
 {
-    tape_chunks_free(tape->first);
+    for (struct tape_chunk *next, *chunk = tape->first; chunk; chunk = next) {
+        next = chunk->next;
+        free(chunk);
+    }
     tape_init(tape, tape->size_max);
 }
 
 bool tape_is_whole(const struct tape *tape)
 {
     return !tape->overflowed;
-}
-
-struct tape_chunk *tape_take(struct tape *tape)
-{
-    struct tape_chunk *first = tape->first;
-    tape_init(tape, tape->size_max);
-    return first;
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */

@@ -31,11 +31,6 @@ void tape_add_event(struct tape *tape, const struct llm_event *event);
 /* Bytes that pass through: not on a tape of events. */
 void tape_add_bytes(struct tape *tape, struct str bytes);
 bool tape_is_whole(const struct tape *tape);
-/* What was recorded becomes the caller's, who frees it with tape_chunks_free; the tape is empty. */
-struct tape_chunk *tape_take(struct tape *tape);
-/* NULL is allowed. */
-void tape_chunks_free(struct tape_chunk *first);
-
 /* Where a reader of events is. Begin with only `chunk` set, to the first. */
 struct tape_place {
     const struct tape_chunk *chunk; /* NULL: at the end */

@@ -21,16 +21,14 @@ static inline struct cache_entry *cache_find_text(struct cache *cache, struct st
 }
 
 /* `bytes_of`: its tape has the bytes of a stream of that dialect; NULL: events. */
-static inline void cache_keep_tape(struct cache *cache, const char *key, struct tape *tape,
+static inline void cache_keep_tape(struct cache *cache, const char *key, const struct tape *tape,
                                    const struct dialect *bytes_of, uint64_t now_ms,
                                    uint64_t lives_ms)
 {
-    size_t tape_size = tape->size;
     struct cache_entry entry = {.hash = cache_hash(cache, str_from_cstr(key)),
                                 .key = str_from_cstr(key),
                                 .flags = STR("f"),
-                                .tape = tape_take(tape),
-                                .tape_size = tape_size,
+                                .tape = tape->first,
                                 .target = STR("fake/m"),
                                 .provider = STR("fake"),
                                 .kept_ms = now_ms,
