@@ -29,9 +29,14 @@ static void before_value(struct json_writer *w)
 
 static void begin(struct json_writer *w, char bracket)
 {
-    before_value(w);
-    buf_append_char(w->out, bracket);
+    size_t comma = w->comma;
+    char *at = buf_reserve(w->out, comma + 1);
     w->comma = false;
+    if (!at)
+        return;
+    at[0] = ','; /* or the bracket in its place */
+    at[comma] = bracket;
+    w->out->len += comma + 1;
 }
 
 static void end(struct json_writer *w, char bracket)
