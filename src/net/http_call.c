@@ -15,15 +15,13 @@
  *
  * Pausing stops the parser in the middle of a read: what it has not taken waits in `held`, the
  * stream is paused, and an end of the stream is noted and acted on after `held`. */
-#include "net/http_call.h"
+#include "net/http_call_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "net/connector.h"
-#include "net/http_response.h"
 
 enum {
     HEAD_BYTES_KEPT = 8192,        /* a larger scratch buffer is given back */
@@ -32,42 +30,6 @@ enum {
     GATHERED_BYTES_MAX = 64 * 1024 /* of requests that leave together */
 };
 #define BODY_BYTES_DEFAULT ((uint64_t)1 << 30)
-
-enum call_state { CALL_CONNECTING, CALL_WAITING, CALL_BODY, CALL_ENDED };
-
-struct http_call {
-    struct list link; /* among those that drain */
-    struct http_client *client;
-    struct stock *stock; /* the loop's, which outlives the client */
-    struct http_origin *origin;
-    struct http_call_events events;
-    void *user;
-    enum call_state state;
-    int depth; /* frames that may call the owner */
-    struct connector *connector;
-    struct http_upstream *upstream;
-    struct http_response response;
-    struct http_call_timing timing;
-    uint64_t connect_started_ms;
-    struct str body;
-    size_t body_written;
-    uint64_t connect_timeout_ms, headers_timeout_ms, total_timeout_ms;
-    struct loop_timer headers_timer, total_timer;
-    struct loop_task resume_task;
-    struct list gathered; /* in client.gathered, while the request waits to leave with others */
-    struct buf held;
-    bool answered; /* a byte of the answer has come */
-    bool paused;
-    bool holding; /* the stream is paused, `held` and the end below wait */
-    bool stream_paused;
-    bool whole; /* the response is whole, on_done waits for resume */
-    bool peer_ended;
-    bool never_replays;
-    char lost[96];     /* how the stream died while holding, or "" */
-    struct str head;   /* of the request, while that may still be written */
-    size_t head_bytes; /* of the stock's, that hold it; 0: it is the client's scratch */
-    size_t own_bytes;  /* of the call */
-};
 
 static void begin_connect(struct http_call *call);
 
@@ -147,9 +109,8 @@ static void end(struct http_call *call, enum connection_end connection_end)
     call->client->call_count--;
 }
 
-/* Notes whether the kernel has all of the request. Once the stream has ended it cannot be told any
- * more, and what was noted before counts. */
-static void note_sent(struct http_call *call)
+/* Once the stream has ended it cannot be told any more, and what was noted before counts. */
+void http_call_note_sent(struct http_call *call)
 {
     const struct http_upstream *upstream = call->upstream;
     if (upstream && upstream->stream && call->body_written == call->body.len &&
@@ -159,7 +120,7 @@ static void note_sent(struct http_call *call)
 
 static void complete(struct http_call *call, bool all_taken)
 {
-    note_sent(call);
+    http_call_note_sent(call);
     bool keep = all_taken && call->timing.request_sent && !call->peer_ended &&
                 call->upstream->stream && http_response_keep_alive(&call->response);
     if (keep && call->stream_paused)
@@ -173,7 +134,7 @@ static void complete(struct http_call *call, bool all_taken)
 
 static void fail_with(struct http_call *call, const struct error *error)
 {
-    note_sent(call);
+    http_call_note_sent(call);
     end(call, CONNECTION_RESET);
     call->events.on_error(call->user, error);
 }
@@ -450,7 +411,7 @@ static void send_now(struct http_call *call)
 {
     if (call->upstream->stream)
         stream_flush(call->upstream->stream);
-    note_sent(call);
+    http_call_note_sent(call);
 }
 
 static void send_gathered(void *user)
@@ -559,57 +520,6 @@ static void begin_connect(struct http_call *call)
 }
 
 /* ---- Starting -------------------------------------------------------------------------------- */
-
-/* ---- Draining: the owner is gone, the answer has not ended ----------------------------------- */
-
-static void ignore_headers(void *user, int status, const struct http_headers *headers)
-{
-    (void)user, (void)status, (void)headers;
-}
-
-static void ignore_body(void *user, struct str data)
-{
-    (void)user, (void)data;
-}
-
-static void ignore_done(void *user)
-{
-    (void)user;
-}
-
-static void ignore_error(void *user, const struct error *error)
-{
-    (void)user, (void)error;
-}
-
-static void on_drain_late(void *user)
-{
-    http_call_cancel(user);
-}
-
-void http_call_drain(struct http_call *call, uint64_t limit_ms)
-{
-    static const struct http_call_events ignore = {ignore_headers, ignore_body, ignore_done,
-                                                   ignore_error, NULL};
-    if (call->state == CALL_ENDED)
-        return;
-    note_sent(call);
-    if (!call->answered || !call->timing.request_sent) {
-        http_call_cancel(call); /* the body of the request would still be needed */
-        return;
-    }
-    call->events = ignore;
-    call->user = NULL;
-    list_append(&call->client->draining, &call->link);
-    loop_timer_set(call->client->loop, &call->total_timer, limit_ms, on_drain_late, call);
-    http_call_resume(call);
-}
-
-void http_call_end_draining(struct http_client *client)
-{
-    LIST_EACH (&client->draining, link)
-        http_call_cancel(LIST_ENTRY(link, struct http_call, link));
-}
 
 /* A call with its head written; the origin becomes the call's. */
 static struct http_call *call_make(struct http_client *client, struct http_origin *origin,
