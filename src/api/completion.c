@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "llm/foreign.h"
 #include "llm/passthrough.h"
+#include "net/http_put.h"
 
 enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 
@@ -69,14 +70,26 @@ static void write_losses(struct completion *completion)
     buf_done(&names);
 }
 
-/* Microseconds as milliseconds with three decimals, by hand: every answer has one. */
-static struct str write_ms(uint64_t us, char text[STR_U64_BYTES_MAX + 4])
+/* Microseconds as milliseconds with three decimals. */
+static char *put_ms(char *at, uint64_t us)
 {
-    size_t len = str_from_u64(us / 1000, text);
-    text[len++] = '.';
+    at = http_put(http_put_number(at, us / 1000), STR("."));
     for (unsigned place = 100; place; place /= 10)
-        text[len++] = (char)('0' + us / place % 10);
-    return STR_FROM(text, len);
+        *at++ = (char)('0' + us / place % 10);
+    return at;
+}
+
+/* What every answer has, in one piece. */
+static void write_counts(struct completion *completion)
+{
+    char lines[192]; /* its words, and two numbers */
+    char *end = http_put(lines, STR("x-parley-attempts: "));
+    end = http_put_number(end, (uint64_t)route_attempts(completion->call));
+    end = http_put(end, STR("\r\nx-parley-overhead-ms: "));
+    end = put_ms(end, route_overhead_us(completion->call));
+    end = http_put(end, STR("\r\ncache-control: no-cache\r\n"));
+    http_respond_header_lines(completion->request->exchange,
+                              STR_FROM(lines, (size_t)(end - lines)));
 }
 
 /* Nothing where the cache has no part in it. */
@@ -98,19 +111,13 @@ static void write_head(struct completion *completion)
 {
     struct http_exchange *exchange = completion->request->exchange;
     struct str target = route_target(completion->call).id;
-    char number[STR_U64_BYTES_MAX + 4];
-    int attempts = route_attempts(completion->call);
-    bool is_asked = attempts > 0 || !completion->failed; /* else it was refused before that */
+    bool is_asked = route_attempts(completion->call) > 0 || !completion->failed; /* or refused */
     if (is_asked)
         http_respond_header_if_valid(exchange, "x-parley-target", target);
-    size_t len = str_from_u64((uint64_t)attempts, number);
-    http_respond_header(exchange, "x-parley-attempts", STR_FROM(number, len));
-    http_respond_header(exchange, "x-parley-overhead-ms",
-                        write_ms(route_overhead_us(completion->call), number));
+    write_counts(completion);
     if (route_is_shared(completion->call))
         http_respond_header(exchange, "x-parley-coalesced", STR("true"));
     write_cached(completion);
-    http_respond_header(exchange, "cache-control", STR("no-cache"));
     api_write_limits(completion->request, route_limits(completion->call));
     write_losses(completion);
 }

@@ -1,4 +1,5 @@
-/* Writing heads into room that is known to be large enough; for net/http_*.c only. */
+/* Writing heads into room that is known to be large enough; for net/http_*.c, and doors that write
+ * lines of their own. */
 #pragma once
 
 #include <stdint.h>
