@@ -500,7 +500,8 @@ static enum err decode(struct completion *completion, struct arena *scratch, str
     if (completion->form->has_usage)
         llm->stream_usage = llm->stream;
     if (code == ERR_OK)
-        code = api_chain_read(scratch, ret->root, llm, &ret->chain, error);
+        code = api_chain_read(scratch, ret->root, &llm->model, &ret->chain, error);
+    llm->unmapped_count = api_chain_unmapped(llm->unmapped, llm->unmapped_count);
     bool is_whole = !completion->keeping || !keeping_must_load(completion->keeping);
     if (code == ERR_OK && llm->message_count == 0 && is_whole)
         code = error_set(error, ERR_INVALID, "messages", "must not be empty");

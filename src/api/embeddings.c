@@ -3,6 +3,7 @@
  * client's leaving cancels it. */
 #include "api/embeddings.h"
 
+#include "api/chain.h"
 #include "api/origin.h"
 #include "llm/foreign.h"
 #include "route/embed.h"
@@ -20,6 +21,7 @@ struct embedding_call {
     struct arena *arena;                /* of what was asked; the call itself is in it */
     struct embed *embed;
     struct embedding_request asked;
+    struct api_chain chain;
     uint64_t keep_seconds; /* 0: nothing is looked up nor kept */
 };
 
@@ -92,16 +94,23 @@ static enum err read_keep_seconds(const struct api_request *request, uint64_t *r
 static enum err decode(struct embedding_call *call, struct str model, struct arena *values,
                        yyjson_val **ret_root, struct error *error)
 {
+    struct embedding_request *asked = &call->asked;
     enum err code =
         json_read_split(call->arena, values, call->request->http->body, ret_root, error);
     if (code == ERR_OK)
-        code = embed_refuse(*ret_root, error);
+        code = llm_refuse_redirections(*ret_root, error);
     if (code == ERR_OK)
-        code = call->form->decode_request(call->arena, *ret_root, &call->asked, error);
+        code = call->form->decode_request(call->arena, *ret_root, asked, error);
     if (code == ERR_OK)
         code = read_keep_seconds(call->request, &call->keep_seconds, error);
-    if (code == ERR_OK && model.data)
-        call->asked.model = model;
+    if (code != ERR_OK)
+        return code;
+    if (model.data)
+        asked->model = model;
+    asked->unmapped_count = api_chain_unmapped(asked->unmapped, asked->unmapped_count);
+    code = api_chain_read(call->arena, *ret_root, &asked->model, &call->chain, error);
+    if (code == ERR_OK && !asked->model.len)
+        code = error_set(error, ERR_INVALID, "model", "is required");
     return code;
 }
 
@@ -115,6 +124,8 @@ static enum err ask(struct embedding_call *call, yyjson_val *root, struct error 
         .origin = &origin.governor,
         .form = call->form,
         .asked = &call->asked,
+        .chain = call->chain.names,
+        .chain_count = call->chain.count,
         .body = request->http->body,
         .strict = str_eq_nocase(strict, STR("true")),
         .memo = request->api->options.memo,

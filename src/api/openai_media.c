@@ -1,7 +1,9 @@
 /* OpenAI's doors to images, audio and moderations: handed through to a provider that has them, with
- * routes and fallbacks. Of the body only the model's name changes, to the target's. */
+ * routes and fallbacks. Of the body only the model's name changes, to the target's, and Parley's own
+ * members go. */
 #include "api/openai_media.h"
 
+#include "api/chain.h"
 #include "llm/foreign.h"
 #include "llm/passthrough.h"
 #include "wire/multipart.h"
@@ -12,27 +14,78 @@ struct media {
     struct relay_door door; /* first */
     const struct media_form *form;
     struct str content_type;
-    struct str model; /* in the body; of a form a view of it */
+    struct str model; /* as asked for; empty: not said */
+    bool has_model;   /* a form: it has that part */
+    struct api_chain chain;
 };
 
 /* ---- What goes to a provider ----------------------------------------------------------------- */
+
+/* Which member of a chain a form's part belongs to: lists are written as parts of the same name, with
+ * brackets behind it or without. NULL: none. */
+static const char *chain_member(struct str part_name)
+{
+    for (size_t i = 0; i < API_CHAIN_MEMBERS; i++) {
+        struct str member = str_from_cstr(api_chain_members[i]);
+        if (str_starts_with(part_name, member) &&
+            (part_name.len == member.len || part_name.data[member.len] == '['))
+            return api_chain_members[i];
+    }
+    return NULL;
+}
+
+/* What stands in place of what the part has of the model or of a chain; false: it stays. Without a
+ * part for the model the first one of the chain becomes it. */
+static bool replace_in(const struct multipart_reader *reader, const struct multipart_part *part,
+                       struct str model, bool *has_model, struct str *ret_old, struct buf *out)
+{
+    bool is_model = model.len && str_eq(part->name, STR("model"));
+    *ret_old = is_model ? part->value : part->whole;
+    if (!is_model && !chain_member(part->name))
+        return false;
+    if (is_model)
+        buf_append(out, model);
+    else if (!*has_model && model.len)
+        buf_printf(out, "--%.*s\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n%.*s\r\n",
+                   STR_ARG(reader->boundary), STR_ARG(model));
+    *has_model = true;
+    return true;
+}
+
+/* The form was read before: it is one. */
+static void write_form(const struct media *media, struct str model, struct buf *out)
+{
+    struct str body = media->door.request->http->body, old;
+    struct multipart_reader reader;
+    struct multipart_part part;
+    struct buf put;
+    size_t copied = 0;
+    bool has_model = media->has_model;
+    enum err code = multipart_begin(&reader, media->content_type, body, NULL);
+    buf_init(&put, BODY_BYTES_MAX);
+    while (code == ERR_OK && (code = multipart_next(&reader, &part, NULL)) == ERR_OK) {
+        buf_clear(&put);
+        if (!replace_in(&reader, &part, model, &has_model, &old, &put))
+            continue;
+        size_t at = (size_t)(old.data - body.data);
+        buf_append(out, str_slice(body, copied, at - copied));
+        buf_append(out, buf_str(&put));
+        copied = at + old.len;
+    }
+    buf_append(out, str_skip(body, copied));
+    buf_done(&put);
+}
 
 static struct str with_model(const struct media *media, struct arena *scratch, struct str model)
 {
     struct str body = media->door.request->http->body;
     struct buf out;
-    if (media->form->is_form && !media->model.data)
-        return body;
     buf_init(&out, BODY_BYTES_MAX);
     buf_expect(&out, body.len + model.len);
-    if (media->form->is_form) {
-        size_t at = (size_t)(media->model.data - body.data);
-        buf_append(&out, str_slice(body, 0, at));
-        buf_append(&out, model);
-        buf_append(&out, str_skip(body, at + media->model.len));
-    } else {
+    if (media->form->is_form)
+        write_form(media, model, &out);
+    else
         passthrough_with_model(body, NULL, model.len ? model : STR_NONE, &out);
-    }
     struct str copy = buf_ok(&out) ? arena_str(scratch, buf_str(&out)) : STR_NONE;
     buf_done(&out);
     return copy;
@@ -75,20 +128,40 @@ static enum err read_json(struct media *media, struct arena *scratch, yyjson_val
         return error_set(error, ERR_INVALID, NULL, "the body must be an object");
     if (model && !yyjson_is_null(model) && !yyjson_is_str(model))
         return error_set(error, ERR_INVALID, "model", "must be a string");
-    media->model = arena_str(request->arena, json_str(model));
-    return llm_refuse_redirections(*ret_root, error);
+    media->model = json_str(model);
+    code = llm_refuse_redirections(*ret_root, error);
+    if (code == ERR_OK)
+        code = api_chain_read(scratch, *ret_root, &media->model, &media->chain, error);
+    return code;
 }
 
-/* A form's part is as good as a member of an object. */
-static enum err refuse_parts(struct str type, struct str body, struct error *error)
+/* A form's part is as good as a member of an object. `member`: of a chain, whose names are added. */
+static enum err read_parts(struct media *media, const char *member, struct error *error)
 {
     struct multipart_reader reader;
     struct multipart_part part;
-    enum err code = multipart_begin(&reader, type, body, error);
-    while (code == ERR_OK && (code = multipart_next(&reader, &part, error)) == ERR_OK)
+    enum err code =
+        multipart_begin(&reader, media->content_type, media->door.request->http->body, error);
+    while (code == ERR_OK && (code = multipart_next(&reader, &part, error)) == ERR_OK) {
         if (llm_is_redirection(part.name))
             code = llm_refuse_redirection(part.name, error);
+        else if (chain_member(part.name) == member)
+            code = api_chain_add(&media->chain, member, part.value, error);
+    }
     return code == ERR_NOT_FOUND ? ERR_OK : code; /* no further part */
+}
+
+static enum err read_form(struct media *media, struct arena *scratch, struct error *error)
+{
+    struct str body = media->door.request->http->body;
+    enum err code = multipart_find(media->content_type, body, STR("model"), &media->model, error);
+    media->has_model = media->model.data != NULL;
+    api_chain_begin(scratch, media->model, &media->chain);
+    for (size_t i = 0; i < API_CHAIN_MEMBERS && code == ERR_OK; i++)
+        code = read_parts(media, api_chain_members[i], error);
+    if (code == ERR_OK && media->chain.count)
+        code = api_chain_end(&media->chain, &media->model, error);
+    return code;
 }
 
 static enum err read_body(struct media *media, struct arena *scratch, yyjson_val **ret_root,
@@ -97,11 +170,8 @@ static enum err read_body(struct media *media, struct arena *scratch, yyjson_val
     const struct http_request *http = media->door.request->http;
     struct str type = http_headers_get(&http->headers, "content-type");
     media->content_type = media->form->is_form ? type : STR("application/json");
-    if (!media->form->is_form)
-        return read_json(media, scratch, ret_root, error);
-    enum err code = refuse_parts(type, http->body, error);
-    return code == ERR_OK ? multipart_find(type, http->body, STR("model"), &media->model, error)
-                          : code;
+    return media->form->is_form ? read_form(media, scratch, error)
+                                : read_json(media, scratch, ret_root, error);
 }
 
 /* Without a model: the first provider that has it, with what it takes for the default. */
@@ -124,6 +194,8 @@ static void start(struct media *media, struct arena *scratch)
     yyjson_val *root = NULL;
     enum err code = read_body(media, scratch, &root, &error);
     ask.model = media->model;
+    ask.chain = media->chain.names;
+    ask.chain_count = media->chain.count;
     if (code == ERR_OK && !media->model.len)
         code = find_provider(media, &ask.provider, &error);
     if (code != ERR_OK)

@@ -4,6 +4,7 @@
 #include "chat/batch_call.h"
 
 #include "base/clock.h"
+#include "llm/foreign.h"
 #include "route/embed.h"
 #include "route/tags.h"
 
@@ -140,12 +141,25 @@ static void on_embedded(void *user, const struct embed_result *result)
     call_free(call);
 }
 
+/* Of several models in a line nothing is known (batch_input.h): name a route. */
+static enum err refuse_chain(yyjson_val *body, struct error *error)
+{
+    static const char *const members[] = {"models", "fallbacks"};
+    for (size_t i = 0; i < 2; i++)
+        if (json_get(body, members[i]))
+            return error_set(error, ERR_INVALID, members[i],
+                             "is not taken for embeddings: name a route as the model");
+    return llm_refuse_redirections(body, error);
+}
+
 static enum err decode_embedding(struct batch_call *call, yyjson_val *body, struct error *error)
 {
     const struct embedding_codec *form = call->request.endpoint->embedding;
-    enum err code = embed_refuse(body, error);
+    enum err code = refuse_chain(body, error);
     if (code == ERR_OK)
         code = form->decode_request(call->arena, body, &call->embedding, error);
+    if (code == ERR_OK && !call->embedding.model.len)
+        return error_set(error, ERR_INVALID, "model", "is required");
     if (code == ERR_OK && !call->embedding.input_count)
         return error_set(error, ERR_INVALID, "input", "must not be empty");
     return code;

@@ -68,7 +68,8 @@ struct embedding_codec {
      * than text, several where one may be) is ERR_INVALID with its place. *losses grows. */
     enum err (*encode_request)(const struct embedding_request *request, struct str model,
                                struct buf *out, unsigned *losses, struct error *error);
-    /* Strict, as dialect.decode_request. Gemini's caller sets the model, which is in the path. */
+    /* Strict, as dialect.decode_request; but without a model it is empty. Gemini's caller sets it: it
+     * is in the path. */
     enum err (*decode_request)(struct arena *arena, yyjson_val *root,
                                struct embedding_request *ret_request, struct error *error);
     void (*encode_answer)(const struct embedding_answer *answer, enum embedding_encoding encoding,

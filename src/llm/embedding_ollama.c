@@ -21,18 +21,12 @@ static const struct llm_member members[] = {
 };
 static const struct llm_member single_members[] = {MODEL, {"prompt", embedding_read_text, 0}};
 
-static enum err need_model(const struct embedding_request *request, struct error *error)
-{
-    return request->model.len ? ERR_OK : error_set(error, ERR_INVALID, "model", "is required");
-}
-
 /* Nothing to embed is nothing, and no error. */
 static enum err ollama_decode_request(struct arena *arena, yyjson_val *root,
                                       struct embedding_request *ret_request, struct error *error)
 {
-    enum err code =
-        embedding_read(arena, root, members, sizeof members / sizeof *members, ret_request, error);
-    return code ? code : need_model(ret_request, error);
+    return embedding_read(arena, root, members, sizeof members / sizeof *members, ret_request,
+                          error);
 }
 
 static enum err single_decode_request(struct arena *arena, yyjson_val *root,
@@ -43,7 +37,7 @@ static enum err single_decode_request(struct arena *arena, yyjson_val *root,
                        ret_request, error);
     if (code == ERR_OK && !ret_request->input_count)
         return error_set(error, ERR_INVALID, "prompt", "is required");
-    return code ? code : need_model(ret_request, error);
+    return code;
 }
 
 static void note_losses(const struct embedding_request *request, unsigned *losses)

@@ -74,8 +74,6 @@ static enum err openai_decode_request(struct arena *arena, yyjson_val *root,
         embedding_read(arena, root, members, sizeof members / sizeof *members, &request, error);
     if (code != ERR_OK)
         return code;
-    if (!request.model.len)
-        return error_set(error, ERR_INVALID, "model", "is required");
     if (!request.input_count)
         return error_set(error, ERR_INVALID, "input", "is required");
     *ret_request = request;

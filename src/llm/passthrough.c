@@ -195,19 +195,34 @@ void passthrough_with_model(struct str body, const struct passthrough_members *m
     buf_append(out, str_skip(body, copied));
 }
 
-void passthrough_with_model_in(struct str body, struct str list, struct str model, struct buf *out)
+/* One object, with the model in it. */
+static void copy_object(struct str body, size_t *copied, size_t from, size_t to, struct str model,
+                        struct buf *out)
 {
-    struct json_span_member member;
-    size_t copied = 0, from, to;
-    for (size_t at = json_span_skip_space(body, 0) + 1; json_span_member(body, &at, &member);) {
-        if (!json_span_key_is(member.key, list) || body.data[member.from] != '[')
-            continue;
-        for (size_t inside = member.from + 1; json_span_element(body, &inside, &from, &to);) {
-            if (body.data[from] != '{')
-                continue;
-            copy_to(body, &copied, from, to, out);
-            passthrough_with_model(str_slice(body, from, to - from), NULL, model, out);
+    if (body.data[from] != '{')
+        return;
+    copy_to(body, copied, from, to, out);
+    passthrough_with_model(str_slice(body, from, to - from), NULL, model, out);
+}
+
+void passthrough_with_model_in(struct str body, struct str member_name, struct str model,
+                               struct buf *out)
+{
+    struct json_span_member span;
+    size_t copied = 0, dropped = 0, from, to, at = json_span_skip_space(body, 0) + 1;
+    for (size_t index = 0; json_span_member(body, &at, &span); index++) {
+        if (name_as_written(span.key) == PASSTHROUGH_OWN) {
+            const struct passthrough_member own = {.start = span.start, .end = span.end};
+            struct passthrough_cut cut = cut_of(body, &own, index == dropped++);
+            copy_to(body, &copied, cut.from, cut.to, out);
         }
+        if (!json_span_key_is(span.key, member_name))
+            continue;
+        copy_object(body, &copied, span.from, span.to, model, out);
+        if (body.data[span.from] != '[')
+            continue;
+        for (size_t inside = span.from + 1; json_span_element(body, &inside, &from, &to);)
+            copy_object(body, &copied, from, to, model, out);
     }
     buf_append(out, str_skip(body, copied));
 }

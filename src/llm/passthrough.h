@@ -41,9 +41,10 @@ void passthrough_find(struct arena *arena, struct str body, yyjson_val *root, co
  * for. */
 void passthrough_with_model(struct str body, const struct passthrough_members *members,
                             struct str model, struct buf *out);
-/* The same in each object of the list that is the top-level member `list` (plain ASCII), and nowhere
- * else. */
-void passthrough_with_model_in(struct str body, struct str list, struct str model, struct buf *out);
+/* The same of the object that is the top-level member of that name (plain ASCII), or of each one in the
+ * list that is; of the whole body only "models" and "fallbacks" go. */
+void passthrough_with_model_in(struct str body, struct str member_name, struct str model,
+                               struct buf *out);
 
 /* A span that is not there. */
 struct passthrough_cut {

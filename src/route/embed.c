@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "llm/foreign.h"
 #include "llm/passthrough.h"
 #include "route/relay.h"
 #include "route/router_internal.h"
@@ -417,19 +416,6 @@ static void on_end(void *user, const struct llm_error *error)
     }
 }
 
-/* ---- What may not be asked ------------------------------------------------------------------- */
-
-/* Vectors of several models do not fit together, and the relay has no such list: a route has. */
-enum err embed_refuse(yyjson_val *root, struct error *error)
-{
-    static const char *const members[] = {"models", "fallbacks"};
-    for (size_t i = 0; i < 2; i++)
-        if (json_get(root, members[i]))
-            return error_set(error, ERR_INVALID, members[i],
-                             "is not taken for embeddings: name a route as the model");
-    return llm_refuse_redirections(root, error);
-}
-
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 static struct embed *embed_new(struct router *router, const struct embed_request *request,
@@ -455,6 +441,8 @@ enum err embed_start(struct router *router, const struct embed_request *request,
     const struct relay_request relay = {
         .origin = request->origin,
         .model = request->asked->model,
+        .chain = request->chain,
+        .chain_count = request->chain_count,
         .priority = request->priority,
         .input_tokens = embedding_estimate(request->asked),
         .body_bytes_max = ANSWER_BYTES_MAX,

@@ -16,6 +16,8 @@ struct embed_request {
     const struct embedding_codec *form;    /* of `body` and of the answer */
     const struct embedding_request *asked; /* what `body` says, of at least one input */
     struct str body;                       /* both must live until the end */
+    const struct str *chain;               /* of further models, borrowed during the start */
+    size_t chain_count;
     bool strict;                           /* what cannot be carried is an error */
     enum cell_priority priority;
     /* Vectors are looked up and kept for `keep_seconds`, for whoever `keeper` names, which lives
@@ -46,6 +48,3 @@ MUST_USE enum err embed_start(struct router *router, const struct embed_request 
                               struct error *error);
 /* Nothing is heard after it returns. Not inside `done`. */
 void embed_cancel(struct embed *embed);
-
-/* What a request for vectors may not say: where it goes, or further models. */
-MUST_USE enum err embed_refuse(yyjson_val *root, struct error *error);

@@ -193,8 +193,8 @@ static enum err make_plan(struct relay *relay, struct error *error)
     struct str name = request->provider;
     relay->catalog = registry_acquire(relay->router->options.registry);
     if (!name.len)
-        return catalog_plan(relay->catalog, relay->arena, request->model, NULL, 0, &relay->plan,
-                            error);
+        return catalog_plan(relay->catalog, relay->arena, request->model, request->chain,
+                            request->chain_count, &relay->plan, error);
     const struct catalog_provider *row = catalog_find_provider(relay->catalog, name);
     if (!row)
         return error_set(error, ERR_NOT_FOUND, NULL, "there is no provider '%.*s'",
@@ -227,6 +227,8 @@ static void open_charge(struct relay *relay)
     const struct governor_ask ask = {
         .origin = request->origin,
         .model = request->model,
+        .chain = request->chain,
+        .chain_count = request->chain_count,
         .input_tokens = request->input_tokens,
     };
     if (governor)
@@ -265,6 +267,7 @@ enum err relay_start(struct router *router, const struct relay_request *request,
     }
     open_charge(relay);
     relay->request.origin = NULL;
+    relay->request.chain = NULL;
     relay_targets_init(&relay->targets, relay->arena, &relay->plan, request->priority,
                        request->input_tokens, request->is_retried, &relay->router->random,
                        relay_now_us());

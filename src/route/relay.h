@@ -33,6 +33,8 @@ struct relay_request {
      * one alone: for the model that it calls `model`, or (empty) as a whole, for which only a scope
      * that allows everything of it is enough. */
     struct str model;
+    const struct str *chain; /* further names, asked after it; borrowed during the start */
+    size_t chain_count;
     struct str provider;
     enum cell_priority priority;
     int64_t input_tokens;    /* estimated; 0: unknown */

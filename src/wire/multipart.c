@@ -195,6 +195,7 @@ enum err multipart_next(struct multipart_reader *reader, struct multipart_part *
         return ERR_NOT_FOUND;
     if (reader->count++ == MULTIPART_PARTS_MAX)
         return refuse(error, "it has too many parts");
+    size_t delimiter = reader->at - reader->boundary.len - 4; /* two dashes, and a line's end */
     enum err code = read_headers(reader, &part, error);
     if (code != ERR_OK)
         return code;
@@ -203,6 +204,7 @@ enum err multipart_next(struct multipart_reader *reader, struct multipart_part *
     if (end == SIZE_MAX || end < from || !read_delimiter(reader, end + 2))
         return refuse(error, "a part does not end with the boundary");
     part.value = str_slice(reader->body, from, end - from);
+    part.whole = str_slice(reader->body, delimiter, end + 2 - delimiter);
     *ret = part;
     return ERR_OK;
 }

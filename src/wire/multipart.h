@@ -14,6 +14,8 @@ struct multipart_part {
     struct str filename; /* STR_NONE: none */
     struct str type;     /* Content-Type, or empty */
     struct str value;
+    struct str
+        whole; /* from the delimiter before it to the one behind: without it, it is still a form */
 };
 
 struct multipart_reader {

@@ -29,7 +29,9 @@ static struct read read_body(const char *body, const char *model)
     read.request.unmapped_count = 4;
     const struct str unmapped[] = {STR("models"), STR("seed_x"), STR("fallbacks"), STR("odd")};
     memcpy(read.request.unmapped, unmapped, sizeof unmapped);
-    read.code = api_chain_read(read.arena, root, &read.request, &read.chain, &read.error);
+    read.code = api_chain_read(read.arena, root, &read.request.model, &read.chain, &read.error);
+    read.request.unmapped_count =
+        api_chain_unmapped(read.request.unmapped, read.request.unmapped_count);
     return read;
 }
 

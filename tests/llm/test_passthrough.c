@@ -81,7 +81,12 @@ static void test_the_models_of_a_list(void **state)
         {"{\"requests\":[]}", "{\"requests\":[]}"},
         {"{\"requests\" : [ ] }", "{\"requests\" : [ ] }"},
         {" {\"n\":[{}],\"requests\":[{}]}", " {\"n\":[{}],\"requests\":[{\"model\":\"b\"}]}"},
-        {"{\"requests\":{\"model\":\"a\"}}", "{\"requests\":{\"model\":\"a\"}}"},
+        {"{\"requests\":{\"model\":\"a\"} , \"n\":1}",
+         "{\"requests\":{\"model\":\"b\"} , \"n\":1}"},
+        {"{\"requests\":\"a\"}", "{\"requests\":\"a\"}"},
+        {"{\"models\":[\"x\"],\"requests\":[{\"fallbacks\":[1]}], \"fallbacks\":[\"y\"]}",
+         "{\"requests\":[{\"model\":\"b\"}]}"},
+        {"{\"fallbacks\":[\"y\"]}", "{}"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct buf out;

@@ -150,7 +150,7 @@ test("every client to every provider", async (t) => {
   await t.test("bad requests", async () => {
     for (const [body, field] of [[{ model: "openai/echo" }, "input"], [{ model: "openai/echo", input: [] }, "input"],
       [{ model: "openai/echo", input: ["a", 1] }, "input[1]"], [{ model: "openai/echo", input: "a", dimensions: "3" }, "dimensions"],
-      [{ model: "openai/echo", input: "a", models: ["openai/echo"] }, "models"], [{ input: "a" }, "model"]] as const) {
+      [{ model: "openai/echo", input: "a", models: "openai/echo" }, "models"], [{ input: "a" }, "model"], [{ input: "a", models: [] }, "model"]] as const) {
       const answer = await parley.ask("POST", "/v1/embeddings", { key: parley.user.key, body });
       assert.equal(answer.status, 400, answer.text);
       assert.equal(answer.json.error.param, field);
@@ -182,6 +182,35 @@ test("a route's other target is asked when the first one fails", async (t) => {
   assert.equal(answer.headers["x-parley-target"], `ollama/${second}`);
   assert.equal(answer.headers["x-parley-attempts"], "2");
   assert.deepEqual(answer.json.data[0].embedding, vectorOf("a"));
+});
+
+test("a request's own chain: the next one is asked, and no provider hears of it", async (t) => {
+  const fake = await startFake(t);
+  const parley = await startParley(t, { fake, config: oneAttempt });
+  for (const [first, second] of [["openai", "ollama"], ["gemini", "openai"], ["ollama", "gemini"], ["anthropic", "openai"]] as const)
+    for (const member of ["models", "fallbacks"]) {
+      const failing = own("503"), well = own("echo");
+      const openai = openaiOf(parley);
+      const answer = await openai.embeddings.create({ model: `${first}/${failing}`, input: ["a"], [member]: [`${second}/${well}`] } as any).withResponse();
+      assert.deepEqual([...answer.data.data[0]!.embedding], vectorOf("a"));
+      assert.equal(answer.response.headers.get("x-parley-target"), `${second}/${well}`);
+      assert.equal(answer.response.headers.get("x-parley-dropped"), null);
+      for (const one of [...await bodiesSeen(fake, failing), ...await bodiesSeen(fake, well)]) assert.doesNotMatch(one.body, /models"|fallbacks/);
+    }
+  const send = (path: string, body: object, key = parley.user.key) => parley.ask("POST", path, { key, body });
+  const well = own("echo");
+  const batch = await send("/v1beta/models/openai/503:batchEmbedContents", { fallbacks: [`gemini/${well}`], requests: [{ content: { parts: [{ text: "ab" }] } }] });
+  assert.deepEqual(batch.json.embeddings[0].values, vectorOf("ab"));
+  assert.doesNotMatch((await bodiesSeen(fake, well))[0]!.body, /fallbacks/);
+  const first = await send("/api/embed", { models: ["ollama/503", "ollama/echo"], input: "ab" });
+  assert.deepEqual(first.json.embeddings, [vectorOf("ab")]);
+
+  const scoped = (await parley.ask("POST", "/api/v1/keys", { local: true, body: { name: "scoped", user: parley.user.email, models: ["openai/echo"] } })).json.secret;
+  const inside = await send("/v1/embeddings", { model: "ollama/echo", fallbacks: ["openai/echo"], input: "a" }, scoped);
+  assert.deepEqual([inside.status, inside.headers["x-parley-target"]], [200, "openai/echo"], inside.text);
+  const outside = await send("/v1/embeddings", { model: "ollama/echo", fallbacks: ["gemini/echo"], input: "a" }, scoped);
+  assert.equal(outside.status, 403, outside.text);
+  assert.equal((await send("/v1/embeddings", { model: "openai/echo", fallbacks: ["nobody/x"], input: "a" })).status, 404);
 });
 
 test("vectors that are kept", async (t) => {

@@ -69,6 +69,31 @@ routes:
     assert.equal((await parley.ask("POST", "/v1/audio/transcriptions", { key: parley.user.key, body: twice, headers: { "content-type": "multipart/form-data; boundary=xYz" } })).status, 400);
   });
 
+  await t.test("a request's own chain: the next one is asked, and no provider hears of it", async () => {
+    const ask = async (path: string, body: object | Buffer, target: string) => {
+      const headers: Record<string, string> = Buffer.isBuffer(body) ? { "content-type": "multipart/form-data; boundary=xYz" } : {};
+      const answer = await parley.ask("POST", path, { key: parley.user.key, body, headers });
+      assert.deepEqual([answer.status, answer.headers["x-parley-target"]], [200, target], answer.text);
+      return (await lastBody()).toString("latin1");
+    };
+    for (const more of [{ model: "dead/gpt-image-1", models: ["openai/a"] }, { model: "anthropic/x", fallbacks: ["openai/a"] }, { models: ["dead/gpt-image-1", "openai/a"] }, { fallbacks: null, models: ["openai/a"] }])
+      assert.deepEqual(JSON.parse(await ask("/v1/images/generations", { prompt: "x", ...more }, "openai/a")), { model: "a", prompt: "x" });
+    assert.deepEqual(JSON.parse(await ask("/v1/moderations", { input: "x", model: "dead/m", fallbacks: ["openai/m"] }, "openai/m")), { model: "m", input: "x" });
+    const part = (name: string, value: string) => `--xYz\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
+    const form = (...parts: string[]) => Buffer.from(`${parts.join("")}--xYz--\r\n`, "latin1");
+    for (const [sent, got] of [
+      [form(part("model", "dead/w"), part("fallbacks[]", "openai/w"), part("file", "x")), form(part("model", "w"), part("file", "x"))],
+      [form(part("file", "x"), part("fallbacks", "openai/w"), part("models[0]", "dead/w")), form(part("file", "x"), part("model", "w"))],
+      [form(part("models", "openai/w")), form(part("model", "w"))],
+    ] as const)
+      assert.equal(await ask("/v1/audio/transcriptions", sent, "openai/w"), got.toString("latin1"));
+    const wrong = await parley.ask("POST", "/v1/moderations", { key: parley.user.key, body: { model: "openai/m", input: "x", models: ["openai/m", 1] } });
+    assert.deepEqual([wrong.status, wrong.json.error.param], [400, "models"]);
+    const narrow = (await parley.ask("POST", "/api/v1/keys", { local: true, body: { name: "narrow", user: parley.user.email, models: ["openai/m"] } })).json.secret;
+    const refused = await parley.ask("POST", "/v1/moderations", { key: narrow, body: { model: "dead/m", input: "x", models: ["openai/other"] } });
+    assert.equal(refused.status, 403, refused.text);
+  });
+
   await t.test("audio", async () => {
     const file = await toFile(Buffer.alloc(3_000_000, 7), "long.wav"); // larger than what is kept in memory
     const text = await openai.audio.transcriptions.create({ model: "openai/gpt-4o-transcribe", file });

@@ -30,12 +30,16 @@ static void parts(void **state)
     assert_int_equal(multipart_next(&reader, &part, NULL), ERR_OK);
     assert_true(str_eq(part.name, STR("model")) && str_eq(part.value, STR("whisper-1")));
     assert_null(part.filename.data);
+    assert_true(str_eq(part.whole, STR(PART("model") "whisper-1\r\n")));
+    assert_ptr_equal(part.whole.data, body);
     assert_int_equal(multipart_next(&reader, &part, NULL), ERR_OK);
+    assert_true(str_starts_with(part.whole, STR(FILE_("file"))));
     assert_true(str_eq(part.name, STR("file")) && str_eq(part.filename, STR("a;b.wav")));
     assert_true(str_eq(part.type, STR("audio/wav")));
     assert_true(str_eq(part.value, STR("\0\r\n\r\n--xY\r\n--\n-")));
     assert_int_equal(multipart_next(&reader, &part, NULL), ERR_OK);
     assert_true(str_eq(part.name, STR("empty")) && part.value.data && part.value.len == 0);
+    assert_true(str_eq(part.whole, STR(PART("empty") "\r\n")));
     assert_int_equal(multipart_next(&reader, &part, NULL), ERR_NOT_FOUND);
     assert_int_equal(multipart_next(&reader, &part, NULL), ERR_NOT_FOUND);
 }
