@@ -40,7 +40,9 @@ struct api_options {
     struct registry *registry;
     struct router *router;
     struct chat *chat;
-    struct memo *memo; /* the program's; NULL: no vectors are kept */
+    struct memo *memo;       /* the program's; NULL: no vectors are kept */
+    struct memo *count_memo; /* likewise, of counts of tokens */
+    uint64_t count_seconds;  /* how long they are kept when a request does not say; 0: not */
     struct hub *hub;
     struct files *files;
     struct batch_bell *batch_bell;

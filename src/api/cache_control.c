@@ -30,18 +30,19 @@ static void read_directive(struct str directive, struct route_cache_ask *ask)
     }
 }
 
-static enum err read_own(struct str value, struct route_cache_ask *ask, struct error *error)
+enum err api_keep_seconds_read(const struct http_headers *headers, uint64_t usual,
+                               uint64_t *seconds, struct error *error)
 {
-    uint64_t seconds;
-    bool is_on = str_eq_nocase(value, STR("true"));
-    ask->has_seconds = true;
-    if (is_on || str_eq_nocase(value, STR("false")))
-        ask->seconds = is_on ? SECONDS_DEFAULT : 0;
-    else if (str_to_u64(value, &seconds))
-        ask->seconds = seconds_of(value);
-    else
+    struct str value = http_headers_get(headers, "x-parley-cache");
+    uint64_t number = 0;
+    if (!value.data)
+        return ERR_OK;
+    if (str_eq_nocase(value, STR("true")))
+        number = usual;
+    else if (!str_eq_nocase(value, STR("false")) && !str_to_u64(value, &number))
         return error_set(error, ERR_INVALID, "x-parley-cache",
                          "must be a number of seconds, true or false");
+    *seconds = number < SECONDS_MAX ? number : SECONDS_MAX;
     return ERR_OK;
 }
 
@@ -49,7 +50,7 @@ enum err api_cache_control_read(const struct http_headers *headers, struct route
                                 struct error *error)
 {
     struct route_cache_ask ask = {0};
-    struct str own = http_headers_get(headers, "x-parley-cache");
+    uint64_t seconds = 0;
     for (size_t i = 0; i < headers->count; i++) {
         struct str rest = headers->items[i].value;
         if (!http_name_eq(headers->items[i].name, STR("cache-control")))
@@ -57,7 +58,9 @@ enum err api_cache_control_read(const struct http_headers *headers, struct route
         while (rest.data)
             read_directive(str_trim(str_next(&rest, ',')), &ask);
     }
-    enum err code = own.data ? read_own(own, &ask, error) : ERR_OK;
+    enum err code = api_keep_seconds_read(headers, SECONDS_DEFAULT, &seconds, error);
+    ask.has_seconds = http_headers_get(headers, "x-parley-cache").data != NULL;
+    ask.seconds = (uint32_t)seconds;
     if (code == ERR_OK)
         *ret_ask = ask;
     return code;

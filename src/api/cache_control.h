@@ -10,3 +10,6 @@
  * ERR_INVALID when it is anything else. */
 MUST_USE enum err api_cache_control_read(const struct http_headers *headers,
                                          struct route_cache_ask *ret_ask, struct error *error);
+/* x-parley-cache alone, where `true` stands for the usual number of seconds; without it *seconds stays. */
+MUST_USE enum err api_keep_seconds_read(const struct http_headers *headers, uint64_t usual,
+                                        uint64_t *seconds, struct error *error);

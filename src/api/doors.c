@@ -1,10 +1,9 @@
 /* The doors that programs know already: the paths of OpenAI, Anthropic, Gemini and Ollama, each in
  * its own dialect, to every model. Lists of models are models_door.c's. */
 #include "api/completion.h"
+#include "api/counts.h"
 #include "api/embeddings.h"
 #include "base/clock.h"
-#include "llm/estimate.h"
-#include "llm/foreign.h"
 
 #define EVENT_STREAM "text/event-stream"
 #define NDJSON       "application/x-ndjson"
@@ -52,33 +51,9 @@ void api_anthropic_messages(struct api_request *request)
     completion_start(request, &form);
 }
 
-/* Reads the body's request (of the member `inside`, where there is such a one; NULL: the body is it)
- * and answers how many tokens it has, by our own estimate: exact counts are the secret of each
- * provider. */
-static void answer_count(struct api_request *request, const struct dialect *dialect,
-                         const char *inside, const char *answer_member)
-{
-    struct llm_request llm = {0};
-    struct error error = {0};
-    yyjson_val *root = NULL;
-    enum err code = json_read(request->arena, request->http->body, &root, &error);
-    yyjson_val *member = inside ? json_get(root, inside) : NULL;
-    if (code == ERR_OK)
-        code = llm_refuse_redirections(root, &error);
-    if (code == ERR_OK)
-        code = dialect->decode_request(request->arena, member ? member : root, &llm, &error);
-    if (api_failed(request, code, &error))
-        return;
-    struct api_reply reply;
-    api_reply_begin(&reply);
-    json_key_int(&reply.w, answer_member, llm_estimate_request(&llm));
-    http_respond_header(request->exchange, "x-parley-estimated", STR("true"));
-    api_reply(request, 200, &reply);
-}
-
 void api_anthropic_count(struct api_request *request)
 {
-    answer_count(request, &dialect_anthropic, NULL, "input_tokens");
+    counts_start(request, &dialect_anthropic, STR_NONE);
 }
 
 /* ---- Gemini: the path says model and method -------------------------------------------------- */
@@ -126,7 +101,7 @@ void api_gemini_model(struct api_request *request)
     else if (is_stream)
         completion_start(request, str_eq(api_query(request, "alt"), STR("sse")) ? &plain : &array);
     else if (str_eq(method, STR("countTokens")))
-        answer_count(request, &dialect_gemini, "generateContentRequest", "totalTokens");
+        counts_start(request, &dialect_gemini, model);
     else if (str_eq(method, STR("embedContent")))
         embeddings_start(request, &embedding_gemini_single, model);
     else if (str_eq(method, STR("batchEmbedContents")))

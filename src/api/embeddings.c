@@ -3,6 +3,7 @@
  * client's leaving cancels it. */
 #include "api/embeddings.h"
 
+#include "api/cache_control.h"
 #include "api/chain.h"
 #include "api/origin.h"
 #include "llm/foreign.h"
@@ -11,8 +12,7 @@
 enum {
     ANSWER_BYTES_MAX = 1024 * 1024, /* of nothing */
     ARENA_BYTES_MAX = 512 * 1024 * 1024,
-    SECONDS_DEFAULT = 24 * 3600, /* vectors of a model do not change */
-    SECONDS_MAX = 30 * 24 * 3600
+    SECONDS_DEFAULT = 24 * 3600 /* vectors of a model do not change */
 };
 
 struct embedding_call {
@@ -22,7 +22,7 @@ struct embedding_call {
     struct embed *embed;
     struct embedding_request asked;
     struct api_chain chain;
-    uint64_t keep_seconds; /* 0: nothing is looked up nor kept */
+    uint64_t keep_seconds; /* as the request says alone; 0: nothing is looked up nor kept */
 };
 
 static void call_free(struct embedding_call *call)
@@ -36,17 +36,9 @@ static void write_head(struct api_request *request, const struct embed_result *r
 {
     static const char *const kept[] = {
         [EMBED_MISS] = "miss", [EMBED_PARTIAL] = "partial", [EMBED_HIT] = "hit"};
-    struct http_exchange *exchange = request->exchange;
-    char number[STR_U64_BYTES_MAX];
-    if (result->target.len)
-        http_respond_header_if_valid(exchange, "x-parley-target", result->target);
-    size_t len = str_from_u64((uint64_t)result->attempts, number);
-    http_respond_header(exchange, "x-parley-attempts", STR_FROM(number, len));
-    if (result->dropped.len)
-        http_respond_header_if_valid(exchange, "x-parley-dropped", result->dropped);
+    api_write_asked(request, result->target, result->attempts, result->dropped);
     if (result->kept != EMBED_UNKEPT)
-        http_respond_header(exchange, "x-parley-cache", str_from_cstr(kept[result->kept]));
-    http_respond_header(exchange, "cache-control", STR("no-cache"));
+        http_respond_header(request->exchange, "x-parley-cache", str_from_cstr(kept[result->kept]));
     if (result->limits)
         api_write_limits(request, result->limits);
 }
@@ -74,22 +66,6 @@ static void on_abort(void *user)
 
 /* ---- The request ----------------------------------------------------------------------------- */
 
-/* Who decides how long vectors are kept: the header of the request alone. `x-parley-cache` is a number
- * of seconds, true or false. */
-static enum err read_keep_seconds(const struct api_request *request, uint64_t *ret_seconds,
-                                  struct error *error)
-{
-    struct str value = http_headers_get(&request->http->headers, "x-parley-cache");
-    uint64_t seconds = 0;
-    if (str_eq_nocase(value, STR("true")))
-        seconds = SECONDS_DEFAULT;
-    else if (value.len && !str_eq_nocase(value, STR("false")) && !str_to_u64(value, &seconds))
-        return error_set(error, ERR_INVALID, "x-parley-cache",
-                         "must be a number of seconds, true or false");
-    *ret_seconds = seconds < SECONDS_MAX ? seconds : SECONDS_MAX;
-    return ERR_OK;
-}
-
 /* Strings live as long as the call, values only in `values`. */
 static enum err decode(struct embedding_call *call, struct str model, struct arena *values,
                        yyjson_val **ret_root, struct error *error)
@@ -102,7 +78,8 @@ static enum err decode(struct embedding_call *call, struct str model, struct are
     if (code == ERR_OK)
         code = call->form->decode_request(call->arena, *ret_root, asked, error);
     if (code == ERR_OK)
-        code = read_keep_seconds(call->request, &call->keep_seconds, error);
+        code = api_keep_seconds_read(&call->request->http->headers, SECONDS_DEFAULT,
+                                     &call->keep_seconds, error);
     if (code != ERR_OK)
         return code;
     if (model.data)

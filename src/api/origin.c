@@ -22,6 +22,20 @@ enum err api_origin_open(struct api_request *request, yyjson_val *body, struct a
     return ERR_OK;
 }
 
+void api_write_asked(struct api_request *request, struct str target, int attempts,
+                     struct str dropped)
+{
+    struct http_exchange *exchange = request->exchange;
+    char number[STR_U64_BYTES_MAX];
+    size_t len = str_from_u64((uint64_t)attempts, number);
+    if (target.len)
+        http_respond_header_if_valid(exchange, "x-parley-target", target);
+    http_respond_header(exchange, "x-parley-attempts", STR_FROM(number, len));
+    if (dropped.len)
+        http_respond_header_if_valid(exchange, "x-parley-dropped", dropped);
+    http_respond_header(exchange, "cache-control", STR("no-cache"));
+}
+
 /* ---- What is left ---------------------------------------------------------------------------- */
 
 /* The beginnings of the lines of one limit. */

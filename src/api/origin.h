@@ -18,6 +18,9 @@ MUST_USE enum err api_origin_open(struct api_request *request, yyjson_val *body,
                                   struct arena *arena, struct api_origin *ret_origin,
                                   struct error *error);
 
+/* Headers that say whom a request was asked of (empty: nobody), how often, and what was left out. */
+void api_write_asked(struct api_request *request, struct str target, int attempts,
+                     struct str dropped);
 /* Headers that say what is left of the caller's limits, in the words of the dialect of the door.
  * NULL: none. */
 void api_write_limits(struct api_request *request, const struct limiter_view *view);

@@ -37,6 +37,7 @@ struct server {
     struct limiter *limiter;     /* likewise */
     struct cache *cache;         /* likewise; NULL: nothing is kept */
     struct memo *memo;           /* likewise; NULL: no vectors are kept */
+    struct memo *count_memo;     /* likewise, of counts */
     struct registry *registry;
     struct hub *hub;
     struct files *files;
@@ -147,6 +148,7 @@ static enum err make_workers(struct server *server, int count, struct error *err
         .limiter = server->limiter,
         .cache = server->cache,
         .memo = server->memo,
+        .count_memo = server->count_memo,
         .hub = server->hub,
         .files = server->files,
         .batch_bell = server->batch_bell,
@@ -224,6 +226,13 @@ static enum err listen_all(struct server *server, struct error *error)
     return code;
 }
 
+/* NULL: the setting says that nothing is kept. */
+static struct memo *make_memo(const struct server *server, const char *setting)
+{
+    size_t mib = (size_t)config_get_int(server->config, setting);
+    return mib ? memo_new(mib * 1024 * 1024) : NULL;
+}
+
 static enum err start(struct server *server, struct config *config, struct error *error)
 {
     enum err code = check_database_url(config, error);
@@ -244,9 +253,8 @@ static enum err start(struct server *server, struct config *config, struct error
     size_t cache_mib = (size_t)config_get_int(server->config, "cache.mib_max");
     if (cache_mib)
         server->cache = cache_new(cache_mib * 1024 * 1024, server->metrics);
-    size_t memo_mib = (size_t)config_get_int(server->config, "cache.embeddings_mib_max");
-    if (memo_mib)
-        server->memo = memo_new(memo_mib * 1024 * 1024);
+    server->memo = make_memo(server, "cache.embeddings_mib_max");
+    server->count_memo = make_memo(server, "cache.counts_mib_max");
     code = make_workers(server, worker_count(server), error);
     return code == ERR_OK ? listen_all(server, error) : code;
 }
@@ -282,6 +290,7 @@ void server_free(struct server *server)
     coalescer_free(server->coalescer);
     cache_free(server->cache);
     memo_free(server->memo);
+    memo_free(server->count_memo);
     registry_free(server->registry);
     if (server->cells)
         cells_free(server->cells);

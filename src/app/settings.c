@@ -96,6 +96,11 @@ static const struct config_key keys[] = {
           "Memory for answers that are kept to be given again, in MiB; 0: none are."),
     FIXED("cache.embeddings_mib_max", CONFIG_INTEGER, "16", NULL, 0, 65536,
           "Memory for vectors of embeddings that are kept to be given again, in MiB; 0: none are."),
+    FIXED("cache.counts_mib_max", CONFIG_INTEGER, "4", NULL, 0, 65536,
+          "Memory for providers' counts of tokens that are kept to be given again, in MiB; 0: none "
+          "are."),
+    FIXED("cache.counts_seconds", CONFIG_INTEGER, "3600", NULL, 0, 30 * 24 * 3600,
+          "How long they are kept when a request does not say; 0: not at all."),
     FIXED("data.directory", CONFIG_STRING, "data", NULL, 0, 4000,
           "Where everything is kept; one server at a time."),
     FIXED("data.journal_sync_ms", CONFIG_INTEGER, "1000", NULL, 10, 60000,

@@ -181,6 +181,8 @@ enum err worker_new(const struct worker_options *options, struct worker **ret_wo
         .router = worker->router,
         .chat = worker->chat,
         .memo = options->memo,
+        .count_memo = options->count_memo,
+        .count_seconds = (uint64_t)config_get_int(options->config, "cache.counts_seconds"),
         .hub = options->hub,
         .files = options->files,
         .batch_bell = options->batch_bell,

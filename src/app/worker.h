@@ -19,7 +19,8 @@ struct worker_options {
     struct registry *registry;
     struct coalescer *coalescer;
     struct cache *cache;
-    struct memo *memo; /* NULL: no vectors are kept */
+    struct memo *memo;       /* NULL: no vectors are kept */
+    struct memo *count_memo; /* NULL: no counts are */
     struct hub *hub;
     struct files *files;
     struct batch_bell *batch_bell;

@@ -31,6 +31,7 @@ struct dialect_target {
     struct str model;           /* as the provider names it */
     unsigned quirks;            /* set of llm_quirk */
     int64_t max_output_default; /* for dialects that need one (Anthropic); 0: 8192 */
+    bool is_counted; /* the request is not answered: it has no such bound, and all room it wants */
 };
 
 /* Gives one event to whoever decodes; views are valid during the call. */

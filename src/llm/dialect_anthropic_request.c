@@ -110,6 +110,8 @@ static int64_t max_tokens_of(struct encoding *encoding)
     struct llm_int wanted = encoding->request->max_output_tokens;
     if (wanted.is_set && wanted.value >= 0)
         return wanted.value;
+    if (encoding->target->is_counted)
+        return INT64_MAX;
     lose(encoding, LLM_FIELD_MAX_OUTPUT_TOKENS);
     int64_t preset = encoding->target->max_output_default;
     return preset > 0 ? preset : MAX_TOKENS_DEFAULT;
@@ -421,7 +423,8 @@ enum err anthropic_encode_request(struct arena *arena, const struct llm_request 
     json_writer_init(&encoding.w, out);
     json_begin_object(&encoding.w);
     json_key_str(&encoding.w, "model", target->model);
-    json_key_int(&encoding.w, "max_tokens", encoding.max_tokens);
+    if (!target->is_counted)
+        json_key_int(&encoding.w, "max_tokens", encoding.max_tokens);
     write_messages(&encoding);
     write_tools(&encoding);
     write_parameters(&encoding);

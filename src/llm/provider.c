@@ -12,7 +12,7 @@
 enum { NAME_BYTES_MAX = 40, URL_BYTES_MAX = 16 * 1024, OLLAMA_PORT = 11434 };
 
 #define CHAT_PATHS "/chat/completions", "/chat/completions", "/models"
-#define PATHS      CHAT_PATHS, "/embeddings"
+#define PATHS      CHAT_PATHS, "/embeddings", NULL
 #define CLONE      (LLM_QUIRK_MAX_TOKENS | LLM_QUIRK_NO_DEVELOPER_ROLE)
 
 /* Adding an OpenAI-compatible provider is one row here, or three lines of configuration with kind
@@ -22,26 +22,26 @@ const struct provider_kind provider_kinds[] = {
      true, PATHS, NULL, NULL, 0},
     {"openai-responses", "OpenAI (Responses)", &dialect_openai_responses,
      "https://api.openai.com/v1", PROVIDER_AUTH_BEARER, true, "/responses", "/responses", "/models",
-     "/embeddings", NULL, NULL, LLM_QUIRK_STORE_FALSE},
+     "/embeddings", NULL, NULL, NULL, LLM_QUIRK_STORE_FALSE},
     {"anthropic", "Anthropic", &dialect_anthropic, "https://api.anthropic.com",
      PROVIDER_AUTH_X_API_KEY, true, "/v1/messages", "/v1/messages", "/v1/models?limit=1000", NULL,
-     "anthropic-version", "2023-06-01", 0},
+     "/v1/messages/count_tokens", "anthropic-version", "2023-06-01", 0},
     {"gemini", "Google Gemini", &dialect_gemini, "https://generativelanguage.googleapis.com/v1beta",
      PROVIDER_AUTH_X_GOOG_API_KEY, true, "/models/{model}:generateContent",
      "/models/{model}:streamGenerateContent?alt=sse", "/models?pageSize=1000",
-     "/models/{model}:batchEmbedContents", NULL, NULL, 0},
+     "/models/{model}:batchEmbedContents", "/models/{model}:countTokens", NULL, NULL, 0},
     {"ollama", "Ollama", &dialect_ollama, "http://127.0.0.1:11434", PROVIDER_AUTH_BEARER, false,
-     "/api/chat", "/api/chat", "/api/tags", "/api/embed", NULL, NULL, 0},
+     "/api/chat", "/api/chat", "/api/tags", "/api/embed", NULL, NULL, NULL, 0},
     {"openai-compatible", "OpenAI-compatible", &dialect_openai_chat, NULL, PROVIDER_AUTH_BEARER,
      false, PATHS, NULL, NULL, CLONE},
     {"openrouter", "OpenRouter", &dialect_openai_chat, "https://openrouter.ai/api/v1",
      PROVIDER_AUTH_BEARER, true, PATHS, NULL, NULL, CLONE},
     {"groq", "Groq", &dialect_openai_chat, "https://api.groq.com/openai/v1", PROVIDER_AUTH_BEARER,
-     true, CHAT_PATHS, NULL, NULL, NULL, LLM_QUIRK_NO_DEVELOPER_ROLE | LLM_QUIRK_NO_NAME},
+     true, CHAT_PATHS, NULL, NULL, NULL, NULL, LLM_QUIRK_NO_DEVELOPER_ROLE | LLM_QUIRK_NO_NAME},
     {"mistral", "Mistral", &dialect_openai_chat, "https://api.mistral.ai/v1", PROVIDER_AUTH_BEARER,
      true, PATHS, NULL, NULL, CLONE | LLM_QUIRK_MISTRAL | LLM_QUIRK_NO_STREAM_OPTIONS},
     {"deepseek", "DeepSeek", &dialect_openai_chat, "https://api.deepseek.com", PROVIDER_AUTH_BEARER,
-     true, CHAT_PATHS, NULL, NULL, NULL, CLONE | LLM_QUIRK_REASONING_BACK},
+     true, CHAT_PATHS, NULL, NULL, NULL, NULL, CLONE | LLM_QUIRK_REASONING_BACK},
     {"xai", "xAI", &dialect_openai_chat, "https://api.x.ai/v1", PROVIDER_AUTH_BEARER, true, PATHS,
      NULL, NULL, CLONE},
     {"together", "Together", &dialect_openai_chat, "https://api.together.xyz/v1",
@@ -53,7 +53,7 @@ const struct provider_kind provider_kinds[] = {
     {"llama.cpp", "llama.cpp", &dialect_openai_chat, NULL, PROVIDER_AUTH_BEARER, false, PATHS, NULL,
      NULL, CLONE},
     {"parley", "Built in", NULL, "", PROVIDER_AUTH_NONE, false, NULL, NULL, NULL, NULL, NULL, NULL,
-     0},
+     NULL, 0},
     {0},
 };
 

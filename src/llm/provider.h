@@ -29,6 +29,7 @@ struct provider_kind {
     const char *path_stream;
     const char *path_models;     /* NULL: cannot list */
     const char *path_embeddings; /* NULL: makes none */
+    const char *path_count;      /* of tokens of a request; NULL: does not count */
     const char *header_name;     /* one fixed header, or NULL: anthropic-version */
     const char *header_value;
     unsigned quirks; /* set of llm_quirk */

@@ -13,45 +13,26 @@
 
 #include "base/clock.h"
 #include "llm/passthrough.h"
-#include "route/relay.h"
+#include "route/ask.h"
 #include "route/router_internal.h"
 
-enum {
-    ANSWER_BYTES_MAX = 64 * 1024 * 1024,
-    REQUEST_BYTES_MAX = 256 * 1024 * 1024,
-    ARENA_BYTES_MAX = 512 * 1024 * 1024
-};
+enum { ARENA_BYTES_MAX = 512 * 1024 * 1024 };
 
 struct embed {
-    struct arena *arena; /* of all that is below; the embed itself is in it */
+    struct ask ask; /* first; in its arena is all that is below, and the embed itself */
     struct embed_request request;
-    struct router *router;
-    struct relay *relay;
     embed_done_fn *done;
     void *user;
     /* Of the newest attempt. */
-    struct str target;       /* its id */
-    struct str target_model; /* as the provider names it */
-    const struct provider_kind *kind;
     const struct embedding_codec *codec; /* how the provider is asked */
     bool is_raw;                         /* with the caller's bytes */
-    struct str dropped;                  /* names of what was left out */
     struct str *kept;                    /* for each input its vector's bytes, or none */
     size_t missing_count;
     /* Its answer. */
-    int status;
-    struct http_headers headers;
-    struct buf body;
-    bool is_read; /* body was looked at */
+    bool is_read; /* ask.body was looked at */
     bool is_good; /* and is an answer to what was asked */
     struct embedding_answer answer;
 };
-
-static void embed_free(struct embed *embed)
-{
-    buf_done(&embed->body);
-    arena_free(embed->arena);
-}
 
 /* ---- What is kept ---------------------------------------------------------------------------- */
 
@@ -69,7 +50,7 @@ static struct memo_key key_of(const struct embed *embed, size_t index)
     int64_t truncate = embed->request.asked->truncate;
     const struct str parts[] = {
         embed->request.keeper,
-        embed->target,
+        embed->ask.target,
         input->text,
         STR_FROM((const char *)input->tokens, input->token_count * sizeof *input->tokens),
         input->task,
@@ -84,11 +65,11 @@ static void look_up(struct embed *embed)
 {
     struct memo *memo = embed->request.memo;
     uint64_t now_ms = clock_monotonic_ns() / 1000000;
-    embed->kept = ARENA_NEW_ARRAY(embed->arena, embed->request.asked->input_count, struct str);
+    embed->kept = ARENA_NEW_ARRAY(embed->ask.arena, embed->request.asked->input_count, struct str);
     embed->missing_count = embed->request.asked->input_count;
     for (size_t i = 0; may_keep(embed) && i < embed->request.asked->input_count; i++) {
         struct memo_key key = key_of(embed, i);
-        if (memo_get(memo, &key, now_ms, embed->arena, &embed->kept[i]))
+        if (memo_get(memo, &key, now_ms, embed->ask.arena, &embed->kept[i]))
             embed->missing_count--;
     }
 }
@@ -102,7 +83,7 @@ static void keep(struct embed *embed)
             continue;
         struct embedding_vector vector = embed->answer.vectors[next++];
         struct memo_key key = key_of(embed, i);
-        char *bytes = arena_alloc(embed->arena, vector.count * 4);
+        char *bytes = arena_alloc(embed->ask.arena, vector.count * 4);
         embedding_pack(vector, bytes);
         memo_put(memo, &key, STR_FROM(bytes, vector.count * 4), now_ms,
                  embed->request.keep_seconds * 1000);
@@ -122,7 +103,7 @@ static struct embedding_request missing_of(const struct embed *embed, struct are
     return missing;
 }
 
-static void write_dropped(struct embed *embed, unsigned losses)
+static enum err note_dropped(struct embed *embed, unsigned losses, struct error *error)
 {
     struct buf names;
     buf_init(&names, 8192);
@@ -130,8 +111,9 @@ static void write_dropped(struct embed *embed, unsigned losses)
     for (size_t i = 0; i < embed->request.asked->unmapped_count && names.len < 4000; i++)
         buf_printf(&names, "%s%.*s", names.len ? ", " : "",
                    STR_ARG(embed->request.asked->unmapped[i]));
-    embed->dropped = arena_str(embed->arena, buf_str(&names));
+    enum err code = ask_drop(&embed->ask, buf_str(&names), error);
     buf_done(&names);
+    return code;
 }
 
 /* In the provider's form, and only what is not kept. */
@@ -141,23 +123,15 @@ static enum err translate(struct embed *embed, struct arena *scratch, struct buf
     unsigned losses = 0;
     struct embedding_request missing = missing_of(embed, scratch);
     enum err code =
-        embed->codec->encode_request(&missing, embed->target_model, out, &losses, error);
-    if (code != ERR_OK)
-        return code;
-    write_dropped(embed, losses);
-    if (embed->request.strict && embed->dropped.len)
-        return error_set(error, ERR_INVALID, "x-parley-strict", "%.*s cannot carry: %.*s",
-                         STR_ARG(embed->target),
-                         (int)(embed->dropped.len < 200 ? embed->dropped.len : 200),
-                         embed->dropped.data);
-    return ERR_OK;
+        embed->codec->encode_request(&missing, embed->ask.target_model, out, &losses, error);
+    return code == ERR_OK ? note_dropped(embed, losses, error) : code;
 }
 
 /* The caller's own bytes, but for the model, which Gemini's have in several places. */
 static void forward(const struct embed *embed, struct arena *scratch, struct buf *out)
 {
     struct str body = embed->request.body;
-    struct str model = embed->target_model;
+    struct str model = embed->ask.target_model;
     if (embed->request.form->dialect == &dialect_gemini)
         model = arena_printf(scratch, "models/%.*s", STR_ARG(model));
     if (embed->request.form == &embedding_gemini)
@@ -166,52 +140,43 @@ static void forward(const struct embed *embed, struct arena *scratch, struct buf
         passthrough_with_model(body, NULL, model, out);
 }
 
-static enum err write_body(struct embed *embed, struct arena *scratch,
-                           struct relay_attempt *attempt, struct error *error)
+static const struct embedding_codec *codec_of(const struct provider_kind *kind)
 {
-    struct buf out;
-    enum err code = ERR_OK;
-    buf_init(&out, REQUEST_BYTES_MAX);
-    embed->dropped = STR_NONE;
-    if (embed->is_raw)
-        forward(embed, scratch, &out);
-    else
-        code = translate(embed, scratch, &out, error);
-    if (code == ERR_OK && !buf_ok(&out))
-        code = error_set(error, ERR_TOO_BIG, NULL, "the request is too large for a provider");
-    if (code == ERR_OK)
-        attempt->body = arena_str(scratch, buf_str(&out));
-    buf_done(&out);
-    return code;
+    return kind->path_embeddings ? embedding_codec_of(kind->dialect) : NULL;
+}
+
+static bool may_ask(void *user, const struct target *target)
+{
+    (void)user;
+    return codec_of(target->provider->kind) != NULL;
 }
 
 static enum err prepare(void *user, struct arena *scratch, struct relay_attempt *attempt,
                         struct error *error)
 {
     struct embed *embed = user;
-    const struct provider_kind *kind = attempt->provider->kind;
-    const struct embedding_codec *codec =
-        kind->path_embeddings ? embedding_codec_of(kind->dialect) : NULL;
-    if (!codec)
-        return ERR_UNSUPPORTED; /* told with who can: on_end */
-    embed->kind = kind;
-    embed->codec = codec;
-    embed->target = arena_str(embed->arena, attempt->target->id);
-    embed->target_model = arena_str(embed->arena, attempt->target->model);
+    const struct embedding_codec *form = embed->request.form;
+    struct buf out;
+    enum err code = ERR_OK;
+    ask_turn(&embed->ask, attempt);
+    embed->codec = codec_of(embed->ask.kind);
     look_up(embed);
-    embed->is_raw = codec->dialect == embed->request.form->dialect &&
+    embed->is_raw = embed->codec->dialect == form->dialect &&
                     embed->missing_count == embed->request.asked->input_count;
     attempt->is_answered = embed->missing_count == 0;
     if (attempt->is_answered)
         return ERR_OK;
-    const char *path = embed->is_raw && embed->request.form->path ? embed->request.form->path
-                                                                  : kind->path_embeddings;
-    attempt->method = HTTP_POST;
-    attempt->path = provider_path(scratch, path, embed->target_model);
-    attempt->content_type = STR("application/json");
-    if (!attempt->path.data)
-        return error_set(error, ERR_INVALID, "model", "is too long");
-    return write_body(embed, scratch, attempt, error);
+    buf_init(&out, ASK_REQUEST_BYTES_MAX);
+    if (embed->is_raw)
+        forward(embed, scratch, &out);
+    else
+        code = translate(embed, scratch, &out, error);
+    if (code != ERR_OK) {
+        buf_done(&out);
+        return code;
+    }
+    const char *path = embed->is_raw && form->path ? form->path : embed->ask.kind->path_embeddings;
+    return ask_send(&embed->ask, scratch, attempt, path, &out, error);
 }
 
 /* ---- The answer ------------------------------------------------------------------------------ */
@@ -231,14 +196,14 @@ static void tell(struct embed *embed, struct buf *body, const struct llm_error *
     const struct embed_result result = {
         .error = error,
         .body = body,
-        .target = embed->target,
-        .attempts = relay_attempts(embed->relay),
-        .dropped = embed->dropped,
+        .target = embed->ask.target,
+        .attempts = relay_attempts(embed->ask.relay),
+        .dropped = embed->ask.dropped,
         .kept = kept_of(embed),
-        .limits = relay_view(embed->relay),
+        .limits = relay_view(embed->ask.relay),
     };
     embed->done(embed->user, &result);
-    embed_free(embed);
+    ask_free(&embed->ask);
 }
 
 static void tell_error(struct embed *embed, const struct llm_error *error)
@@ -257,7 +222,7 @@ static void tell_class(struct embed *embed, enum err class, const char *message)
 /* No target of what was asked for makes vectors: names those providers that do. */
 static enum err set_unsupported(const struct embed *embed, struct error *error)
 {
-    const struct catalog *catalog = registry_acquire(embed->router->options.registry);
+    const struct catalog *catalog = registry_acquire(embed->ask.router->options.registry);
     struct str model = embed->request.asked->model;
     struct buf names;
     buf_init(&names, 400);
@@ -283,12 +248,13 @@ static void read_answer(struct embed *embed)
         return;
     embed->is_read = true;
     struct arena *values = arena_new(SIZE_MAX); /* the body is bounded */
-    embed->is_good = buf_ok(&embed->body) &&
-                     json_read(values, buf_str(&embed->body), &root, NULL) == ERR_OK &&
-                     embed->codec->decode_answer(embed->arena, root, &embed->answer) == ERR_OK &&
-                     embed->answer.count == embed->missing_count;
+    embed->is_good =
+        buf_ok(&embed->ask.body) &&
+        json_read(values, buf_str(&embed->ask.body), &root, NULL) == ERR_OK &&
+        embed->codec->decode_answer(embed->ask.arena, root, &embed->answer) == ERR_OK &&
+        embed->answer.count == embed->missing_count;
     if (embed->is_good)
-        embed->answer.model = arena_str(embed->arena, embed->answer.model);
+        embed->answer.model = arena_str(embed->ask.arena, embed->answer.model);
     arena_free(values);
 }
 
@@ -296,7 +262,7 @@ static void read_answer(struct embed *embed)
 static struct llm_usage usage_told(struct embed *embed)
 {
     struct llm_usage usage = embed->answer.usage;
-    struct embedding_request missing = missing_of(embed, embed->arena);
+    struct embedding_request missing = missing_of(embed, embed->ask.arena);
     if (usage.input_total < 0) {
         usage.input_total = embedding_estimate(&missing);
         usage.is_estimated = true;
@@ -320,8 +286,8 @@ static struct embedding_answer whole_of(struct embed *embed)
 {
     size_t count = embed->request.asked->input_count, next = 0;
     struct embedding_answer whole = {
-        .model = embed->answer.model.len ? embed->answer.model : embed->target_model,
-        .vectors = ARENA_NEW_ARRAY(embed->arena, count, struct embedding_vector),
+        .model = embed->answer.model.len ? embed->answer.model : embed->ask.target_model,
+        .vectors = ARENA_NEW_ARRAY(embed->ask.arena, count, struct embedding_vector),
         .count = count,
         .usage = LLM_USAGE_UNKNOWN,
     };
@@ -331,7 +297,7 @@ static struct embedding_answer whole_of(struct embed *embed)
         whole.usage.input_total = 0; /* nothing was asked */
     for (size_t i = 0; i < count; i++)
         whole.vectors[i] = embed->kept && embed->kept[i].data
-                               ? embedding_unpack(embed->arena, embed->kept[i])
+                               ? embedding_unpack(embed->ask.arena, embed->kept[i])
                                : embed->answer.vectors[next++];
     return whole;
 }
@@ -340,9 +306,9 @@ static void tell_whole(struct embed *embed)
 {
     const struct embed_request *request = &embed->request;
     struct buf out;
-    buf_init(&out, ANSWER_BYTES_MAX * 2);
+    buf_init(&out, ASK_ANSWER_BYTES_MAX * 2);
     if (embed->is_raw && embed->missing_count) {
-        buf_swap(&out, &embed->body);
+        buf_swap(&out, &embed->ask.body);
     } else {
         struct embedding_answer whole = whole_of(embed);
         unsigned losses = 0; /* of the model and the count: the ledger has both */
@@ -355,34 +321,6 @@ static void tell_whole(struct embed *embed)
     buf_done(&out);
 }
 
-/* ---- What the relay tells -------------------------------------------------------------------- */
-
-static void on_head(void *user, const struct relay_attempt *attempt, int status,
-                    const struct http_headers *headers)
-{
-    struct embed *embed = user;
-    (void)attempt;
-    embed->status = status;
-    for (size_t i = 0; i < headers->count; i++)
-        http_headers_add(&embed->headers, embed->arena, headers->items[i].name,
-                         headers->items[i].value);
-}
-
-static void on_body(void *user, struct str bytes)
-{
-    struct embed *embed = user;
-    buf_append(&embed->body, bytes);
-}
-
-/* The provider's own words. */
-static void fail_by_answer(struct embed *embed)
-{
-    struct llm_error error = {.retry_after_ms = -1};
-    embed->kind->dialect->decode_error(embed->arena, embed->status, &embed->headers,
-                                       buf_str(&embed->body), &error);
-    tell_error(embed, &error);
-}
-
 static void tell_unsupported(struct embed *embed)
 {
     struct error told = {0};
@@ -393,18 +331,15 @@ static void tell_unsupported(struct embed *embed)
     tell_error(embed, &error);
 }
 
-static void on_end(void *user, const struct llm_error *error)
+static void on_end(struct ask *ask, const struct llm_error *error)
 {
-    struct embed *embed = user;
-    bool is_kept = embed->codec && embed->kept && embed->missing_count == 0;
+    struct embed *embed = (struct embed *)ask;
     if (error && error->class == ERR_UNSUPPORTED) {
         tell_unsupported(embed);
     } else if (error) {
         tell_error(embed, error);
-    } else if (is_kept) {
+    } else if (!ask->status) { /* everything was kept */
         tell_whole(embed);
-    } else if (embed->status < 200 || embed->status > 299) {
-        fail_by_answer(embed);
     } else {
         read_answer(embed);
         if (embed->is_good) {
@@ -418,26 +353,11 @@ static void on_end(void *user, const struct llm_error *error)
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-static struct embed *embed_new(struct router *router, const struct embed_request *request,
-                               embed_done_fn *done, void *user)
-{
-    struct arena *arena = arena_new(ARENA_BYTES_MAX);
-    struct embed *embed = ARENA_NEW(arena, struct embed);
-    embed->arena = arena;
-    embed->router = router;
-    embed->request = *request;
-    embed->done = done;
-    embed->user = user;
-    embed->answer.usage = LLM_USAGE_UNKNOWN;
-    buf_init(&embed->body, ANSWER_BYTES_MAX);
-    return embed;
-}
-
 enum err embed_start(struct router *router, const struct embed_request *request,
                      embed_done_fn *done, void *user, struct embed **ret_embed, struct error *error)
 {
-    static const struct relay_events events = {on_head, on_body, on_end};
-    struct embed *embed = embed_new(router, request, done, user);
+    struct arena *arena = arena_new(ARENA_BYTES_MAX);
+    struct embed *embed = ARENA_NEW(arena, struct embed);
     const struct relay_request relay = {
         .origin = request->origin,
         .model = request->asked->model,
@@ -445,23 +365,27 @@ enum err embed_start(struct router *router, const struct embed_request *request,
         .chain_count = request->chain_count,
         .priority = request->priority,
         .input_tokens = embedding_estimate(request->asked),
-        .body_bytes_max = ANSWER_BYTES_MAX,
+        .body_bytes_max = ASK_ANSWER_BYTES_MAX,
         .is_retried = true,
+        .may_ask = may_ask,
         .prepare = prepare,
         .usage_of = usage_of,
     };
-    enum err code = relay_start(router, &relay, &events, embed, &embed->relay, error);
+    *embed = (struct embed){.request = *request, .done = done, .user = user};
+    ask_init(&embed->ask, arena, router, on_end);
+    embed->ask.is_strict = request->strict;
+    embed->answer.usage = LLM_USAGE_UNKNOWN;
+    enum err code = ask_start(&embed->ask, &relay, error);
     if (code == ERR_UNSUPPORTED)
         code = set_unsupported(embed, error);
     if (code == ERR_OK)
         *ret_embed = embed;
     else
-        embed_free(embed);
+        ask_free(&embed->ask);
     return code;
 }
 
 void embed_cancel(struct embed *embed)
 {
-    relay_cancel(embed->relay);
-    embed_free(embed);
+    ask_cancel(&embed->ask);
 }

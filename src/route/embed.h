@@ -18,7 +18,7 @@ struct embed_request {
     struct str body;                       /* both must live until the end */
     const struct str *chain;               /* of further models, borrowed during the start */
     size_t chain_count;
-    bool strict;                           /* what cannot be carried is an error */
+    bool strict; /* what cannot be carried is an error */
     enum cell_priority priority;
     /* Vectors are looked up and kept for `keep_seconds`, for whoever `keeper` names, which lives
      * until the end. NULL or 0: they are not. */

@@ -388,7 +388,7 @@ enum err governor_open(struct governor *governor, const struct governor_ask *ask
         return refuse(charge, ret_error, code);
     if (plan && !narrow(charge, plan, arena))
         return refuse_scope(charge, charge->names[0], ret_error);
-    return reserve_best(charge, ask, arena, plan, ret_error);
+    return ask->is_free ? ERR_OK : reserve_best(charge, ask, arena, plan, ret_error);
 }
 
 /* ---- Attempts -------------------------------------------------------------------------------- */

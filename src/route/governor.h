@@ -37,6 +37,7 @@ struct governor_ask {
     int64_t output_tokens; /* at most, as asked for; 0: not said */
     bool is_streamed;
     bool is_batch; /* its lines cost the batch price */
+    bool is_free;  /* nothing is reserved: no limit counts it */
 };
 
 struct charge; /* of one request */

@@ -1,5 +1,5 @@
 /* Memo: a map and a list in the order of use, under one short lock. Keys are hashes that nobody can
- * make collide, so that long texts need not be kept. Used by the doors of embeddings. */
+ * make collide, so that long texts need not be kept. Used by calls for vectors and counts. */
 #include "route/memo.h"
 
 #include <pthread.h>

@@ -16,6 +16,8 @@
  * It is alive until on_end or relay_cancel; its memory goes when the last callback into it has
  * returned (leave). */
 #include "base/assert.h"
+#include "llm/dialect.h"
+#include "route/plan.h"
 #include "route/relay_headers.h"
 #include "route/relay_internal.h"
 #include "route/wake.h"
@@ -230,10 +232,22 @@ static void open_charge(struct relay *relay)
         .chain = request->chain,
         .chain_count = request->chain_count,
         .input_tokens = request->input_tokens,
+        .is_free = request->is_aside,
     };
     if (governor)
         relay->has_error = governor_open(governor, &ask, relay->arena, &relay->plan, &relay->charge,
                                          &relay->error) != ERR_OK;
+}
+
+/* Only of what the caller's scope allows: a model that is not for him is that first. */
+static void leave_out(struct relay *relay)
+{
+    const struct relay_request *request = &relay->request;
+    if (relay->has_error || !request->may_ask ||
+        plan_narrow(&relay->plan, relay->arena, request->may_ask, relay->user))
+        return;
+    relay->has_error = true;
+    dialect_error_set(&relay->error, ERR_UNSUPPORTED, "no provider of this model can do that");
 }
 
 static struct relay *relay_new(struct router *router, const struct relay_request *request,
@@ -266,11 +280,13 @@ enum err relay_start(struct router *router, const struct relay_request *request,
         return code;
     }
     open_charge(relay);
+    leave_out(relay);
     relay->request.origin = NULL;
     relay->request.chain = NULL;
     relay_targets_init(&relay->targets, relay->arena, &relay->plan, request->priority,
                        request->input_tokens, request->is_retried, &relay->router->random,
                        relay_now_us());
+    relay->targets.is_aside = request->is_aside;
     loop_defer(relay_loop(relay), &relay->begun_task, begin, relay);
     *ret_relay = relay;
     return ERR_OK;

@@ -40,6 +40,13 @@ struct relay_request {
     int64_t input_tokens;    /* estimated; 0: unknown */
     uint64_t body_bytes_max; /* of an answer; 0: 64 MiB */
     bool is_retried;         /* it may be sent to another target, or again, when it failed */
+    /* It costs nothing, and how it goes says nothing of how the target answers other requests: limits
+     * and budgets do not count it; breaker, bench, pace and times do not hear of it. Each target is
+     * asked once, the next one whatever the failure was. */
+    bool is_aside;
+    /* Which targets can do it at all; the others are left out. When none is left (ERR_UNSUPPORTED) is
+     * told in on_end, as limits are. NULL: all. */
+    bool (*may_ask)(void *user, const struct target *target);
     /* Makes what is sent to this target, in `scratch`. What it gives is kept until it has been sent,
      * or the next attempt. An error (the target's form cannot say it) goes on to the next target.
      * Called for each attempt, never during relay_start. */

@@ -32,6 +32,10 @@ static void tell_cell(struct relay *relay, enum flow_outcome outcome,
     const struct llm_error *error = &relay->error;
     struct cell *cell = relay->lease.cell;
     uint64_t now = relay_now_us();
+    if (relay->request.is_aside) {
+        cell_forget(&relay->lease, now, 0);
+        return;
+    }
     if (outcome == FLOW_ANSWERED)
         cell_succeed(&relay->lease, &policy->breaker, now, tokens);
     else if (attribution->counts)
@@ -166,20 +170,28 @@ static void begin_failing(struct relay *relay, const struct http_headers *header
     relay_watch_silence(relay);
 }
 
+static void note_head(struct relay *relay, const struct http_headers *headers, uint64_t now)
+{
+    struct llm_limits limits;
+    if (relay->request.is_aside)
+        return;
+    llm_limits_read(headers, clock_wall_ms(), &limits);
+    cell_note_head(&relay->lease, now, http_call_timing(relay->http)->connect_ms * 1000, &limits);
+    if (relay->status < 400)
+        cell_note_content(&relay->lease, now, relay->content_us);
+}
+
 static void on_headers(void *user, int status, const struct http_headers *headers)
 {
     struct relay *relay = user;
-    struct llm_limits limits;
     uint64_t now = relay_now_us();
     relay_enter(relay);
     relay->status = status;
     relay->content_us = now > relay->start_us ? now - relay->start_us : 1;
-    llm_limits_read(headers, clock_wall_ms(), &limits);
-    cell_note_head(&relay->lease, now, http_call_timing(relay->http)->connect_ms * 1000, &limits);
+    note_head(relay, headers, now);
     if (relay->charge)
         governor_reached(relay->charge, 0, status);
     if (status < 400) {
-        cell_note_content(&relay->lease, now, relay->content_us);
         begin_showing(relay, headers);
     } else {
         begin_failing(relay, headers);

@@ -224,8 +224,9 @@ bool relay_targets_failed(struct relay_targets *targets, struct relay_candidate 
         candidate->was_stale = true;
         return targets->attempts < targets->attempts_max;
     }
+    candidate->out |= targets->is_aside;
     if (!attribution.retries && !attribution.leaves)
-        return false;
+        return targets->is_aside;
     uint64_t wait = backoff_us(targets, candidate->attempts, error);
     if (attribution.enlarges)
         rule_out_smaller(targets, candidate->target);

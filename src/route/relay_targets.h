@@ -22,6 +22,7 @@ struct relay_targets {
     int64_t tokens;
     int attempts;     /* begun so far */
     int attempts_max; /* of all together */
+    bool is_aside;    /* each once, whatever the failure was */
     uint64_t deadline_us;
     uint64_t queue_until_us; /* 0: it has not waited for a place yet */
     struct cell_waiter waiter;

@@ -12,10 +12,10 @@
 /* ---- The laws -------------------------------------------------------------------------------- */
 
 static const struct dialect_target targets[] = {
-    {{"claude-opus-5-5", 15}, LLM_QUIRK_NO_SAMPLING, 0},
-    {{"claude-opus-4-6", 15}, 0, 64000},
-    {{"claude-sonnet-4-5", 17}, 0, 64000},
-    {{"claude-3-5-sonnet-latest", 24}, 0, 8192},
+    {{"claude-opus-5-5", 15}, LLM_QUIRK_NO_SAMPLING, 0, false},
+    {{"claude-opus-4-6", 15}, 0, 64000, false},
+    {{"claude-sonnet-4-5", 17}, 0, 64000, false},
+    {{"claude-3-5-sonnet-latest", 24}, 0, 8192, false},
 };
 
 static const struct case_laws laws = {
