@@ -192,6 +192,36 @@ static void read_embeddings(struct arena *arena, yyjson_val *root, struct fake_r
     ret->wants_base64 = str_eq(json_get_str(root, "encoding_format"), STR("base64"));
 }
 
+/* ---- Counts ---------------------------------------------------------------------------------- */
+
+/* What Anthropic's form has not: it is refused as an extra input. */
+static const char *const uncounted[] = {"max_tokens", "stream",         "temperature",
+                                        "top_p",      "stop_sequences", "service_tier",
+                                        "top_k",      "metadata"};
+
+/* Gemini's may be inside of a request, whose model must be the path's. */
+static bool is_count_of(yyjson_val *root, const struct fake_request *request)
+{
+    yyjson_val *inside = json_get(root, "generateContentRequest");
+    struct str model = json_get_str(inside, "model");
+    for (size_t i = 0; i < sizeof uncounted / sizeof *uncounted; i++)
+        if (request->dialect == &dialects[FAKE_ANTHROPIC] && json_get(root, uncounted[i]))
+            return false;
+    if (!inside)
+        return yyjson_is_arr(json_get(root, request->dialect->messages_key));
+    return !json_get(root, "contents") && str_starts_with(model, STR("models/")) &&
+           str_eq(str_skip(model, 7), request->model);
+}
+
+static bool read_count_route(struct str path, struct fake_request *ret)
+{
+    if (!str_eq(path, STR("/v1/messages/count_tokens")))
+        return false;
+    ret->route = FAKE_ROUTE_COUNT;
+    ret->dialect = &dialects[FAKE_ANTHROPIC];
+    return true;
+}
+
 /* ---- Requests -------------------------------------------------------------------------------- */
 
 /* "/v1beta/models/{model}:{method}" */
@@ -206,8 +236,9 @@ static bool read_gemini_path(struct arena *arena, struct str path, struct fake_r
     ret->dialect = &dialects[FAKE_GEMINI];
     ret->is_single = str_eq(path, STR("embedContent"));
     bool embeds = ret->is_single || str_eq(path, STR("batchEmbedContents"));
-    ret->route = embeds ? FAKE_ROUTE_EMBEDDINGS : FAKE_ROUTE_CHAT;
-    return (embeds || ret->stream || str_eq(path, STR("generateContent"))) &&
+    bool counts = str_eq(path, STR("countTokens"));
+    ret->route = embeds ? FAKE_ROUTE_EMBEDDINGS : counts ? FAKE_ROUTE_COUNT : FAKE_ROUTE_CHAT;
+    return (embeds || counts || ret->stream || str_eq(path, STR("generateContent"))) &&
            url_decode(arena, model, &ret->model);
 }
 
@@ -262,6 +293,10 @@ static void read_body(struct arena *arena, struct str body, struct fake_request 
         read_embeddings(arena, root, ret);
         return;
     }
+    if (ret->route == FAKE_ROUTE_COUNT) {
+        ret->bad_json = !is_count_of(root, ret);
+        return;
+    }
     json_get_bool(root, "stream", &ret->stream);
     json_get_bool(json_get(root, "stream_options"), "include_usage", &ret->wants_usage);
     read_conversation(json_get(root, ret->dialect->messages_key), ret);
@@ -275,7 +310,8 @@ void fake_request_read(struct arena *arena, struct str method, struct str target
     struct str path = str_next(&target, '?');
     bool found = read_route(method, path, headers, ret) ||
                  (str_eq(method, STR("POST")) &&
-                  (read_embeddings_route(path, ret) || read_gemini_path(arena, path, ret)));
+                  (read_embeddings_route(path, ret) || read_count_route(path, ret) ||
+                   read_gemini_path(arena, path, ret)));
     if (!found)
         ret->route = FAKE_ROUTE_NONE;
     else if (ret->route != FAKE_ROUTE_FILE)

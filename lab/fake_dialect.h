@@ -27,7 +27,13 @@ struct fake_dialect {
 };
 const struct fake_dialect *fake_dialect(enum fake_dialect_name name);
 
-enum fake_route { FAKE_ROUTE_NONE, FAKE_ROUTE_CHAT, FAKE_ROUTE_FILE, FAKE_ROUTE_EMBEDDINGS };
+enum fake_route {
+    FAKE_ROUTE_NONE,
+    FAKE_ROUTE_CHAT,
+    FAKE_ROUTE_FILE,
+    FAKE_ROUTE_EMBEDDINGS,
+    FAKE_ROUTE_COUNT /* of a request's tokens */
+};
 
 /* What a request asks for. Texts are in the arena. */
 struct fake_request {

@@ -403,6 +403,8 @@ static void build_whole(struct builder *builder)
     struct buf *bytes = &builder->script->bytes;
     if (builder->request->route == FAKE_ROUTE_EMBEDDINGS)
         render_embeddings(builder);
+    else if (builder->request->route == FAKE_ROUTE_COUNT)
+        render_part(builder, part_of(builder, "count"));
     else
         render_chat(builder);
     builder->script->length = bytes->len;

@@ -132,11 +132,42 @@ static void test_files_and_strangers(void **state)
     assert_ptr_equal(request.dialect, fake_dialect(FAKE_OLLAMA));
     request = read_request(arena, "GET", "/v1/chat/completions", &headers, "");
     assert_int_equal(request.route, FAKE_ROUTE_NONE);
-    request = read_request(arena, "POST", "/v1beta/models/echo:countTokens", &headers, "{}");
+    request = read_request(arena, "POST", "/v1beta/models/echo:predict", &headers, "{}");
     assert_int_equal(request.route, FAKE_ROUTE_NONE);
     request = read_request(arena, "POST", "/v1/messages", &headers, "{\"model\":");
     assert_true(request.bad_json);
     arena_free(arena);
+}
+
+static void test_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target, *body;
+        bool is_bad;
+    } counts[] = {
+        {"/v1/messages/count_tokens", "{\"model\":\"echo\",\"messages\":[]}", false},
+        {"/v1/messages/count_tokens", "{\"model\":\"echo\",\"messages\":[],\"max_tokens\":1}",
+         true},
+        {"/v1/messages/count_tokens", "{\"model\":\"echo\",\"messages\":[],\"stream\":true}", true},
+        {"/v1/messages/count_tokens", "{\"model\":\"echo\"}", true},
+        {"/v1beta/models/echo:countTokens", "{\"contents\":[]}", false},
+        {"/v1beta/models/echo:countTokens", "{}", true},
+        {"/v1beta/models/echo:countTokens",
+         "{\"generateContentRequest\":{\"model\":\"models/echo\"}}", false},
+        {"/v1beta/models/echo:countTokens",
+         "{\"generateContentRequest\":{\"model\":\"models/other\"}}", true},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct arena *arena = arena_new(65536);
+        struct http_headers none = {0};
+        struct fake_request request =
+            read_request(arena, "POST", counts[i].target, &none, counts[i].body);
+        assert_int_equal(request.route, FAKE_ROUTE_COUNT);
+        assert_true(str_eq(request.model, STR("echo")));
+        assert_int_equal(request.bad_json, counts[i].is_bad);
+        arena_free(arena);
+    }
 }
 
 static void test_credentials(void **state)
@@ -208,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_chats),
         cmocka_unit_test(test_begun_answers),
         cmocka_unit_test(test_files_and_strangers),
+        cmocka_unit_test(test_counts),
         cmocka_unit_test(test_credentials),
         cmocka_unit_test(test_embeddings),
     };
