@@ -174,7 +174,7 @@ static const struct http_headers *headers_of(const struct count *count, struct a
 {
     struct http_headers *headers = ARENA_NEW(scratch, struct http_headers);
     const char *const *name = counting_form_dialect(count->request.form)->forwarded;
-    for (; name && *name && headers->count < HEADERS_MAX; name++) {
+    for (; count->request.headers && name && *name && headers->count < HEADERS_MAX; name++) {
         struct str value = http_headers_get(count->request.headers, *name);
         if (value.len)
             http_headers_add_view(headers, scratch, str_from_cstr(*name), value);

@@ -14,7 +14,7 @@ struct count_request {
     const struct counting_form *form;     /* of `body` */
     const struct llm_request *asked;      /* what `body` says, with its model */
     struct str body;                      /* both must live until the end */
-    const struct http_headers *headers;   /* the caller's, likewise */
+    const struct http_headers *headers;   /* the caller's, likewise; NULL: none */
     const struct str *chain;              /* of further models, borrowed during the start */
     size_t chain_count;
     bool strict;         /* what cannot be carried is an error */

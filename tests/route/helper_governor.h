@@ -10,6 +10,8 @@ struct governor {
     const char *denied; /* target that governor_check refuses; NULL: none */
     struct limiter_view view;
     int opens, closes, begins, reached, last_status, notes;
+    int frees; /* of the opens: what is free */
+    size_t chain_count;
     struct {
         char target[64];
         enum flow_outcome outcome;
@@ -34,6 +36,8 @@ enum err governor_open(struct governor *governor, const struct governor_ask *ask
     *ret_charge = ARENA_NEW(arena, struct charge);
     (*ret_charge)->governor = governor;
     governor->opens++;
+    governor->frees += ask->is_free;
+    governor->chain_count = ask->chain_count;
     if (!governor->refuses)
         return ERR_OK;
     *ret_error = (struct llm_error){.class = ERR_RATE_LIMITED, .retry_after_ms = 7000};

@@ -392,6 +392,107 @@ static void test_the_next_target(void **state)
     caller_done(&heard);
 }
 
+static void test_a_chain(void **state)
+{
+    struct fixture *f = *state;
+    struct heard_relay heard = {0};
+    const struct str chain[] = {STR("second/other")};
+    const struct relay_request ask = {
+        .model = STR("fake/m"), .chain = chain, .chain_count = 1, .is_retried = true};
+    assert_int_equal(try_start(f, &heard, ask, NULL), ERR_OK);
+    assert_int_equal(f->governor.chain_count, 1);
+    int fd = call_accept(f->net);
+    call_reply(f->net, fd, "503 Busy", "text/plain", "busy");
+    int other = accept_second(f);
+    call_reply(f->net, other, "200 OK", "text/plain", "");
+    wait_end(f, &heard);
+    assert_string_equal(heard.target, "second/other");
+    close(fd);
+    close(other);
+    caller_done(&heard);
+}
+
+static bool is_second(void *user, const struct target *target)
+{
+    assert_non_null(user);
+    return str_eq(target->provider->name, STR("second"));
+}
+
+static bool is_nobody(void *user, const struct target *target)
+{
+    (void)user, (void)target;
+    return false;
+}
+
+static void test_who_can(void **state)
+{
+    struct fixture *f = *state;
+    struct heard_relay heard = {0}, nobody = {0};
+    assert_int_equal(try_start(f, &heard,
+                               (struct relay_request){.model = STR("both"), .may_ask = is_second},
+                               NULL),
+                     ERR_OK);
+    int other = accept_second(f);
+    call_reply(f->net, other, "200 OK", "text/plain", "");
+    wait_end(f, &heard);
+    assert_int_equal(heard.prepared, 1);
+    assert_int_equal(try_start(f, &nobody,
+                               (struct relay_request){.model = STR("both"), .may_ask = is_nobody},
+                               NULL),
+                     ERR_OK);
+    wait_end(f, &nobody);
+    assert_int_equal(nobody.error.class, ERR_UNSUPPORTED);
+    assert_int_equal(nobody.prepared, 0);
+    f->governor.refuses = true; /* that is said first */
+    caller_done(&nobody);
+    nobody = (struct heard_relay){0};
+    assert_int_equal(try_start(f, &nobody,
+                               (struct relay_request){.model = STR("both"), .may_ask = is_nobody},
+                               NULL),
+                     ERR_OK);
+    wait_end(f, &nobody);
+    assert_int_equal(nobody.error.class, ERR_RATE_LIMITED);
+    close(other);
+    caller_done(&heard);
+    caller_done(&nobody);
+}
+
+/* Neither bench nor breaker nor pace: who was asked aside is asked as before. */
+static void test_aside(void **state)
+{
+    struct fixture *f = *state;
+    struct heard_relay aside, chat = {0};
+    const struct relay_request ask = {.model = STR("both"), .is_retried = true, .is_aside = true};
+    configure(f, 3);
+    for (int i = 0; i < 10; i++) {
+        aside = (struct heard_relay){0};
+        assert_int_equal(try_start(f, &aside, ask, NULL), ERR_OK);
+        int fd = call_accept(f->net);
+        call_send(f->net, fd,
+                  i % 2 ? "HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                        : "HTTP/1.1 400 Bad\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        int other = accept_second(f);
+        call_send(f->net, other,
+                  "HTTP/1.1 429 Slow\r\nRetry-After: 99\r\nConnection: close\r\nContent-Length: "
+                  "0\r\n\r\n");
+        wait_end(f, &aside);
+        assert_int_equal(aside.status, 429);
+        assert_int_equal(aside.attempts, 2);
+        f->governor.row_count = f->governor.begins = 0;
+        close(fd);
+        close(other);
+        caller_done(&aside);
+    }
+    assert_int_equal(f->governor.frees, 10);
+    start(f, &chat, "both");
+    int fd = call_accept(f->net);
+    call_reply(f->net, fd, "200 OK", "text/plain", "");
+    wait_end(f, &chat);
+    assert_string_equal(chat.target, "fake/m");
+    close(fd);
+    caller_done(&chat);
+}
+
 static void test_the_callers_fault_is_handed_on(void **state)
 {
     struct fixture *f = *state;
@@ -722,6 +823,9 @@ int main(void)
         TEST(test_paths_stay_with_the_provider),
         TEST(test_locations),
         TEST(test_the_next_target),
+        TEST(test_a_chain),
+        TEST(test_who_can),
+        TEST(test_aside),
         TEST(test_the_callers_fault_is_handed_on),
         TEST(test_the_last_answer_is_handed_on),
         TEST(test_the_same_once_more),
