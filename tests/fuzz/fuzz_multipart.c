@@ -20,6 +20,24 @@ static void check_replaced(struct arena *arena, struct str body, struct str valu
     ASSERT(str_eq(again, STR("new")));
 }
 
+/* Without one of its parts it is a form still, of one part less. */
+static void check_cut(struct arena *arena, struct str body, const struct multipart_part *part)
+{
+    struct multipart_reader reader;
+    struct multipart_part other;
+    size_t from = (size_t)(part->whole.data - body.data), left = 0;
+    struct str after = str_skip(body, from + part->whole.len);
+    char *copy = arena_alloc(arena, from + after.len);
+    memcpy(copy, body.data, from);
+    memcpy(copy + from, after.data, after.len);
+    struct str changed = STR_FROM(copy, from + after.len);
+    ASSERT(part->value.data + part->value.len + 2 == part->whole.data + part->whole.len);
+    ASSERT(multipart_begin(&reader, TYPE, changed, NULL) == ERR_OK);
+    while (left < from && multipart_next(&reader, &other, NULL) == ERR_OK)
+        left = (size_t)(other.whole.data - changed.data) + other.whole.len;
+    ASSERT(left == from);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -35,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             ASSERT(part.name.data > at && part.value.data > at);
             at = part.value.data + part.value.len;
             ASSERT(at <= body.data + body.len);
+            check_cut(arena, body, &part);
         }
     if (multipart_find(TYPE, body, STR("model"), &value, NULL) == ERR_OK && value.data)
         check_replaced(arena, body, value);

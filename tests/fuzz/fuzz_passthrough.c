@@ -43,6 +43,22 @@ static void check_anything(struct str body)
     (void)passthrough_cuts(body, NULL, cuts);
 }
 
+static void check_edits_inside(struct arena *arena, struct str body)
+{
+    struct buf out;
+    yyjson_val *root;
+    const char *copy;
+    buf_init(&out, BYTES_MAX);
+    passthrough_with_model_in(body, STR("requests"), STR("m"), &out);
+    ASSERT(is_json(buf_str(&out), &root, &copy, arena));
+    ASSERT(!json_get(root, "models") && !json_get(root, "fallbacks"));
+    yyjson_val *inside = json_get(root, "requests");
+    if (yyjson_is_arr(inside))
+        inside = yyjson_arr_get_first(inside);
+    ASSERT(!yyjson_is_obj(inside) || str_eq(json_get_str(inside, "model"), STR("m")));
+    buf_done(&out);
+}
+
 static void check_marks(struct arena *arena, struct str body, bool is_object)
 {
     struct buf once, twice;
@@ -69,10 +85,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     yyjson_val *root;
     const char *copy;
     bool is_object = is_json(body, &root, &copy, arena) && yyjson_is_obj(root);
-    if (is_object)
+    if (is_object) {
         check_edits(arena, body, root, copy);
-    else
+        check_edits_inside(arena, body);
+    } else {
         check_anything(body);
+    }
     check_marks(arena, body, is_object);
     arena_free(arena);
     return 0;
