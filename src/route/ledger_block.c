@@ -248,13 +248,24 @@ static void count_rows(struct tally *tally, struct str rows)
 
 /* ---- Into the database ------------------------------------------------------------------------- */
 
+static enum err store_day(struct store_tx *tx, struct store_usage_day *day, struct error *error)
+{
+    bool admitted = true;
+    enum err code = day->kind == STORE_USAGE_TAG
+                        ? store_usage_admit_tag(tx, day, LEDGER_TAGS_A_DAY_MAX, &admitted, error)
+                        : ERR_OK;
+    if (!admitted)
+        day->name = STR(LEDGER_TAG_OTHER);
+    return code == ERR_OK ? store_usage_add_day(tx, day, error) : code;
+}
+
 static enum err store_days(struct store_tx *tx, const struct tally *tally, struct error *error)
 {
     size_t position = 0;
     enum err code = ERR_OK;
     struct store_usage_day *day;
     while (code == ERR_OK && (day = map_next(tally->days, &position, NULL)))
-        code = store_usage_add_day(tx, day, error);
+        code = store_day(tx, day, error);
     return code;
 }
 

@@ -8,6 +8,10 @@
 
 /* What an interrupted ledger's attempts without an end are put into; see ledger_recover. */
 enum { LEDGER_BLOCK_INTERRUPTED = -1 };
+/* Tags are what callers write: of one person's on one day so many count by themselves (those with a
+ * quota anyway), all others as LEDGER_TAG_OTHER, which no tag can be named, for they have a colon. */
+enum { LEDGER_TAGS_A_DAY_MAX = 1000 };
+#define LEDGER_TAG_OTHER "other"
 enum { LEDGER_BLOCK_ROWS_MAX = 4096, LEDGER_MINUTES_KEPT = 30 * 24 * 60 };
 
 struct ledger_block {

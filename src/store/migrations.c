@@ -314,6 +314,16 @@ static const char *const steps[] = {
     "ALTER TABLE batches ADD COLUMN hand INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE batches ADD COLUMN provider TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE batches ADD COLUMN provider_batch TEXT NOT NULL DEFAULT '';",
+
+    /* 12: how many distinct tags one person has written on one day, for their number has a bound */
+    "CREATE TABLE usage_tag_counts ("
+    "  day INTEGER NOT NULL,"
+    "  user TEXT NOT NULL,"
+    "  tags INTEGER NOT NULL,"
+    "  PRIMARY KEY (day, user)"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO usage_tag_counts (day, user, tags)"
+    "  SELECT day, user, count(DISTINCT name) FROM usage_days WHERE kind = 2 GROUP BY day, user;",
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

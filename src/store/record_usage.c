@@ -152,6 +152,32 @@ enum err store_usage_add_day(struct store_tx *tx, const struct store_usage_day *
     return query_run(&query, error);
 }
 
+enum err store_usage_admit_tag(struct store_tx *tx, const struct store_usage_day *day,
+                               int64_t tags_max, bool *ret_admitted, struct error *error)
+{
+    struct query known = query_begin(
+        tx->sqlite, "SELECT EXISTS (SELECT 1 FROM usage_days WHERE kind = 2 AND day = ?1 AND"
+                    " name = ?2 AND user = ?3) OR EXISTS (SELECT 1 FROM quotas"
+                    " WHERE kind = 'tag' AND id = ?2)");
+    query_bind_int(&known, day->day);
+    query_bind_text(&known, day->name);
+    query_bind_text(&known, day->user);
+    bool is_known = query_next(&known) && query_int(&known);
+    enum err code = query_end(&known, error);
+    *ret_admitted = is_known;
+    if (code != ERR_OK || is_known)
+        return code;
+    struct query count =
+        query_begin(tx->sqlite, "INSERT INTO usage_tag_counts (day, user, tags) VALUES (?, ?, 1)"
+                                " ON CONFLICT DO UPDATE SET tags = tags + 1 WHERE tags < ?");
+    query_bind_int(&count, day->day);
+    query_bind_text(&count, day->user);
+    query_bind_int(&count, tags_max);
+    code = query_run(&count, error);
+    *ret_admitted = code == ERR_OK && sqlite3_changes(sqlite_handle(tx->sqlite)) > 0;
+    return code;
+}
+
 /* The field that parameter `n` chooses: one query for all combinations of them. */
 #define CHOSEN(n, name)                                                                            \
     "CASE " n " WHEN 1 THEN user WHEN 2 THEN key WHEN 3 THEN name WHEN 4 THEN model"               \
@@ -318,13 +344,21 @@ enum err store_usage_each_error(struct store_tx *tx, int64_t from, int64_t to,
     return query_end(&query, error);
 }
 
+/* Each with the first minute that is kept. */
+static const char *const forget_queries[] = {
+    "DELETE FROM usage_minutes WHERE minute < ?",
+    "DELETE FROM usage_minute_errors WHERE minute < ?",
+    "DELETE FROM usage_tag_counts WHERE day < ? / 1440",
+};
+
 enum err store_usage_forget_minutes(struct store_tx *tx, int64_t before, struct error *error)
 {
-    struct query minutes = query_begin(tx->sqlite, "DELETE FROM usage_minutes WHERE minute < ?");
-    query_bind_int(&minutes, before);
-    enum err code = query_run(&minutes, error);
-    struct query errors =
-        query_begin(tx->sqlite, "DELETE FROM usage_minute_errors WHERE minute < ?");
-    query_bind_int(&errors, before);
-    return code == ERR_OK ? query_run(&errors, error) : query_end(&errors, NULL);
+    enum err code = ERR_OK;
+    for (size_t i = 0; i < sizeof forget_queries / sizeof forget_queries[0] && code == ERR_OK;
+         i++) {
+        struct query query = query_begin(tx->sqlite, forget_queries[i]);
+        query_bind_int(&query, before);
+        code = query_run(&query, error);
+    }
+    return code;
 }

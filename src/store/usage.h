@@ -94,6 +94,12 @@ struct store_usage_day {
 MUST_USE enum err store_usage_add_day(struct store_tx *tx, const struct store_usage_day *day,
                                       struct error *error);
 
+/* Whether one more tag of that user's may have a row of that day: true for one that has some, for
+ * one with a quota, and for the first `tags_max` of a day. Then the row is to be added in the same
+ * transaction. */
+MUST_USE enum err store_usage_admit_tag(struct store_tx *tx, const struct store_usage_day *day,
+                                        int64_t tags_max, bool *ret_admitted, struct error *error);
+
 enum store_usage_field {
     STORE_FIELD_NONE,
     STORE_FIELD_USER,
@@ -147,6 +153,6 @@ MUST_USE enum err store_usage_each_error(struct store_tx *tx, int64_t from, int6
                                                       const struct store_usage_minute *minute,
                                                       struct str class, int64_t count),
                                          void *user, struct error *error);
-/* Forgets the minutes before that one. */
+/* Forgets the minutes before that one, and how many tags the days before its day had. */
 MUST_USE enum err store_usage_forget_minutes(struct store_tx *tx, int64_t before,
                                              struct error *error);

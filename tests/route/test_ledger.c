@@ -501,6 +501,87 @@ static void test_sums_of_mixed_rows(void **state)
     finish(&f);
 }
 
+static enum err give_quota(struct store_tx *tx, void *user, struct error *error)
+{
+    return store_quota_set(tx, &(struct store_quota){STR("tag"), *(struct str *)user, STR("{}")},
+                           error);
+}
+
+struct tag_rows {
+    size_t rows;
+    int64_t other;
+    int64_t total;
+    int64_t with_quota;
+};
+
+static void count_tag(void *user, const struct str by[STORE_USAGE_BY_MAX],
+                      const struct store_sums *sums)
+{
+    struct tag_rows *tags_seen = user;
+    tags_seen->rows++;
+    tags_seen->total += sums->tokens_input;
+    tags_seen->other += str_eq(by[0], STR(LEDGER_TAG_OTHER)) ? sums->tokens_input : 0;
+    tags_seen->with_quota += str_eq(by[0], STR("team:quota")) ? sums->tokens_input : 0;
+}
+
+static enum err read_tags(struct store_tx *tx, void *user, struct error *error)
+{
+    const struct store_usage_question question = {.kind = STORE_USAGE_TAG,
+                                                  .by = {STORE_FIELD_NAME, STORE_FIELD_USER},
+                                                  .to_day = INT64_MAX,
+                                                  .limit = 10000};
+    return store_usage_ask(tx, &question, count_tag, user, error);
+}
+
+static struct tag_rows tags_held(struct store *store)
+{
+    struct tag_rows held = {0};
+    assert_int_equal(store_read_now(store, read_tags, &held, NULL), ERR_OK);
+    return held;
+}
+
+static void note_tag(struct fixture *f, const char *name, const char *user)
+{
+    struct str tag = str_from_cstr(name);
+    struct ledger_row row = ended(make_row(NULL), LEDGER_ANSWERED, 1);
+    row.origin.user = (struct id){0};
+    str_copy(str_from_cstr(user), row.origin.user.text, sizeof row.origin.user.text);
+    row.origin.tags = &tag;
+    row.origin.tag_count = 1;
+    ledger_note(f->ledger, &row);
+}
+
+static void test_tags_of_a_day_are_bounded(void **state)
+{
+    (void)state;
+    enum { BEYOND = 30 };
+    static const char ann[] = "01kaqqqqqqqqqqqqqqqqqqqqq1", bob[] = "01kaqqqqqqqqqqqqqqqqqqqqq9";
+    struct fixture f;
+    struct str quota = STR("team:quota");
+    char name[32];
+    start(&f, &(struct setting){.flush_ms = FLUSH_MS});
+    assert_int_equal(store_write_now(f.store, give_quota, &quota, NULL), ERR_OK);
+    for (int i = 0; i < LEDGER_TAGS_A_DAY_MAX + BEYOND; i++) {
+        snprintf(name, sizeof name, "user:%d", i);
+        note_tag(&f, name, ann);
+    }
+    flush(&f);
+    struct tag_rows held = tags_held(f.store);
+    assert_int_equal(held.rows, LEDGER_TAGS_A_DAY_MAX + 1);
+    assert_int_equal(held.other, BEYOND);
+    assert_int_equal(held.total, LEDGER_TAGS_A_DAY_MAX + BEYOND);
+    note_tag(&f, "team:quota", ann); /* one whose budget is counted is never among the others */
+    note_tag(&f, "user:new", ann);
+    note_tag(&f, "user:new", bob); /* who has written none yet */
+    flush(&f);
+    held = tags_held(f.store);
+    assert_int_equal(held.rows, LEDGER_TAGS_A_DAY_MAX + 3);
+    assert_int_equal(held.other, BEYOND + 1);
+    assert_int_equal(held.with_quota, 1);
+    assert_int_equal(held.total, LEDGER_TAGS_A_DAY_MAX + BEYOND + 3);
+    finish(&f);
+}
+
 static void test_crash_leaves_all(void **state)
 {
     (void)state;
@@ -738,6 +819,7 @@ int main(void)
         cmocka_unit_test(test_rows_and_sums),
         cmocka_unit_test(test_sums_by_fields),
         cmocka_unit_test(test_sums_of_mixed_rows),
+        cmocka_unit_test(test_tags_of_a_day_are_bounded),
         cmocka_unit_test(test_crash_leaves_all),
         cmocka_unit_test(test_torn_journal),
         cmocka_unit_test(test_long_attempts_are_carried),
