@@ -431,7 +431,7 @@ void server_run(struct server *server)
         make_first_account(server);
         refresh(server);
         stored_sweep_begin(&server->sweep, server->store, worker_loop(server->workers[0]),
-                           server->log);
+                           server->log, config_get_int(server->config, "ledger.keep_days"));
     }
     for (int i = 1; i < server->worker_count; i++)
         if (worker_start(server->workers[i], &error) != ERR_OK)

@@ -108,6 +108,8 @@ static const struct config_key keys[] = {
     FIXED(
         "data.journal_ledger", CONFIG_BOOLEAN, "true", NULL, 0, 0,
         "For tests only: false keeps the ledger out of the journal, and a crash then loses rows."),
+    FIXED("ledger.keep_days", CONFIG_INTEGER, "400", NULL, 0, 36500,
+          "How many days the ledger's rows are kept; their sums by day stay; 0: for ever."),
     FIXED("database.url", CONFIG_SECRET, NULL, NULL, 0, 4000,
           "Empty: SQLite in data.directory, the only database so far."),
     FIXED("tls.cert", CONFIG_STRING, NULL, NULL, 0, 4000,

@@ -3,15 +3,28 @@
 #include "chat/stored_sweep.h"
 
 #include "base/clock.h"
+#include "store/usage.h"
 
-enum { BATCH = 200, PAUSE_MS = 3600 * 1000 };
+enum { BATCH = 200, BLOCKS = 50, PAUSE_MS = 3600 * 1000, DAY_MS = 24 * 3600 * 1000 };
+
+static enum err forget_blocks(struct store_tx *tx, struct stored_sweep *sweep, int64_t now_ms,
+                              struct error *error)
+{
+    int64_t first_day = now_ms / DAY_MS - sweep->ledger_keep_days;
+    sweep->removed_blocks = 0;
+    return sweep->ledger_keep_days
+               ? store_block_forget(tx, first_day * DAY_MS, BLOCKS, &sweep->removed_blocks, error)
+               : ERR_OK;
+}
 
 static enum err run_batch(struct store_tx *tx, void *user, struct error *error)
 {
     struct stored_sweep *sweep = user;
     int64_t now_ms = clock_wall_ms();
     enum err code = store_request_delete_expired(tx, now_ms, error);
-    return code == ERR_OK ? store_response_expire(tx, now_ms, BATCH, &sweep->removed, error) : code;
+    if (code == ERR_OK)
+        code = store_response_expire(tx, now_ms, BATCH, &sweep->removed, error);
+    return code == ERR_OK ? forget_blocks(tx, sweep, now_ms, error) : code;
 }
 
 static void begin_batch(struct stored_sweep *sweep);
@@ -19,7 +32,7 @@ static void begin_batch(struct stored_sweep *sweep);
 static void on_timer(void *user)
 {
     struct stored_sweep *sweep = user;
-    sweep->total = 0;
+    sweep->total = sweep->total_blocks = 0;
     begin_batch(sweep);
 }
 
@@ -31,14 +44,19 @@ static void on_batch(void *user, enum err code, const struct error *error)
     if (code != ERR_OK)
         log_warning(sweep->log, "what has expired was not removed",
                     LOG_CSTR("error", error_message(error)));
-    else
+    if (code == ERR_OK) {
         sweep->total += sweep->removed;
-    if (code == ERR_OK && sweep->removed == BATCH) {
-        begin_batch(sweep);
-        return;
+        sweep->total_blocks += sweep->removed_blocks;
+        if (sweep->removed == BATCH || sweep->removed_blocks == BLOCKS) {
+            begin_batch(sweep);
+            return;
+        }
     }
     if (sweep->total)
         log_info(sweep->log, "removed expired responses", LOG_INT("count", sweep->total));
+    if (sweep->total_blocks)
+        log_info(sweep->log, "removed old rows of the ledger",
+                 LOG_INT("blocks", sweep->total_blocks));
     loop_timer_set(sweep->loop, &sweep->timer, PAUSE_MS, on_timer, sweep);
 }
 
@@ -49,9 +67,10 @@ static void begin_batch(struct stored_sweep *sweep)
 }
 
 void stored_sweep_begin(struct stored_sweep *sweep, struct store *store, struct loop *loop,
-                        struct log *log)
+                        struct log *log, int64_t ledger_keep_days)
 {
-    *sweep = (struct stored_sweep){.store = store, .loop = loop, .log = log};
+    *sweep = (struct stored_sweep){
+        .store = store, .loop = loop, .log = log, .ledger_keep_days = ledger_keep_days};
     begin_batch(sweep);
 }
 

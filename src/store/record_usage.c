@@ -129,6 +129,22 @@ enum err store_block_each(struct store_tx *tx, const struct id *ledger, int64_t 
     return query_end(&query, error);
 }
 
+/* Those without a row that could be read say no time: they are not old, they are of a newer version. */
+enum err store_block_forget(struct store_tx *tx, int64_t before_ms, int limit, int *ret_removed,
+                            struct error *error)
+{
+    struct query query = query_begin(
+        tx->sqlite, "DELETE FROM ledger_blocks WHERE place IN (SELECT place FROM ledger_blocks"
+                    " INDEXED BY ledger_blocks_by_time WHERE to_ms > 0 AND to_ms < ?"
+                    " ORDER BY to_ms LIMIT ?)");
+    query_bind_int(&query, before_ms);
+    query_bind_int(&query, limit);
+    enum err code = query_run(&query, error);
+    if (code == ERR_OK)
+        *ret_removed = sqlite3_changes(sqlite_handle(tx->sqlite));
+    return code;
+}
+
 /* ---- Days -------------------------------------------------------------------------------------- */
 /* clang-format off */
 static const char add_day_query[] =

@@ -74,6 +74,10 @@ MUST_USE enum err store_block_each(struct store_tx *tx, const struct id *ledger,
                                    void (*each)(void *user, struct str data), void *user,
                                    struct error *error);
 
+/* Deletes blocks all of whose rows began before that, the oldest first, `limit` at most; the sums stay. */
+MUST_USE enum err store_block_forget(struct store_tx *tx, int64_t before_ms, int limit,
+                                     int *ret_removed, struct error *error);
+
 /* ---- Days ------------------------------------------------------------------------------------- */
 enum store_usage_kind {
     STORE_USAGE_ALL, /* `name` is empty */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "chat/stored_response.h"
 #include "chat/stored_sweep.h"
+#include "store/usage.h"
 
 struct fixture {
     char *directory;
@@ -432,7 +433,7 @@ static void test_sweep(void **state)
         row.expires_ms = clock_wall_ms() + (i < 430 ? -1 : 100000);
         keep(f, row);
     }
-    stored_sweep_begin(&sweep, f->store, loop, NULL);
+    stored_sweep_begin(&sweep, f->store, loop, NULL, 0);
     while (!loop_timer_is_set(&sweep.timer))
         loop_run_once(loop);
     assert_int_equal(sweep.total, 430);
@@ -445,6 +446,81 @@ static void test_sweep(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
+
+/* One block that ends on each of the last 130 days, with a sum of its day. */
+static enum err put_blocks(struct store_tx *tx, void *user, struct error *error)
+{
+    int64_t today = *(int64_t *)user;
+    const struct id ledger = id_new(1);
+    enum err code = ERR_OK;
+    for (int64_t i = 0; i < 130 && code == ERR_OK; i++) {
+        int64_t day = today - i;
+        bool inserted;
+        const struct store_block block = {.ledger = ledger,
+                                          .number = i,
+                                          .from_ms = (day - 1) * 86400000,
+                                          .to_ms = (day + 1) * 86400000 - 1,
+                                          .data = STR("rows")};
+        const struct store_usage_day sum = {.day = day, .sums.requests = 1};
+        code = store_block_insert(tx, &block, &inserted, error);
+        if (code == ERR_OK)
+            code = store_usage_add_day(tx, &sum, error);
+    }
+    return code;
+}
+
+static void add_requests(void *user, const struct str by[STORE_USAGE_BY_MAX],
+                         const struct store_sums *sums)
+{
+    (void)by;
+    *(int64_t *)user += sums->requests;
+}
+
+struct left {
+    int64_t requests;
+    int64_t blocks;
+    int64_t oldest_ms;
+};
+
+static enum err count_left(struct store_tx *tx, void *user, struct error *error)
+{
+    struct left *left = user;
+    struct arena *arena = arena_new(SIZE_MAX);
+    struct store_block block = {0};
+    while (store_block_next(tx, arena, 0, INT64_MAX, &block, &block, error) == ERR_OK) {
+        left->oldest_ms = left->blocks++ ? left->oldest_ms : block.to_ms;
+    }
+    arena_free(arena);
+    return store_usage_ask(tx, &(struct store_usage_question){.to_day = INT64_MAX, .limit = 1},
+                           add_requests, &left->requests, error);
+}
+
+static struct left sweep_ledger(struct fixture *f, int64_t keep_days)
+{
+    struct loop *loop = loop_new(0, NULL);
+    struct stored_sweep sweep;
+    struct left left = {0};
+    stored_sweep_begin(&sweep, f->store, loop, NULL, keep_days);
+    while (!loop_timer_is_set(&sweep.timer))
+        loop_run_once(loop);
+    stored_sweep_end(&sweep);
+    loop_free(loop);
+    assert_int_equal(store_read_now(f->store, count_left, &left, NULL), ERR_OK);
+    return left;
+}
+
+static void test_old_blocks_go_and_sums_stay(void **state)
+{
+    struct fixture *f = *state;
+    int64_t today = clock_wall_ms() / 86400000;
+    assert_int_equal(store_write_now(f->store, put_blocks, &today, NULL), ERR_OK);
+    assert_int_equal(sweep_ledger(f, 0).blocks, 130); /* for ever */
+    assert_int_equal(sweep_ledger(f, 400).blocks, 130);
+    struct left left = sweep_ledger(f, 10); /* in more than two steps */
+    assert_true(left.blocks == 11 || clock_wall_ms() / 86400000 != today);
+    assert_true(left.oldest_ms >= (today - 10) * 86400000);
+    assert_int_equal(left.requests, 130);
+}
 
 int main(void)
 {
@@ -460,6 +536,7 @@ int main(void)
         TEST(references),
         TEST(pages),
         TEST(sweep),
+        TEST(old_blocks_go_and_sums_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
