@@ -56,7 +56,8 @@ struct api_options {
     /* "CIDR=key id, ...": who comes from there and presents nothing acts as that key, at the doors of
      * dialects; borrowed during api_new */
     struct str address_keys;
-    uint64_t body_bytes_max; /* of a request to a model or with images */
+    uint64_t body_bytes_max;      /* of a request to a model or with images */
+    size_t request_log_bytes_max; /* [64 MiB] of its entries that wait for the database */
 };
 
 struct api *api_new(const struct api_options *options);

@@ -351,6 +351,8 @@ struct api *api_new(const struct api_options *options)
     make_paths(api);
     list_init(&api->sockets);
     read_address_keys(api);
+    api->request_log =
+        request_log_new(options->request_log_bytes_max, options->metrics, options->log);
     return api;
 }
 
@@ -376,5 +378,6 @@ void api_free(struct api *api)
     api_abort_sockets(api);
     for (int method = 0; method < HTTP_METHOD_COUNT; method++)
         map_free(api->paths[method]);
+    request_log_free(api->request_log);
     arena_free(api->arena);
 }

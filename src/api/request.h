@@ -20,6 +20,7 @@ struct api {
     void *sockets_user;
     struct str openapi; /* made once */
     struct address_keys address_keys;
+    struct request_log *request_log;
     struct arena *arena; /* of what lives as long as the api */
 };
 

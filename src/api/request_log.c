@@ -1,7 +1,9 @@
 /* Request log: between dispatch and the store. What is kept is copied while it passes; the store
- * writes it when the exchange has ended, and nobody waits for that. */
+ * writes it when the exchange has ended, and nobody waits for that. While the database takes nothing,
+ * so many bytes wait; what comes then is dropped. */
 #include "api/request_log.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "account/policy.h"
@@ -10,17 +12,52 @@
 #include "store/record_kept.h"
 
 enum { LIST_DEFAULT = 50, LIST_MAX = 200 };
+enum { WAITING_BYTES_DEFAULT = 64 << 20, ENTRY_OVERHEAD_BYTES = 4096 };
+
+/* Of one loop; freed with the last entry, which the store may have when the loop is gone. */
+struct request_log {
+    _Atomic int references;
+    _Atomic size_t waiting_bytes; /* given to the store and not written yet */
+    _Atomic bool dropping;        /* the log has said so */
+    size_t bytes_max;
+    struct log *log;
+    struct metric *dropped_total; /* NULL: nobody counts */
+};
 
 /* One request being kept; its own from here until it is stored. */
 struct entry {
     struct store *store;
-    struct log *log;
+    struct request_log *owner;
+    size_t bytes; /* while it waits for the store */
     struct store_job job;
     struct arena *arena; /* of the row's texts; the entry is in it */
     struct store_request row;
     struct buf answer;
     uint64_t start_ns;
 };
+
+static const struct metric_definition metric_dropped = {
+    "parley_request_log_dropped_total",
+    "Requests that were not kept, for too many waited for the database.", METRIC_COUNTER, NULL, 0};
+
+struct request_log *request_log_new(size_t bytes_max, struct metric_registry *metrics,
+                                    struct log *log)
+{
+    struct request_log *owner = calloc(1, sizeof *owner);
+    ASSERT(owner);
+    owner->references = 1;
+    owner->bytes_max = bytes_max ? bytes_max : WAITING_BYTES_DEFAULT;
+    owner->log = log;
+    if (metrics)
+        owner->dropped_total = metric_get(metrics, &metric_dropped, "");
+    return owner;
+}
+
+void request_log_free(struct request_log *owner)
+{
+    if (owner && atomic_fetch_sub(&owner->references, 1) == 1)
+        free(owner);
+}
 
 static struct str cut(struct str body)
 {
@@ -53,13 +90,47 @@ static enum err run(struct store_tx *tx, void *user, struct error *error)
                           : code;
 }
 
+static void entry_free(struct entry *entry)
+{
+    request_log_free(entry->owner);
+    buf_done(&entry->answer);
+    arena_free(entry->arena); /* the entry is in it */
+}
+
+/* Whether there is room for it among those that wait; then it waits. */
+static bool take_room(struct entry *entry)
+{
+    struct request_log *owner = entry->owner;
+    entry->bytes = ENTRY_OVERHEAD_BYTES + entry->row.request.len + entry->row.answer.len;
+    size_t before = atomic_fetch_add(&owner->waiting_bytes, entry->bytes);
+    if (before + entry->bytes <= owner->bytes_max)
+        return true;
+    atomic_fetch_sub(&owner->waiting_bytes, entry->bytes);
+    return false;
+}
+
+static void drop(struct entry *entry)
+{
+    struct request_log *owner = entry->owner;
+    if (owner->dropped_total)
+        metric_add(owner->dropped_total, 1);
+    if (!atomic_exchange(&owner->dropping, true))
+        log_warning(owner->log, "requests are not kept: too many wait for the database",
+                    LOG_INT("bytes", owner->bytes_max));
+    entry_free(entry);
+}
+
+/* On a thread of the store's. What was dropped is told again once half of the others are gone. */
 static void on_stored(void *user, enum err code, const struct error *error)
 {
     struct entry *entry = user;
+    struct request_log *owner = entry->owner;
+    size_t left = atomic_fetch_sub(&owner->waiting_bytes, entry->bytes) - entry->bytes;
     if (code != ERR_OK)
-        log_warning(entry->log, "a request was not kept", LOG_CSTR("error", error_message(error)));
-    buf_done(&entry->answer);
-    arena_free(entry->arena);
+        log_warning(owner->log, "a request was not kept", LOG_CSTR("error", error_message(error)));
+    else if (left < owner->bytes_max / 2)
+        atomic_store(&owner->dropping, false);
+    entry_free(entry);
 }
 
 static void on_end(void *user)
@@ -68,7 +139,10 @@ static void on_end(void *user)
     entry->row.answer = buf_str(&entry->answer);
     entry->row.duration_ms = (int64_t)((clock_monotonic_ns() - entry->start_ns) / 1000000);
     entry->job = (struct store_job){.run = run, .done = on_stored, .user = entry};
-    store_write(entry->store, NULL, &entry->job);
+    if (take_room(entry))
+        store_write(entry->store, NULL, &entry->job);
+    else
+        drop(entry);
 }
 
 static struct entry *entry_new(struct api_request *request, const struct policy *policy)
@@ -79,7 +153,8 @@ static struct entry *entry_new(struct api_request *request, const struct policy 
     int64_t now_ms = clock_wall_ms();
     entry->arena = arena;
     entry->store = request->api->options.store;
-    entry->log = request->api->options.log;
+    entry->owner = request->api->request_log;
+    atomic_fetch_add(&entry->owner->references, 1);
     entry->start_ns = clock_monotonic_ns();
     buf_init(&entry->answer, REQUEST_LOG_BODY_BYTES_MAX);
     entry->row = (struct store_request){
