@@ -48,7 +48,6 @@ struct charge {
     bool is_narrowed;
     struct limiter_lease lease;
     struct limiter_view view;
-    bool is_free_only; /* no budget pays for what costs something */
     bool is_streamed;
     bool is_batch;
     int64_t tokens; /* of all attempts */
@@ -222,22 +221,25 @@ static int64_t cost_at(const struct target *target, int64_t input, int64_t outpu
     return target->has_price ? price_cost_nano(&target->price, &usage) : 0;
 }
 
-/* At the dearest target that may be asked. */
-static int64_t estimate_cost(const struct route_plan *plan, int64_t input, int64_t output)
+/* 0 only where nothing costs anything. */
+static int64_t estimate_cost(const struct target *target, int64_t input, int64_t output)
 {
-    int64_t dearest = 0;
+    int64_t cost = cost_at(target, input, output);
+    return cost == 0 && cost_at(target, 1000000, 1000000) > 0 ? 1 : cost;
+}
+
+/* At the dearest target of those that cost less than `below`; -1: there is none. */
+static int64_t dearest_below(const struct route_plan *plan, int64_t input, int64_t output,
+                             int64_t below)
+{
+    int64_t dearest = -1;
     for (size_t g = 0; plan && g < plan->group_count; g++) {
         for (size_t i = 0; i < plan->groups[g].count; i++) {
-            int64_t cost = cost_at(plan->groups[g].targets[i], input, output);
-            dearest = cost > dearest ? cost : dearest;
+            int64_t cost = estimate_cost(plan->groups[g].targets[i], input, output);
+            dearest = cost < below && cost > dearest ? cost : dearest;
         }
     }
     return dearest;
-}
-
-static bool is_free(const struct target *target)
-{
-    return cost_at(target, 1000000, 1000000) == 0;
 }
 
 /* ---- Refusing -------------------------------------------------------------------------------- */
@@ -322,17 +324,30 @@ static bool is_in_scope(const struct charge *charge, const struct target *target
            policy_allows_model(charge->policy, STR(""), target->id);
 }
 
-static bool keep_allowed(void *user, const struct target *target)
+static bool keep_in_scope(void *user, const struct target *target)
 {
-    const struct charge *charge = user;
-    return is_in_scope(charge, target) && (!charge->is_free_only || is_free(target));
+    return is_in_scope(user, target);
+}
+
+/* What a budget pays for. */
+struct affordable {
+    int64_t input;
+    int64_t output;
+    int64_t cost_nano; /* at most */
+};
+
+static bool keep_affordable(void *user, const struct target *target)
+{
+    const struct affordable *affordable = user;
+    return estimate_cost(target, affordable->input, affordable->output) <= affordable->cost_nano;
 }
 
 /* False when nothing is left. */
-static bool narrow(struct charge *charge, struct route_plan *plan, struct arena *arena)
+static bool narrow(struct charge *charge, struct route_plan *plan, struct arena *arena,
+                   bool (*keep)(void *user, const struct target *target), void *user)
 {
     size_t before = plan->target_count;
-    bool is_left = plan_narrow(plan, arena, keep_allowed, charge);
+    bool is_left = plan_narrow(plan, arena, keep, user);
     charge->is_narrowed |= plan->target_count < before;
     return is_left;
 }
@@ -355,7 +370,8 @@ static bool reserve(struct charge *charge, int64_t tokens, int64_t cost_nano,
     return is_granted;
 }
 
-/* Reserves the dearest way, else (only money lacks) one that is free, if there is any. */
+/* Reserves the dearest way; while only money lacks, the dearest of those that cost less, and then none
+ * that costs more is asked. */
 static enum err reserve_best(struct charge *charge, const struct governor_ask *ask,
                              struct arena *arena, struct route_plan *plan,
                              struct llm_error *ret_error)
@@ -364,17 +380,17 @@ static enum err reserve_best(struct charge *charge, const struct governor_ask *a
     struct limiter *limiter = charge->governor->options.limiter;
     if (!limiter || !limiter_has_rules(limiter))
         return ERR_OK;
-    int64_t output = estimate_output(charge, ask);
-    int64_t tokens = ask->input_tokens + output;
-    int64_t cost = estimate_cost(plan, ask->input_tokens, output);
-    if (reserve(charge, tokens, cost, &why))
-        return ERR_OK;
-    if (why.is_budget && plan && cost > 0) {
-        charge->is_free_only = true;
-        if (narrow(charge, plan, arena) && reserve(charge, tokens, 0, &why))
-            return ERR_OK;
-    }
-    return refuse_limit(charge, &why, ret_error);
+    int64_t output = estimate_output(charge, ask), input = ask->input_tokens;
+    int64_t dearest = dearest_below(plan, input, output, INT64_MAX), cost = dearest;
+    bool is_granted = reserve(charge, input + output, dearest < 0 ? 0 : dearest, &why);
+    while (!is_granted && why.is_budget && (cost = dearest_below(plan, input, output, cost)) >= 0)
+        is_granted = reserve(charge, input + output, cost, &why);
+    if (!is_granted)
+        return refuse_limit(charge, &why, ret_error);
+    struct affordable affordable = {input, output, cost};
+    bool is_left = cost == dearest || narrow(charge, plan, arena, keep_affordable, &affordable);
+    ASSERT(is_left); /* it is what one of them costs */
+    return ERR_OK;
 }
 
 enum err governor_open(struct governor *governor, const struct governor_ask *ask,
@@ -386,7 +402,7 @@ enum err governor_open(struct governor *governor, const struct governor_ask *ask
     enum err code = renew_policy(charge, ret_error);
     if (code != ERR_OK)
         return refuse(charge, ret_error, code);
-    if (plan && !narrow(charge, plan, arena))
+    if (plan && !narrow(charge, plan, arena, keep_in_scope, charge))
         return refuse_scope(charge, charge->names[0], ret_error);
     return ask->is_free ? ERR_OK : reserve_best(charge, ask, arena, plan, ret_error);
 }

@@ -45,10 +45,11 @@ struct charge; /* of one request */
 struct governor *governor_new(const struct governor_options *options);
 void governor_free(struct governor *governor);
 
-/* Reserves, and takes out of `plan` (NULL: none) what the scope does not allow or no budget pays: its
- * lists are then copied into `arena`, in which the charge is too, and charge_is_narrowed. ERR_FORBIDDEN, ERR_RATE_LIMITED,
- * ERR_QUOTA_EXHAUSTED (a budget) with retry_after_ms, or ERR_UNAUTHENTICATED: *ret_error is filled, a
- * row says REFUSED, and *ret_charge is set all the same, for its view: close it. */
+/* Reserves what the dearest costs, and takes out of `plan` (NULL: none) what the scope does not allow
+ * or no budget pays, each by its own price: its lists are then copied into `arena`, in which the charge
+ * is too, and charge_is_narrowed. ERR_FORBIDDEN, ERR_RATE_LIMITED, ERR_QUOTA_EXHAUSTED (a budget) with
+ * retry_after_ms, or ERR_UNAUTHENTICATED: *ret_error is filled, a row says REFUSED, and *ret_charge is
+ * set all the same, for its view: close it. */
 MUST_USE enum err governor_open(struct governor *governor, const struct governor_ask *ask,
                                 struct arena *arena, struct route_plan *plan,
                                 struct charge **ret_charge, struct llm_error *ret_error);

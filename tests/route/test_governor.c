@@ -202,12 +202,14 @@ static void test_budget_without_anything_free(void **state)
     struct charge *charge;
     char text[100];
     limiter_set(f->limiter, KEY, &(struct quota){.hard_nano = {USD}, .streams_max = 9});
-    set_scope(f, PATTERNS(STR("dear/*"), STR("cheap/*"))); /* the free one is not in the scope */
+    set_scope(f, PATTERNS(STR("dear/*")));
     struct governor_ask ask = {.input_tokens = 10, .output_tokens = 2000};
     assert_int_equal(open_like(f, ask, &charge, &error), ERR_QUOTA_EXHAUSTED);
     assert_int_equal(error.retry_after_ms, -1); /* no wait helps: it alone may cost more */
     assert_non_null(strstr(error.message, "alone"));
     governor_close(charge);
+    give_targets(f);
+    set_scope(f, PATTERNS(STR("dear/*"), STR("cheap/*"))); /* the free one is not in the scope */
     use_up(f, USD);
     ask.output_tokens = 10;
     assert_int_equal(open_like(f, ask, &charge, &error), ERR_QUOTA_EXHAUSTED);
@@ -235,13 +237,43 @@ static void test_budget_holds_the_dearest(void **state)
     assert_int_equal(open_like(f, ask, &first, &error), ERR_OK); /* holds 1 USD */
     assert_string_equal(left(f, text), "dear/a cheap/b local/c");
     assert_int_equal(open_like(f, ask, &second, &error), ERR_OK);
-    assert_string_equal(left(f, text), "local/c");
+    assert_string_equal(left(f, text), "cheap/b local/c");
     governor_close(first);
     governor_close(second);
     give_targets(f);
     assert_int_equal(open_like(f, ask, &first, &error), ERR_OK); /* nothing was spent */
     assert_string_equal(left(f, text), "dear/a cheap/b local/c");
     governor_close(first);
+}
+
+/* What costs less than what is too dear is asked, and what it costs is held. */
+static void test_budget_leaves_what_it_pays_for(void **state)
+{
+    struct fixture *f = *state;
+    struct llm_error error;
+    struct charge *charges[3];
+    char text[100];
+    struct governor_ask ask = {.input_tokens = 500, .output_tokens = 500};
+    const char *const left_over[] = {"cheap/b local/c", "cheap/b local/c", "local/c"};
+    limiter_set(f->limiter, KEY, &(struct quota){.hard_nano = {USD}});
+    set_scope(f, (struct policy_patterns){0});
+    use_up(f, USD - 2 * (USD / 1000)); /* what two such requests cost at the cheap one */
+    for (int i = 0; i < 3; i++) {
+        give_targets(f);
+        assert_int_equal(open_like(f, ask, &charges[i], &error), ERR_OK);
+        assert_string_equal(left(f, text), left_over[i]);
+        assert_true(charge_is_narrowed(charges[i]));
+    }
+    for (int i = 0; i < 3; i++)
+        governor_close(charges[i]);
+    give_targets(f);
+    ask.input_tokens = 0;
+    ask.output_tokens = 1; /* for a thousandth of a dollar the dear one answers, too */
+    assert_int_equal(open_like(f, ask, &charges[0], &error), ERR_OK);
+    assert_string_equal(left(f, text), "dear/a cheap/b local/c");
+    assert_false(charge_is_narrowed(charges[0]));
+    governor_close(charges[0]);
+    assert_int_equal(f->ledger.row_count, 0);
 }
 
 static void test_rate_limit(void **state)
@@ -528,6 +560,7 @@ int main(void)
         TEST(test_budget_leaves_what_is_free),
         TEST(test_budget_without_anything_free),
         TEST(test_budget_holds_the_dearest),
+        TEST(test_budget_leaves_what_it_pays_for),
         TEST(test_rate_limit),
         TEST(test_every_subject_counts),
         TEST(test_soft_budget_is_told_once),
