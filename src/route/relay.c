@@ -112,15 +112,18 @@ static void wait_until(struct relay *relay, uint64_t until_us)
         loop_timer_set(relay_loop(relay), &relay->timer, wait_ms, on_waited, relay);
 }
 
-/* The caller's scope may have been narrowed meanwhile. */
-static bool is_allowed(struct relay *relay)
+/* The caller's scope may have been narrowed meanwhile: then this candidate is out. */
+static enum err check_scope(struct relay *relay)
 {
-    if (!relay->charge ||
-        governor_check(relay->charge, relay->candidate->target, &relay->error) == ERR_OK)
-        return true;
+    enum err code = relay->charge
+                        ? governor_check(relay->charge, relay->candidate->target, &relay->error)
+                        : ERR_OK;
+    if (code == ERR_OK)
+        return ERR_OK;
     cell_forget(&relay->lease, relay_now_us(), 0);
+    relay->candidate->out = relay->has_error = true;
     relay->has_answer = false;
-    return false;
+    return code;
 }
 
 static void try_next(struct relay *relay)
@@ -133,7 +136,10 @@ static void try_next(struct relay *relay)
             break;
         relay->candidate = choice.candidate;
         relay->lease = choice.lease;
-        if (!is_allowed(relay)) {
+        enum err code = check_scope(relay);
+        if (code == ERR_FORBIDDEN)
+            continue;
+        if (code != ERR_OK) { /* the key is gone: nobody may be asked */
             give_up(relay);
             return;
         }

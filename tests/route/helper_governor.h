@@ -8,6 +8,8 @@ enum { FAKE_ROWS_MAX = 16 };
 struct governor {
     bool refuses;       /* at governor_open */
     const char *denied; /* target that governor_check refuses; NULL: none */
+    bool is_revoked;    /* then it refuses all of them */
+    int checks;
     struct limiter_view view;
     int opens, closes, begins, reached, last_status, notes;
     int frees; /* of the opens: what is free */
@@ -56,6 +58,11 @@ enum err governor_check(struct charge *charge, const struct target *target,
                         struct llm_error *ret_error)
 {
     const char *denied = charge->governor->denied;
+    charge->governor->checks++;
+    if (charge->governor->is_revoked) {
+        *ret_error = (struct llm_error){.class = ERR_UNAUTHENTICATED, .retry_after_ms = -1};
+        return ERR_UNAUTHENTICATED;
+    }
     if (!denied || !str_eq(target->id, str_from_cstr(denied)))
         return ERR_OK;
     *ret_error = (struct llm_error){.class = ERR_FORBIDDEN, .retry_after_ms = -1};

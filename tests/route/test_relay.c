@@ -687,6 +687,32 @@ static void test_refusals(void **state)
     caller_done(&narrowed);
 }
 
+static void test_a_narrowed_scope_goes_on_to_the_next(void **state)
+{
+    struct fixture *f = *state;
+    struct heard_relay heard = {0}, revoked = {0};
+    f->governor.denied = "fake/m"; /* the first of both */
+    start(f, &heard, "both");
+    int fd = accept_second(f);
+    call_reply(f->net, fd, "200 OK", "application/json", "{}");
+    wait_end(f, &heard);
+    assert_int_equal(heard.status, 200);
+    assert_int_equal(heard.error.class, ERR_OK);
+    assert_int_equal(f->governor.row_count, 1);
+    assert_string_equal(f->governor.rows[0].target, "second/m");
+    close(fd);
+    f->governor.checks = 0;
+    f->governor.is_revoked = true; /* a key that is gone may ask nobody else */
+    start(f, &revoked, "both");
+    wait_end(f, &revoked);
+    assert_int_equal(revoked.error.class, ERR_UNAUTHENTICATED);
+    assert_int_equal(revoked.heads, 0);
+    assert_int_equal(f->governor.checks, 1);
+    f->governor.is_revoked = false;
+    caller_done(&heard);
+    caller_done(&revoked);
+}
+
 static void test_what_cannot_start(void **state)
 {
     struct fixture *f = *state;
@@ -835,6 +861,7 @@ int main(void)
         TEST(test_a_refused_key),
         TEST(test_large_errors_are_cut),
         TEST(test_refusals),
+        TEST(test_a_narrowed_scope_goes_on_to_the_next),
         TEST(test_what_cannot_start),
         TEST(test_a_target_that_rests),
         TEST(test_a_queue),
