@@ -1,7 +1,8 @@
 /* Passthrough: /p/{provider}/... hands a request through to a provider as it is: below its base URL,
  * with its credentials, limits and ledger. What the request says of a model is read for the scope and
- * the ledger only where the path says that it counts. */
+ * the ledger only where the path says that it counts; elsewhere it says no more than a price. */
 #include "api/relay_door.h"
+#include "llm/estimate.h"
 #include "llm/foreign.h"
 #include "wire/url.h"
 
@@ -134,14 +135,33 @@ static bool may_be_object(struct str body)
     return str_starts_with(str_trim(body), STR("{"));
 }
 
+/* What it may use, as for a chat at another door; of what is none the text of the body counts. */
+static void estimate(struct passthrough *p, struct arena *scratch, yyjson_val *root,
+                     struct relay_request *ask)
+{
+    const struct dialect *dialect = p->door.dialect;
+    struct llm_request llm;
+    struct error ignored;
+    if (!root)
+        return;
+    if (dialect && dialect->decode_request(scratch, root, &llm, &ignored) == ERR_OK) {
+        ask->input_tokens = llm_estimate_request(&llm);
+        ask->output_tokens = llm.max_output_tokens.is_set ? llm.max_output_tokens.value : 0;
+        return;
+    }
+    struct llm_estimate text = {0};
+    llm_estimate_add_long(&text, p->door.request->http->body);
+    ask->input_tokens = llm_estimate_tokens(&text);
+}
+
 /* Reads what can be read, in `scratch`. A body that is no JSON goes on as it is. */
-static enum err read_request(struct passthrough *p, struct arena *scratch, struct str *ret_model,
-                             yyjson_val **ret_root, struct error *error)
+static enum err read_request(struct passthrough *p, struct arena *scratch,
+                             struct relay_request *ask, yyjson_val **ret_root, struct error *error)
 {
     struct api_request *request = p->door.request;
     struct str path = without_version(str_slice(p->path, 0, str_find_char(p->path, '?')));
     *ret_root = NULL;
-    *ret_model = model_of_path(request->arena, path, &p->door.dialect);
+    ask->model = model_of_path(request->arena, path, &p->door.dialect);
     if (may_be_object(request->http->body) &&
         json_read(scratch, request->http->body, ret_root, NULL) != ERR_OK)
         *ret_root = NULL;
@@ -149,9 +169,12 @@ static enum err read_request(struct passthrough *p, struct arena *scratch, struc
         if (request->http->method != HTTP_POST || !str_eq(path, str_from_cstr(known[i].path)))
             continue;
         p->door.dialect = known[i].dialect;
-        *ret_model = is_json(request) ? model_of_body(request->arena, *ret_root) : STR_NONE;
+        ask->model = is_json(request) ? model_of_body(request->arena, *ret_root) : STR_NONE;
         break;
     }
+    if (!ask->model.len)
+        ask->priced_as = model_of_body(request->arena, *ret_root);
+    estimate(p, scratch, *ret_root, ask);
     return llm_refuse_redirections(*ret_root, error);
 }
 
@@ -188,7 +211,7 @@ static void start(struct passthrough *p, struct arena *scratch)
         .body_bytes_max = UINT64_MAX,
         .prepare = prepare,
     };
-    enum err code = read_request(p, scratch, &ask.model, &root, &error);
+    enum err code = read_request(p, scratch, &ask, &root, &error);
     if (!api_failed(request, code, &error))
         relay_door_start(&p->door, &ask, root);
 }
@@ -199,6 +222,7 @@ static void hand_through(struct api_request *request)
     struct loop *loop = request->api->options.loop;
     struct error error = {0};
     p->door.request = request;
+    p->door.reads_any = true;
     p->path = address_of(request);
     p->door.location = arena_printf(request->arena, "/p/%.*s", STR_ARG(request->parameters[0]));
     if (!url_path_is_contained(str_slice(p->path, 0, str_find_char(p->path, '?')))) {

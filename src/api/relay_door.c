@@ -75,8 +75,8 @@ static bool is_readable(const struct relay_door *door, int status, struct str ty
 {
     bool is_sse = str_starts_with_nocase(type, STR("text/event-stream"));
     bool is_ndjson = str_find_nocase(type, STR("ndjson")) != SIZE_MAX;
-    return door->dialect && status < 300 &&
-           (door->dialect->framing == DIALECT_SSE ? is_sse : is_ndjson);
+    return door->reads && status < 300 &&
+           (door->reads->framing == DIALECT_SSE ? is_sse : is_ndjson);
 }
 
 static void on_head(void *user, const struct relay_attempt *attempt, int status,
@@ -88,8 +88,11 @@ static void on_head(void *user, const struct relay_attempt *attempt, int status,
     for (size_t i = 0; i < headers->count; i++)
         copy_header(door, &headers->items[i]);
     write_own_headers(door, attempt);
+    door->reads = door->dialect     ? door->dialect
+                  : door->reads_any ? attempt->provider->kind->dialect
+                                    : NULL;
     if (is_readable(door, status, type))
-        usage_reader_begin(&door->usage, request->api->options.loop, door->dialect);
+        usage_reader_begin(&door->usage, request->api->options.loop, door->reads);
     door->status = status;
     door->content_type = type.len ? arena_cstr(request->arena, type) : NULL;
     door->provider = arena_str(request->arena, attempt->provider->name);
@@ -122,9 +125,9 @@ static void usage_of(void *user, const struct relay_attempt *attempt, struct str
     struct relay_door *door = user;
     (void)attempt;
     if (body.data)
-        usage_read(door->request->api->options.loop, door->dialect, body, ret_usage);
+        usage_read(door->request->api->options.loop, door->reads, body, ret_usage);
     else if (door->usage.dialect)
-        *ret_usage = door->usage.usage;
+        *ret_usage = usage_reader_result(&door->usage, door->input_tokens);
 }
 
 void relay_door_answer(struct relay_door *door)
@@ -191,6 +194,7 @@ void relay_door_start(struct relay_door *door, struct relay_request *ask, yyjson
     enum err code = api_origin_open(request, body, scratch, &origin, &error);
     ask->origin = &origin.governor;
     ask->usage_of = usage_of;
+    door->input_tokens = ask->input_tokens;
     if (code == ERR_OK)
         code = relay_start(request->api->options.router, ask, &events, door, &door->relay, &error);
     loop_scratch_return(loop, scratch);

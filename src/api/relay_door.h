@@ -12,12 +12,16 @@ struct relay_door {
     struct api_request *request; /* the handler's */
     struct str location; /* the handler's: what stands before a Location; empty: none is given */
     const struct dialect *dialect; /* the handler's: of a chat that is handed through; NULL: none */
+    bool
+        reads_any; /* the handler's: without that, counts are looked for in the provider's dialect */
     /* The handler's: a 2xx answer is not handed on while it comes, but given to it as a whole; it
      * ends with relay_door_answer, or another answer. NULL: it is handed on. */
     void (*on_whole)(void *user, struct str body);
     struct relay *relay;
     struct usage_reader usage;
-    struct str provider; /* who answers, from on_whole on */
+    const struct dialect *reads; /* in which counts are looked for; NULL: none */
+    int64_t input_tokens;        /* estimated of the request; 0: unknown */
+    struct str provider;         /* who answers, from on_whole on */
     struct buf whole;
     int status;
     const char *content_type; /* NULL: none */

@@ -9,6 +9,10 @@ static void on_event(void *user, const struct llm_event *event)
     struct usage_reader *reader = user;
     if (event->kind == LLM_EVENT_USAGE)
         reader->usage = event->usage;
+    else if (event->kind == LLM_EVENT_FINISH)
+        reader->has_finished = true;
+    else
+        llm_estimate_add_long(&reader->said, event->text);
 }
 
 static void decode(struct usage_reader *reader, struct str type, struct str data)
@@ -58,6 +62,22 @@ void usage_reader_feed(struct usage_reader *reader, struct str bytes)
         usage_reader_done(reader);
 }
 
+struct llm_usage usage_reader_result(const struct usage_reader *reader, int64_t input_tokens)
+{
+    struct llm_usage usage = reader->usage;
+    int64_t counted = llm_estimate_tokens(&reader->said);
+    bool is_cut = !reader->has_finished && !reader->dialect->ends_with_body;
+    if (counted > 0 && (usage.output_total < 0 || (is_cut && usage.output_total < counted))) {
+        usage.output_total = counted;
+        usage.is_estimated = true;
+    }
+    if (usage.input_total < 0 && usage.output_total >= 0 && input_tokens > 0) {
+        usage.input_total = input_tokens;
+        usage.is_estimated = true;
+    }
+    return usage;
+}
+
 void usage_reader_done(struct usage_reader *reader)
 {
     if (!reader->arena)
@@ -99,7 +119,7 @@ void usage_read(struct loop *loop, const struct dialect *dialect, struct str bod
     struct llm_error ignored;
     bool is_read =
         dialect && dialect->decode_response(scratch, body, &response, &ignored) == ERR_OK;
-    if (is_read)
+    if (is_read && (response.usage.input_total >= 0 || response.usage.output_total >= 0))
         *ret = response.usage;
     else
         read_member(scratch, body, ret);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "llm/dialect.h"
+#include "llm/estimate.h"
 #include "net/loop.h"
 #include "wire/ndjson.h"
 #include "wire/sse.h"
@@ -17,11 +18,16 @@ struct usage_reader {
         struct ndjson_parser ndjson;
     } parser;
     struct llm_usage usage;
+    struct llm_estimate said; /* what the answer says, for one that does not count itself */
+    bool has_finished;
 };
 
 void usage_reader_begin(struct usage_reader *reader, struct loop *loop,
                         const struct dialect *dialect);
 void usage_reader_feed(struct usage_reader *reader, struct str bytes);
+/* What it used: as the stream says; what it does not say, or not to the end, is estimated once it has
+ * said anything. `input_tokens`: estimated of the request; 0: unknown. */
+struct llm_usage usage_reader_result(const struct usage_reader *reader, int64_t input_tokens);
 /* Any number of times. */
 void usage_reader_done(struct usage_reader *reader);
 

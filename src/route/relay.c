@@ -159,6 +159,22 @@ static void try_next(struct relay *relay)
 
 /* ---- Starting -------------------------------------------------------------------------------- */
 
+/* As what it would cost by that model's name. */
+static void price_whole(struct relay *relay, const struct catalog_provider *row,
+                        struct target *target)
+{
+    struct route_plan plan;
+    struct str name = relay->request.priced_as;
+    if (!name.len)
+        return;
+    name = arena_printf(relay->arena, "%.*s/%.*s", STR_ARG(row->name), STR_ARG(name));
+    if (catalog_plan(relay->catalog, relay->arena, name, NULL, 0, &plan, NULL) != ERR_OK ||
+        plan.target_count != 1 || plan.groups[0].targets[0]->provider != row->provider)
+        return;
+    target->has_price = plan.groups[0].targets[0]->has_price;
+    target->price = plan.groups[0].targets[0]->price;
+}
+
 /* A provider as a whole is one target, which no list names. */
 static void plan_whole(struct relay *relay, const struct catalog_provider *row)
 {
@@ -170,6 +186,7 @@ static void plan_whole(struct relay *relay, const struct catalog_provider *row)
     target->provider = row->provider;
     target->limits = row->limits;
     target->cell = cells_get(relay->catalog->cells, target->id);
+    price_whole(relay, row, target);
     targets[0] = target;
     *group = (struct route_group){.targets = targets, .count = 1};
     relay->plan = (struct route_plan){.name = target->id,
@@ -239,6 +256,7 @@ static void open_charge(struct relay *relay)
         .chain_count = request->chain_count,
         .input_tokens = request->input_tokens,
         .is_free = request->is_aside,
+        .output_tokens = request->output_tokens,
     };
     if (governor)
         relay->has_error = governor_open(governor, &ask, relay->arena, &relay->plan, &relay->charge,

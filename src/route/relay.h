@@ -37,7 +37,11 @@ struct relay_request {
     size_t chain_count;
     struct str provider;
     enum cell_priority priority;
+    /* For a provider as a whole: the model by whose price its answers count, if it has one; says
+     * nothing of the scope. Empty: no price is known. */
+    struct str priced_as;
     int64_t input_tokens;    /* estimated; 0: unknown */
+    int64_t output_tokens;   /* at most, as asked for; 0: not said */
     uint64_t body_bytes_max; /* of an answer; 0: 64 MiB */
     bool is_retried;         /* it may be sent to another target, or again, when it failed */
     /* It costs nothing, and how it goes says nothing of how the target answers other requests: limits

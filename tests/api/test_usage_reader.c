@@ -47,6 +47,40 @@ static void streams(void **state)
     loop_free(loop);
 }
 
+/* What a stream does not count itself, or not to its end, is estimated; what it does is believed. */
+static void what_is_not_counted(void **state)
+{
+    static const char text[] = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{"
+                               "\"content\":\"one two three four five six seven\"}}]}\n\n";
+    static const char end[] = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},"
+                              "\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    static const struct {
+        const char *pieces[2];
+        int64_t input, output_min, output_max;
+        bool is_estimated;
+    } rows[] = {
+        {{text, end}, 50, 6, 9, true},
+        {{text, ""}, 50, 6, 9, true}, /* the caller has left */
+        {{"", ""}, -1, -1, -1, false},
+        {{OPENAI, ""}, 7, 2, 2, false},
+    };
+    struct loop *loop = loop_new(0, NULL);
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct usage_reader reader;
+        usage_reader_begin(&reader, loop, &dialect_openai_chat);
+        for (int p = 0; p < 2; p++)
+            usage_reader_feed(&reader, str_from_cstr(rows[i].pieces[p]));
+        usage_reader_done(&reader);
+        struct llm_usage usage = usage_reader_result(&reader, 50);
+        assert_int_equal(usage.input_total, rows[i].input);
+        assert_true(usage.output_total >= rows[i].output_min &&
+                    usage.output_total <= rows[i].output_max);
+        assert_int_equal(usage.is_estimated, rows[i].is_estimated);
+    }
+    loop_free(loop);
+}
+
 static void whole_ones(void **state)
 {
     static const struct {
@@ -78,6 +112,8 @@ static void whole_ones(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(streams), cmocka_unit_test(whole_ones)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(streams),
+                                       cmocka_unit_test(what_is_not_counted),
+                                       cmocka_unit_test(whole_ones)};
     return cmocka_run_group_tests_name("api/usage_reader", tests, NULL, NULL);
 }

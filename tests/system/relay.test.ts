@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import OpenAI, { toFile } from "openai";
 import { test, type TestContext } from "node:test";
-import { afterwards, providersOf, SECRET, sleep, startFake, startParley, type Parley } from "./parley.ts";
+import { afterwards, eventually, providersOf, SECRET, sleep, startFake, startParley, type Parley } from "./parley.ts";
 
 const client = (parley: Parley, apiKey = parley.user.key, path = "/v1") =>
   new OpenAI({ baseURL: `${parley.url}${path}`, apiKey, maxRetries: 0, timeout: 30_000 });
@@ -291,5 +291,63 @@ test("/p/: anything, to a provider", async (t) => {
     const answer = await parley.ask("POST", "/p/thing/files", { key, body: large, headers: { "content-type": "application/octet-stream" } });
     assert.equal(answer.text.length, 10_000_000);
     assert.deepEqual(recorder.seen.at(-1)!.body, large);
+  });
+});
+
+test("/p/: what it costs counts", async (t) => {
+  const recorder = await startRecorder(t);
+  const parley = await startParley(t, { config: `providers: {thing: {kind: openai-compatible, base_url: "${recorder.url}/base", api_key: "${SECRET}"}}
+prices: {"thing/some-model": "in=1000 out=1000"}
+` });
+  const key = parley.user.key, said = [{ role: "user", content: "x" }];
+  const post = (path: string, body: object) => parley.ask("POST", `/p/thing/${path}`, { key, body });
+  const whole = (usage: object) => {
+    recorder.answer.headers = { "content-type": "application/json" };
+    recorder.answer.pieces = [Buffer.from(JSON.stringify({ id: "x", object: "odd", usage }))];
+  };
+  const rows = (count: number) => eventually(`${count} rows`, async () => {
+    const { json } = await parley.ask("GET", "/api/v1/ledger", { local: true });
+    return json.length === count && json as any[];
+  });
+
+  await t.test("where the path or the body names a model", async () => {
+    whole({ prompt_tokens: 7, completion_tokens: 2 });
+    assert.equal((await post("chat/completions", { model: "some-model", messages: said })).status, 200);
+    whole({ input_tokens: 10, output_tokens: 5 });
+    assert.equal((await post("odd/thing", { model: "some-model", prompt: "x" })).status, 200);
+    const [first, second] = await rows(2);
+    assert.deepEqual([first.target, Number(first.cost_usd)], ["thing/some-model", 0.009]);
+    assert.deepEqual([second.target, Number(second.cost_usd), second.tokens_output], ["thing/*", 0.015, 5]);
+  });
+
+  await t.test("a stream that does not count itself", async () => {
+    recorder.answer.headers = { "content-type": "text/event-stream" };
+    recorder.answer.pieces = [Buffer.from('data: {"id":"c","choices":[{"index":0,"delta":{"content":"one two three four five six"}}]}\n\ndata: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')];
+    assert.equal((await post("chat/completions", { model: "some-model", stream: true, messages: said })).status, 200);
+    const row = (await rows(3))[2];
+    assert.ok(row.tokens_output >= 5 && row.tokens_output < 10 && row.tokens_input > 0 && Number(row.cost_usd) > 0.005, JSON.stringify(row));
+  });
+
+  await t.test("else the row has no price", async () => {
+    whole({ input_tokens: 10, output_tokens: 5 });
+    assert.equal((await post("odd/thing", { prompt: "x" })).status, 200);
+    assert.equal((await rows(4))[3].cost_usd, null);
+    assert.equal((await parley.ask("GET", "/api/v1/usage", { local: true })).json.total.unpriced, 1);
+  });
+
+  await t.test("a budget is asked first, by an estimate", async () => {
+    const limits = await parley.ask("PUT", `/api/v1/limits/key/${parley.user.keyId}`, { local: true, body: { budget_per_day: 0.5 } });
+    assert.ok(limits.status < 300, limits.text);
+    const before = recorder.seen.length;
+    for (const [path, more] of [["chat/completions", { messages: said }], ["chat/completions", { messages: [{ role: "user", content: "word ".repeat(2000) }], max_tokens: 1 }], ["odd/thing", {}]] as [string, object][]) {
+      const refused = await post(path, { model: "some-model", ...more });
+      assert.equal(refused.status, 429, refused.text);
+      assert.match(refused.text, /budget per day of this key/);
+    }
+    assert.equal(recorder.seen.length, before, "nobody was asked");
+    whole({ prompt_tokens: 7, completion_tokens: 400 });
+    assert.equal((await post("chat/completions", { model: "some-model", messages: said, max_tokens: 400 })).status, 200);
+    assert.equal((await post("chat/completions", { model: "some-model", messages: said, max_tokens: 400 })).status, 429, "what it cost is charged");
+    assert.equal((await post("odd/thing", {})).status, 200, "what has no price is not refused by a budget");
   });
 });
