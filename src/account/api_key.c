@@ -306,6 +306,11 @@ enum err account_get_key(struct account *account, struct arena *arena, const str
     return found ? ERR_OK : ERR_NOT_FOUND;
 }
 
+struct id account_key_in_force(struct account *account, const struct id *key)
+{
+    return directory_key_in_force(account->directory, key, clock_wall_ms());
+}
+
 enum err account_list_keys(struct account *account, struct arena *arena, const struct id *owner,
                            struct store_key **ret_keys, size_t *ret_count)
 {

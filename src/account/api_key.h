@@ -53,6 +53,10 @@ void account_revoke_key(struct account *account, struct loop *loop, const struct
 /* Copies in the arena. Memory only, any thread. */
 MUST_USE enum err account_get_key(struct account *account, struct arena *arena,
                                   const struct id *key, struct store_key *ret_key);
+/* Which key acts for `key` now, for what goes on longer than it: itself, or, once it has expired after a
+ * rotation, the one that it was rotated to, and so on. None acts for one that was revoked: then it is
+ * itself. Memory only, any thread. */
+struct id account_key_in_force(struct account *account, const struct id *key);
 /* The keys of `owner` (none: everybody's). */
 MUST_USE enum err account_list_keys(struct account *account, struct arena *arena,
                                     const struct id *owner, struct store_key **ret_keys,

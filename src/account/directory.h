@@ -47,6 +47,9 @@ bool directory_use_found_key(struct directory *directory, struct key *key, int64
 /* The same by the key's id. */
 bool directory_use_key(struct directory *directory, const struct id *id, int64_t now_ms,
                        struct principal *ret_principal, bool *ret_write);
+/* The key itself while it is good, or has no successor; where it has expired behind a rotation, the one
+ * that took its place. */
+struct id directory_key_in_force(struct directory *directory, const struct id *id, int64_t now_ms);
 /* The policy in force, referenced; NULL: not valid any more. */
 struct policy *directory_policy(struct directory *directory, const struct principal *who,
                                 int64_t now_ms);

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 
 enum { SCOPE_BYTES_MAX = 1024 * 1024 };
+enum { ROTATIONS_MAX = 1000 }; /* of one key, behind each other */
 
 static struct policy *new_plain(enum principal_kind kind, enum role role)
 {
@@ -149,6 +150,33 @@ struct policy *directory_policy(struct directory *directory, const struct princi
     struct policy *policy = place && *place ? policy_ref(*place) : NULL;
     pthread_rwlock_unlock(&directory->lock);
     return policy || !place ? policy : find_or_make(directory, who, now_ms);
+}
+
+/* ---- Rotation -------------------------------------------------------------------------------- */
+
+/* The newest that was made of it, and is not revoked. */
+static const struct key *successor_of(const struct key *key)
+{
+    for (const struct key *other = key->person->keys; other; other = other->next)
+        if (id_eq(&other->record.replaces, &key->record.id) && !other->record.revoked)
+            return other;
+    return NULL;
+}
+
+/* A key that was revoked has none: whoever did that means all that is done in its name. */
+struct id directory_key_in_force(struct directory *directory, const struct id *id, int64_t now_ms)
+{
+    struct id in_force = *id;
+    pthread_rwlock_rdlock(&directory->lock);
+    const struct key *key = map_get(directory->keys, id_str(id));
+    for (int i = 0; key && i < ROTATIONS_MAX && !key->record.revoked; i++) {
+        in_force = key->record.id;
+        if (directory_key_is_good(key, now_ms))
+            break;
+        key = successor_of(key);
+    }
+    pthread_rwlock_unlock(&directory->lock);
+    return in_force;
 }
 
 /* ---- Groups ---------------------------------------------------------------------------------- */

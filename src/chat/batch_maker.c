@@ -1,6 +1,7 @@
 /* The rights of a batch's maker, from the accounts in memory. */
 #include "chat/batch_maker.h"
 
+#include "account/api_key.h"
 #include "base/clock.h"
 
 static enum err find_person(struct account *account, const struct store_batch *batch,
@@ -15,7 +16,7 @@ static enum err find_person(struct account *account, const struct store_batch *b
         *ret_who = (struct principal){
             .kind = (enum principal_kind)batch->maker_kind,
             .user = batch->owner,
-            .key = batch->maker_key,
+            .key = account_key_in_force(account, &batch->maker_key),
             .role = str_eq(person.role, STR("admin")) ? ROLE_ADMIN : ROLE_USER,
         };
     arena_free(arena);

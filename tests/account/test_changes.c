@@ -83,6 +83,44 @@ static void test_rotation(void **state)
     arena_free(arena);
 }
 
+/* What goes on longer than a key asks who acts for it. */
+static void test_in_force(void **state)
+{
+    struct fixture *f = *state;
+    struct answer ann = create(f, "ann@b", "", "", STR_NONE);
+    struct answer first = create_key(f, &ann.id, "k"), alone = create_key(f, &ann.id, "x");
+    struct id none = {0}, nobody = id_new(1);
+    struct answer second = rotate(f, &first.id, 3600), in_force = {0};
+    in_force.id = account_key_in_force(f->account, &first.id);
+    assert_true(id_eq(&in_force.id, &first.id)); /* it is still good */
+    struct answer third = rotate(f, &second.id, 0);
+    in_force.id = account_key_in_force(f->account, &second.id);
+    assert_true(id_eq(&in_force.id, &third.id));
+    struct answer newer = rotate(f, &first.id, 0); /* the second that was made of it */
+    for (int i = 0; i < 2; i++) {
+        in_force.id = account_key_in_force(f->account, &first.id);
+        assert_true(id_eq(&in_force.id, &newer.id));
+        restart(f, 0);
+    }
+    struct answer revoked = {0};
+    account_revoke_key(f->account, f->loop, &ann.id, &newer.id, on_plain, &revoked);
+    wait_for(f, &revoked);
+    in_force.id = account_key_in_force(f->account, &first.id); /* by way of the second */
+    assert_true(id_eq(&in_force.id, &third.id));
+    revoked = (struct answer){0};
+    account_revoke_key(f->account, f->loop, &ann.id, &second.id, on_plain, &revoked);
+    wait_for(f, &revoked);
+    in_force.id = account_key_in_force(f->account, &second.id); /* nobody acts for a revoked one */
+    assert_true(id_eq(&in_force.id, &second.id));
+    in_force.id = account_key_in_force(f->account, &first.id);
+    assert_true(id_eq(&in_force.id, &first.id));
+    const struct id *others[] = {&alone.id, &nobody, &none};
+    for (size_t i = 0; i < 3; i++) {
+        in_force.id = account_key_in_force(f->account, others[i]);
+        assert_true(id_eq(&in_force.id, others[i]));
+    }
+}
+
 static void test_wrong_settings(void **state)
 {
     struct fixture *f = *state;
@@ -286,13 +324,10 @@ int main(void)
 {
     crypto_init();
     const struct CMUnitTest tests[] = {
-        WITH_ACCOUNT(test_two_edits_at_once),
-        WITH_ACCOUNT(test_rotation),
-        WITH_ACCOUNT(test_wrong_settings),
-        WITH_ACCOUNT(test_acting_as_a_key),
-        WITH_ACCOUNT(test_people),
-        WITH_ACCOUNT(test_last_administrator),
-        WITH_ACCOUNT(test_groups),
+        WITH_ACCOUNT(test_two_edits_at_once),  WITH_ACCOUNT(test_rotation),
+        WITH_ACCOUNT(test_in_force),           WITH_ACCOUNT(test_wrong_settings),
+        WITH_ACCOUNT(test_acting_as_a_key),    WITH_ACCOUNT(test_people),
+        WITH_ACCOUNT(test_last_administrator), WITH_ACCOUNT(test_groups),
         WITH_ACCOUNT(test_too_many_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,6 +190,26 @@ test("a key's rights are asked again for every line", async (t) => {
   for (const one of failed) assert.equal(one.response.status_code, 401, JSON.stringify(one));
 });
 
+test("a rotated key's batch goes on under its successor", async (t) => {
+  const fake = await startFake(t);
+  const parley = await startParley(t, { fake, config: "batches: {concurrency: 1}\n" });
+  const models = ["openai/echo", ...Array(3).fill("openai/count-3+delay-400"), "anthropic/echo", "anthropic/echo"];
+  const begun = await begin(openaiOf(parley, parley.user), models.map((model, i) => chat(`r${i}`, model)));
+  const rotated = await parley.ask("POST", `/api/v1/keys/${parley.user.keyId}/rotate`, { local: true, body: { overlap_seconds: 0 } });
+  assert.equal(rotated.status, 201, rotated.text);
+  const next = openaiOf(parley, { ...parley.user, key: rotated.json.secret });
+  await eventually("one is done", async () => (await next.batches.retrieve(begun.id)).request_counts!.completed >= 2);
+  const narrowed = await parley.ask("PATCH", `/api/v1/keys/${rotated.json.key.id}`, { local: true, body: { models: ["openai/*"] } });
+  assert.equal(narrowed.status, 200, narrowed.text);
+  const batch = await ended(next, begun.id);
+  assert.deepEqual(batch.request_counts, { total: 6, completed: 4, failed: 2 });
+  for (const one of await linesOf(next, batch.error_file_id)) assert.equal(one.response.status_code, 403, "the successor's rights count, as they are");
+  await eventually("the rows name who paid", async () => {
+    const rows = (await parley.ask("GET", "/api/v1/ledger", { local: true })).json.filter((row: any) => row.outcome === "answered");
+    return rows.length === 4 && rows.slice(1).every((row: any) => row.key === rotated.json.key.id);
+  });
+});
+
 test("a narrowed key's rights too", async (t) => {
   const fake = await startFake(t);
   const parley = await startParley(t, { fake, config: "batches: {concurrency: 1}\n" });
