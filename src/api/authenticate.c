@@ -50,29 +50,66 @@ static struct str key_of(const struct api_request *request)
 
 void api_credential_of(const struct api_request *request, struct api_credential *ret)
 {
-    *ret = (struct api_credential){.kind = request->who.kind};
+    *ret = (struct api_credential){.kind = request->who.kind, .door = api_door(request)};
+    str_copy(str_from_cstr(request->http->peer_address), ret->address, sizeof ret->address);
     if (ret->kind == PRINCIPAL_KEY)
         str_copy(key_of(request), ret->text, sizeof ret->text);
     else if (ret->kind == PRINCIPAL_SESSION)
         str_copy(api_cookie_token(request->http), ret->text, sizeof ret->text);
 }
 
-bool api_credential_is_good(struct api *api, const struct api_credential *credential)
+enum err api_check_scope(const struct policy *policy, struct str door, struct str address,
+                         struct error *error)
+{
+    if (!policy_allows_door(policy, door))
+        return error_set(error, ERR_FORBIDDEN, NULL, "this key may not use the door '%.*s'",
+                         STR_ARG(door));
+    if (!policy_allows_address(policy, address))
+        return error_set(error, ERR_FORBIDDEN, NULL, "this key may not be used from %.*s",
+                         STR_ARG(address));
+    return ERR_OK;
+}
+
+static enum err find_holder(struct api *api, const struct api_credential *credential,
+                            struct principal *ret_who)
 {
     struct account *account = api->options.account;
     struct str text = str_from_cstr(credential->text);
-    struct principal who;
     switch (credential->kind) {
     case PRINCIPAL_KEY:
-        return account_authenticate_key(account, text, &who, NULL) == ERR_OK;
+        return account_authenticate_key(account, text, ret_who, NULL);
     case PRINCIPAL_SESSION:
-        return account_authenticate_session(account, text, &who) == ERR_OK;
+        return account_authenticate_session(account, text, ret_who);
     case PRINCIPAL_LOCAL:
-        return true;
+        *ret_who = (struct principal){.kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN};
+        return ERR_OK;
     case PRINCIPAL_ANONYMOUS:
         break;
     }
-    return false;
+    return ERR_UNAUTHENTICATED;
+}
+
+enum err api_credential_check(struct api *api, const struct api_credential *credential,
+                              struct principal *ret_who, struct error *error)
+{
+    struct principal who;
+    struct policy *policy = NULL;
+    if (find_holder(api, credential, &who) != ERR_OK ||
+        account_policy(api->options.account, &who, &policy) != ERR_OK)
+        return error_set(error, ERR_UNAUTHENTICATED, NULL, "not signed in any more");
+    struct str address = str_from_cstr(credential->address);
+    enum err code = who.kind == PRINCIPAL_KEY
+                        ? api_check_scope(policy, credential->door, address, error)
+                        : ERR_OK;
+    policy_unref(policy);
+    *ret_who = who;
+    return code;
+}
+
+bool api_credential_is_good(struct api *api, const struct api_credential *credential)
+{
+    struct principal who;
+    return api_credential_check(api, credential, &who, NULL) == ERR_OK;
 }
 
 static bool is_safe(enum http_method method)

@@ -197,28 +197,15 @@ static void handle_other(struct api_request *request, const struct endpoint *oth
     }
 }
 
-/* Whether the key may be used at this door, and from there. */
-static enum err check_policy(const struct api_request *request, const struct policy *policy,
-                             struct error *error)
-{
-    struct str door = api_door(request);
-    struct str address = str_from_cstr(request->http->peer_address);
-    if (!policy_allows_door(policy, door))
-        return error_set(error, ERR_FORBIDDEN, NULL, "this key may not use the door '%.*s'",
-                         STR_ARG(door));
-    if (!policy_allows_address(policy, address))
-        return error_set(error, ERR_FORBIDDEN, NULL, "this key may not be used from %.*s",
-                         STR_ARG(address));
-    return ERR_OK;
-}
-
 /* Only keys have a scope. */
 static enum err check_scope(struct api_request *request, struct error *error)
 {
     if (request->who.kind != PRINCIPAL_KEY || request->endpoint->verb == VERB_PUBLIC)
         return ERR_OK;
     const struct policy *policy = api_policy(request);
-    return policy ? check_policy(request, policy, error) : ERR_UNAUTHENTICATED;
+    struct str address = str_from_cstr(request->http->peer_address);
+    return policy ? api_check_scope(policy, api_door(request), address, error)
+                  : ERR_UNAUTHENTICATED;
 }
 
 /* Who asks, and whether such a one may ask for this at all. */

@@ -148,13 +148,23 @@ struct str api_query(struct api_request *request, const char *name);
  * when nothing is presented; ERR_UNAUTHENTICATED when something is and it is wrong; ERR_FORBIDDEN
  * when an unsafe method comes from a foreign page, or with a cookie and without an Origin. */
 MUST_USE enum err api_authenticate(struct api_request *request, struct error *error);
+/* Whether a key may be used at this door, and from there. */
+MUST_USE enum err api_check_scope(const struct policy *policy, struct str door, struct str address,
+                                  struct error *error);
 /* What somebody signed in with, kept by what outlives its request's beginning: sockets, streams. */
 struct api_credential {
     enum principal_kind kind;
     char text[100];
+    struct str door;  /* of policy_doors */
+    char address[64]; /* of the peer */
 };
 void api_credential_of(const struct api_request *request, struct api_credential *ret);
-/* Whether it is good still: a revoked key or ended session ends its sockets and streams as well. */
+/* Who holds it now, and whether that one may still use this door from there: asked anew before every
+ * command. ERR_UNAUTHENTICATED, ERR_FORBIDDEN (a key's scope; *ret_who is set all the same). */
+MUST_USE enum err api_credential_check(struct api *api, const struct api_credential *credential,
+                                       struct principal *ret_who, struct error *error);
+/* Whether it is good still: a revoked key, one whose scope is narrowed, or an ended session ends its
+ * sockets' events and its streams as well. */
 bool api_credential_is_good(struct api *api, const struct api_credential *credential);
 /* The session token of the cookie, or STR_NONE. */
 struct str api_cookie_token(const struct http_request *http);

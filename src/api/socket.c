@@ -1,7 +1,7 @@
 /* Socket: one WebSocket of docs/protocol.md.
  *
- * A message is parsed, its type found in one table, its fields checked, the caller authorised, its
- * handler called. Attached runs wake the socket, which pulls their events while the client takes
+ * A message is parsed, who sends it and that one's scope asked anew, its type found in one table, its
+ * fields checked, the caller authorised, its handler called. Attached runs wake the socket, which pulls their events while the client takes
  * them: a slow client slows nobody, it is given a snapshot once the log has moved on. */
 #include "api/socket.h"
 
@@ -26,7 +26,6 @@ struct socket {
     struct websocket *websocket; /* NULL once closed: only asks under way keep the rest */
     struct principal who;
     struct api_credential credential;
-    char address[64]; /* of the peer */
     struct watcher *watcher;
     struct list attachments;
     int attachment_count;
@@ -102,13 +101,18 @@ static void send_event(struct attachment *attachment, uint64_t sequence, struct 
     frame_send(attachment->socket, &frame);
 }
 
-/* Whether who opened it may still use it; tells it to go otherwise. Asked before anything is taken
- * from it or said to it. */
+static void close_unwelcome(struct socket *socket)
+{
+    websocket_close(socket->websocket, 1008, "not signed in any more");
+}
+
+/* Whether who opened it may still use it; tells it to go otherwise. Asked before anything is said to
+ * it unasked. */
 static bool is_welcome(struct socket *socket)
 {
     if (api_credential_is_good(socket->api, &socket->credential))
         return true;
-    websocket_close(socket->websocket, 1008, "not signed in any more");
+    close_unwelcome(socket);
     return false;
 }
 
@@ -277,7 +281,7 @@ static void start_ask(struct message *message, struct chat_ask *ask)
     pending->has_id = str_copy(message->id, pending->id, sizeof pending->id) && message->id.data;
     ask->owner = socket->who.user;
     ask->who = socket->who;
-    ask->address = str_from_cstr(socket->address);
+    ask->address = str_from_cstr(socket->credential.address);
     ask->model = json_get_str(message->body, "model");
     ask->arena = message->arena; /* it goes with the run: on_message must not free it */
     ask->asker = socket->watcher;
@@ -408,19 +412,25 @@ static enum err check_message(struct message *message, const struct message_type
 static void on_message(void *user, struct str text)
 {
     struct socket *socket = user;
-    if (!is_welcome(socket))
+    struct error error = {0};
+    enum err scope = api_credential_check(socket->api, &socket->credential, &socket->who, &error);
+    if (scope == ERR_UNAUTHENTICATED) {
+        close_unwelcome(socket);
         return;
+    }
     struct message message = {.socket = socket,
                               .arena = arena_new(8 * text.len + 64 * 1024 * 1024)};
     const struct message_type *type = NULL;
-    struct error error = {0};
-    enum err code = json_read(message.arena, text, &message.body, &error);
+    enum err code = json_read(message.arena, text, &message.body, scope == ERR_OK ? &error : NULL);
     if (code == ERR_OK) {
         message.id = json_get_str(message.body, "id");
         if (message.id.len > ID_BYTES_MAX)
             message.id = STR_NONE;
-        code = check_message(&message, &type, &error);
     }
+    if (scope != ERR_OK)
+        code = scope;
+    else if (code == ERR_OK)
+        code = check_message(&message, &type, &error);
     if (code == ERR_OK)
         type->handle(&message);
     else
@@ -516,7 +526,6 @@ void api_socket(struct api_request *request)
     socket->api = request->api;
     socket->who = request->who;
     api_credential_of(request, &socket->credential);
-    str_copy(str_from_cstr(request->http->peer_address), socket->address, sizeof socket->address);
     list_init(&socket->attachments);
     socket->websocket =
         websocket_accept(request->exchange, named ? "parley.v1" : NULL, &options, &events, socket);

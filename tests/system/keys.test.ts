@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { command, eventually, signIn, sleep, startFake, startParley, type Asking, type Parley } from "./parley.ts";
+import { openSocket } from "./socket.ts";
 
 const password = "correct horse battery";
 const local = { local: true };
@@ -58,6 +59,25 @@ test("scopes, expiry, rotation", async (t) => {
     assert.equal(await works(parley, key), 200);
     assert.equal((await patch(id, { addresses: null })).json.key.addresses, null);
     assert.equal(await works(parley, key), 200);
+  });
+
+  await t.test("an open WebSocket asks for its key's scope again with every command", async (t) => {
+    const { id, key } = await makeKey(parley);
+    const socket = await openSocket(t, parley, { key });
+    const ping = async () => (socket.send({ type: "ping", id: "p" }), await socket.next("an answer", (frame) => frame.id === "p"));
+    assert.equal((await ping()).type, "pong");
+    for (const [narrow, reason] of [[{ doors: ["openai"] }, /may not use the door 'parley'/], [{ addresses: ["10.0.0.0/8"] }, /may not be used from 127\.0\.0\.1/]] as [object, RegExp][]) {
+      assert.equal((await patch(id, narrow)).status, 200);
+      const refused = await ping();
+      assert.deepEqual([refused.type, refused.error.code], ["error", "forbidden"], JSON.stringify(refused));
+      assert.match(refused.error.message, reason);
+      assert.equal((await patch(id, { doors: null, addresses: null })).status, 200);
+      assert.equal((await ping()).type, "pong", "as soon as it may again");
+    }
+    socket.send({ type: "send", id: "s", model: "openai/count-200+slow-20", content: [{ type: "text", text: "x" }] });
+    await socket.next("an event", (frame) => frame.type === "event");
+    assert.equal((await patch(id, { doors: ["openai"] })).status, 200);
+    assert.equal(await socket.closed(), 1008, "nothing is said to it any more");
   });
 
   await t.test("models: lists show what the scope has", async () => {
