@@ -1,5 +1,6 @@
 /* Anthropic: the events of a streamed answer as canonical events. Blocks are known by their index;
- * usage is cumulative; what we do not know is ignored.
+ * usage is cumulative; a block that we do not know (of a tool that ran at the provider, say) is a part
+ * of which only that is known, so that encoders say that it is lost.
  *
  *   waiting --take_start--> open --take_stop, fail--> ended
  *                            |^
@@ -8,7 +9,7 @@
  * A whole answer goes through the same functions (dialect_anthropic_response.c). */
 #include "llm/dialect_anthropic.h"
 
-enum { OPEN_BLOCKS_MAX = 16, MALFORMED_MAX = 16 };
+enum { OPEN_BLOCKS_MAX = 16, MALFORMED_MAX = 16, TYPE_BYTES_MAX = 64 };
 
 enum block_kind { BLOCK_OTHER, BLOCK_TEXT, BLOCK_THINKING, BLOCK_TOOL };
 
@@ -222,6 +223,14 @@ static void start_tool(struct dialect_decoder *decoder, const struct anthropic_s
     block->is_whole = true;
 }
 
+/* Nobody can write it again: its type is enough. */
+static void start_unknown(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
+                          struct str type)
+{
+    emit_text(sink, LLM_EVENT_REASONING, STR(""));
+    emit_opaque(decoder, sink, STR("block"), str_slice(type, 0, TYPE_BYTES_MAX));
+}
+
 void anthropic_block_start(struct dialect_decoder *decoder, const struct anthropic_sink *sink,
                            yyjson_val *frame)
 {
@@ -248,9 +257,14 @@ void anthropic_block_start(struct dialect_decoder *decoder, const struct anthrop
     struct block *block = &decoder->blocks[decoder->block_count++];
     *block = (struct block){0};
     json_int(number, &block->index);
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (str_eq(type, str_from_cstr(kinds[i].type)))
-            kinds[i].start(decoder, sink, block, &content);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (!str_eq(type, str_from_cstr(kinds[i].type)))
+            continue;
+        kinds[i].start(decoder, sink, block, &content);
+        return;
+    }
+    if (type.len)
+        start_unknown(decoder, sink, type);
 }
 
 /* The members of a delta. */

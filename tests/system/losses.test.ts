@@ -12,6 +12,7 @@ const usage = { input_tokens: 11, output_tokens: 7 };
 const REDACTED = "EmwKAhgBEgy3va3pzix/LafPsn4aDFIT2Xlxh0L5L8rLVyIwxtE3rAFBa8cr3qpP";
 const CONTENT: Record<string, object[]> = {
   redacted: [{ type: "thinking", thinking: "It is four.", signature: "c2ln" }, { type: "redacted_thinking", data: REDACTED }, { type: "text", text: "4." }],
+  searched: [{ type: "server_tool_use", id: "srvtoolu_1", name: "web_search", input: { query: "x" } }, { type: "web_search_tool_result", tool_use_id: "srvtoolu_1", content: [] }, { type: "text", text: "4." }],
   plain: [{ type: "text", text: "4." }],
 };
 
@@ -90,6 +91,7 @@ test("what only Anthropic says, told to others", async (t) => {
     await t.test(`${model} to ${door}, ${stream ? "streamed" : "whole"}`, () => {
       assert.equal(losses, dropped, answer.text);
       if (model === "anthropic/redacted" && door !== "anthropic") assert.match(dropped, /^parts\[0\]\.opaque, parts\[1\]/, answer.text);
+      else if (model === "anthropic/searched" && door !== "anthropic") assert.match(dropped, /^parts\[0\][^,]*, parts\[1\]/, answer.text);
       else assert.equal(dropped, "", answer.text);
       assert.equal(answer.text.includes(REDACTED), door === "anthropic" && model === "anthropic/redacted");
     });
