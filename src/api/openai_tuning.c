@@ -1,5 +1,6 @@
 /* OpenAI's fine-tuning jobs: made at a provider that has them, and remembered as the caller's own, so
- * that they are found again there, and by nobody else but administrators.
+ * that they are found again there, and by nobody else but administrators. A scope of models counts
+ * where a job is made: afterwards it is its maker's, whatever that one's key may ask for.
  *
  *   POST  media_start -> the provider -> on_made: the id is stored -> made: the answer
  *   GET, cancel, ...  find -> found: the provider that has it -> relay_door
@@ -17,6 +18,11 @@ static const struct id *owner_of(const struct api_request *request)
 {
     bool sees_all = request->who.kind == PRINCIPAL_LOCAL || request->who.role == ROLE_ADMIN;
     return sees_all ? NULL : &request->who.user;
+}
+
+static bool is_own(const struct api_request *request, const struct store_relay_object *object)
+{
+    return id_eq(&object->owner, &request->who.user);
 }
 
 /* ---- Making one ------------------------------------------------------------------------------ */
@@ -129,6 +135,7 @@ static void found(void *user, enum err code, const struct error *error)
     if (api_failed(request, code, error))
         return;
     struct relay_request ask = {.provider = one->object.provider,
+                                .is_own = is_own(request, &one->object),
                                 .is_retried = request->http->method == HTTP_GET,
                                 .prepare = prepare_one};
     relay_door_start(&one->door, &ask, NULL);
@@ -280,6 +287,7 @@ static void start_job(struct page *page, struct page_job *job, const struct gove
     static const struct relay_events events = {on_job_head, on_job_body, on_job_end};
     const struct relay_request ask = {.origin = origin,
                                       .provider = job->object->provider,
+                                      .is_own = is_own(page->request, job->object),
                                       .is_retried = true,
                                       .body_bytes_max = JOB_BYTES_MAX,
                                       .prepare = prepare_job};

@@ -43,7 +43,8 @@ struct charge {
     struct str address;
     const struct str *names; /* as they were asked for: the model and the chain behind it */
     size_t name_count;
-    bool are_names_cut;     /* then they say nothing of the scope */
+    bool are_names_cut; /* then they say nothing of the scope */
+    bool is_own;
     bool are_names_allowed; /* all of them, by the scope: then so is what they lead to */
     bool is_narrowed;
     struct limiter_lease lease;
@@ -161,8 +162,8 @@ static void follow_policy(struct charge *charge, struct policy *policy)
     charge->origin.key = policy->who.key;
     charge->origin.groups = policy->groups;
     charge->origin.group_count = policy->group_count;
-    charge->are_names_allowed = !charge->are_names_cut;
-    for (size_t i = 0; i < charge->name_count; i++)
+    charge->are_names_allowed = charge->is_own || !charge->are_names_cut;
+    for (size_t i = 0; i < charge->name_count && !charge->is_own; i++)
         charge->are_names_allowed &= policy_allows_model(policy, charge->names[i], STR(""));
 }
 
@@ -174,6 +175,7 @@ static struct charge *charge_new(struct governor *governor, const struct governo
     charge->governor = governor;
     charge->is_streamed = ask->is_streamed;
     charge->is_batch = ask->is_batch;
+    charge->is_own = ask->is_own;
     charge->view = (struct limiter_view){-1, -1, 0, -1, -1, 0};
     copy_texts(charge, ask, model, at);
     if (ask->origin->policy)

@@ -35,6 +35,7 @@ struct governor_ask {
     size_t chain_count;
     int64_t input_tokens;  /* estimated */
     int64_t output_tokens; /* at most, as asked for; 0: not said */
+    bool is_own; /* about something that is the caller's: no scope of models counts any more */
     bool is_streamed;
     bool is_batch; /* its lines cost the batch price */
     bool is_free;  /* nothing is reserved: no limit counts it */

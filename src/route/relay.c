@@ -257,6 +257,7 @@ static void open_charge(struct relay *relay)
         .input_tokens = request->input_tokens,
         .is_free = request->is_aside,
         .output_tokens = request->output_tokens,
+        .is_own = request->is_own,
     };
     if (governor)
         relay->has_error = governor_open(governor, &ask, relay->arena, &relay->plan, &relay->charge,

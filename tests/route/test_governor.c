@@ -88,6 +88,21 @@ static void test_refused_by_scope(void **state)
     assert_int_equal(streams_of(f, KEY), 0); /* nothing was reserved */
 }
 
+/* Something that the caller made there is the caller's, whatever its key may ask for. */
+static void test_ones_own_needs_no_scope(void **state)
+{
+    struct fixture *f = *state;
+    struct llm_error error;
+    struct charge *charge;
+    char text[100];
+    set_scope(f, PATTERNS(STR("cheap/b")));
+    assert_int_equal(open_like(f, (struct governor_ask){.is_own = true}, &charge, &error), ERR_OK);
+    assert_string_equal(left(f, text), "dear/a cheap/b local/c");
+    set_scope(f, PATTERNS(STR("nothing"))); /* also when it is narrowed again */
+    assert_int_equal(governor_check(charge, &f->targets[DEAR], &error), ERR_OK);
+    governor_close(charge);
+}
+
 static void test_names_are_counted_as_routed(void **state)
 {
     struct fixture *f = *state;
@@ -553,6 +568,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_scopes),
         TEST(test_refused_by_scope),
+        TEST(test_ones_own_needs_no_scope),
         TEST(test_names_are_counted_as_routed),
         TEST(test_narrowed_between_attempts),
         TEST(test_revoked_between_attempts),

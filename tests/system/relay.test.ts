@@ -147,6 +147,15 @@ routes:
     assert.equal((await admin.fineTuning.jobs.retrieve(job.id)).id, job.id);
     assert.deepEqual((await admin.fineTuning.jobs.list()).data.map((one) => one.id), [job.id]);
     assert.equal((await failure(own.fineTuning.jobs.retrieve("../models"))).status, 404);
+
+    const made = await parley.ask("POST", "/api/v1/keys", { local: true, body: { name: "limited", user: parley.user.email, models: ["openai/gpt-5.4-mini"] } });
+    const limited = client(parley, made.json.secret);
+    const theirs = await limited.fineTuning.jobs.create({ model: "openai/gpt-5.4-mini", training_file: "file-abc123" });
+    assert.equal((await limited.fineTuning.jobs.retrieve(theirs.id)).id, theirs.id, "what a limited key has made is its person's");
+    assert.equal((await limited.fineTuning.jobs.cancel(theirs.id)).status, "cancelled");
+    assert.ok((await limited.fineTuning.jobs.list()).data.some((one) => one.id === theirs.id));
+    assert.equal((await failure(limited.fineTuning.jobs.create({ model: "openai/gpt-5.5", training_file: "file-abc123" }))).status, 403);
+    assert.equal((await parley.ask("GET", "/p/openai/fine_tuning/jobs", { key: made.json.secret })).status, 403, "not what is the provider's");
   });
 });
 
