@@ -187,9 +187,14 @@ int command_backup(struct config *config, const struct config_arguments *argumen
         return status;
     command_body_begin(&body);
     json_key_str(&body.w, "path", str_from_cstr(path));
-    status = command_send(client, HTTP_POST, "/api/v1/backup", &body, &root);
+    json_end_object(&body.w);
+    struct error error = {0};
     int64_t bytes = 0;
+    error.code =
+        local_client_wait(client, HTTP_POST, "/api/v1/backup", buf_str(&body.out), &root, &error);
+    buf_done(&body.out);
     json_get_int(root, "bytes", &bytes);
+    status = error.code == ERR_OK ? 0 : command_fail(&error);
     if (status == 0)
         printf("%s: %lld bytes\n", path, (long long)bytes);
     local_client_close(client);

@@ -197,6 +197,13 @@ enum err local_client_call(struct local_client *client, enum http_method method,
     return code == ERR_OK ? take_answer(client, ret_root, error) : code;
 }
 
+enum err local_client_wait(struct local_client *client, enum http_method method, const char *target,
+                           struct str body, yyjson_val **ret_root, struct error *error)
+{
+    enum err code = run_call(client, method, target, body, 0, error);
+    return code == ERR_OK ? take_answer(client, ret_root, error) : code;
+}
+
 enum err local_client_copy(struct local_client *client, const char *target, FILE *out,
                            struct error *error)
 {

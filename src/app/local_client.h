@@ -24,6 +24,10 @@ bool local_client_is_remote(const struct local_client *client);
 MUST_USE enum err local_client_call(struct local_client *client, enum http_method method,
                                     const char *target, struct str body, yyjson_val **ret_root,
                                     struct error *error);
+/* The same without a limit of time: for what takes as long as there is data. */
+MUST_USE enum err local_client_wait(struct local_client *client, enum http_method method,
+                                    const char *target, struct str body, yyjson_val **ret_root,
+                                    struct error *error);
 /* GET: an answer that is well goes into `out` as it comes, whatever its form, without a limit of time
  * or size. Errors as above; what was written before one is not whole. */
 MUST_USE enum err local_client_copy(struct local_client *client, const char *target, FILE *out,

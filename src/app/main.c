@@ -37,7 +37,8 @@ const struct command commands[] = {
      "API keys for programs", key_options, NULL, command_key},
     {"limit", "set KIND ID [LIMIT=NUMBER]... | list | remove KIND ID",
      "limits and budgets of a key, user, group, model, address or tag", NULL, NULL, command_limit},
-    {"backup", "FILE", "copy the database while it is in use", NULL, NULL, command_backup},
+    {"backup", "FILE", "copy the database, and files beside it, while it is in use", NULL, NULL,
+     command_backup},
     {"usage",
      "[--from DAY] [--to DAY] [--by user,key,group,tag,model,target,day] [--user EMAIL] [--key ID] "
      "[--group ID] [--tag TAG] [--model NAME] [--csv|--json] [--rows]",

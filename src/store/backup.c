@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/backup_contents.h"
 #include "store/file.h"
 #include "store/writer.h"
 
@@ -61,7 +62,8 @@ static enum err wait_for_end(struct backup *backup, struct writer *writer, struc
     return sqlite_failed(backup->target, backup->result, error);
 }
 
-static enum err copy_to(struct writer *writer, const char *path, struct error *error)
+static enum err copy_to(struct writer *writer, const char *directory, const char *path,
+                        uint64_t *bytes, struct error *error)
 {
     struct backup backup = {.result = SQLITE_OK};
     const struct sqlite_options options = {.path = path, .role = SQLITE_ROLE_WRITER};
@@ -71,13 +73,15 @@ static enum err copy_to(struct writer *writer, const char *path, struct error *e
     pthread_mutex_init(&backup.lock, NULL);
     pthread_cond_init(&backup.changed, NULL);
     code = wait_for_end(&backup, writer, error);
+    if (code == ERR_OK)
+        code = backup_contents(backup.target, directory, path, bytes, error);
     pthread_cond_destroy(&backup.changed);
     pthread_mutex_destroy(&backup.lock);
     sqlite_close(backup.target);
     return code;
 }
 
-static enum err make_durable(const char *path, uint64_t *ret_bytes, struct error *error)
+static enum err make_durable(const char *path, uint64_t *bytes, struct error *error)
 {
     char directory[FILE_PATH_BYTES_MAX];
     struct stat status;
@@ -88,12 +92,12 @@ static enum err make_durable(const char *path, uint64_t *ret_bytes, struct error
         snprintf(directory, sizeof directory, "/");
     if (stat(path, &status) != 0)
         return error_set(error, ERR_STORAGE, NULL, "cannot look at %s: %s", path, strerror(errno));
-    *ret_bytes = (uint64_t)status.st_size;
+    *bytes += (uint64_t)status.st_size;
     return file_sync_directory(directory, error);
 }
 
-enum err backup_run(struct writer *writer, const char *path, uint64_t *ret_bytes,
-                    struct error *error)
+enum err backup_run(struct writer *writer, const char *directory, const char *path,
+                    uint64_t *ret_bytes, struct error *error)
 {
     if (strlen(path) >= FILE_PATH_BYTES_MAX)
         return error_set(error, ERR_INVALID, "path", "is too long");
@@ -104,7 +108,7 @@ enum err backup_run(struct writer *writer, const char *path, uint64_t *ret_bytes
         return error_set(error, ERR_STORAGE, "path", "cannot make %s: %s", path, strerror(errno));
     close(fd);
     uint64_t bytes = 0;
-    enum err code = copy_to(writer, path, error);
+    enum err code = copy_to(writer, directory, path, &bytes, error);
     if (code == ERR_OK)
         code = make_durable(path, &bytes, error);
     if (code != ERR_OK) {

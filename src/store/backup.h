@@ -6,10 +6,10 @@
 
 struct writer;
 
-/* Copies the writer's database to `path`, which must not exist. Blocks until it is complete and
- * durable. ERR_CONFLICT: `path` exists, or another backup is under way. */
-MUST_USE enum err backup_run(struct writer *writer, const char *path, uint64_t *ret_bytes,
-                             struct error *error);
+/* Copies the writer's database to `path`, which must not exist, and the contents of its files from
+ * DATA_DIR `directory` (see backup_contents.h). Blocks until it is complete and durable. ERR_CONFLICT: `path` exists, or another backup is under way. */
+MUST_USE enum err backup_run(struct writer *writer, const char *directory, const char *path,
+                             uint64_t *ret_bytes, struct error *error);
 
 /* ---- For the writer's thread ------------------------------------------------------------------
  */

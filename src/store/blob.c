@@ -7,16 +7,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/crypto.h"
 #include "store/file.h"
 
 #define BEGUN_SUFFIX ".part"
+enum { PIECE_BYTES = 256 * 1024 };
 
 /* Where a content lies. */
 struct place {
@@ -32,18 +35,25 @@ static enum err failed(struct error *error, const char *what, const char *path, 
 }
 
 /* The last two characters of an id are by chance: the first ones are the time. */
-static enum err place_of(const char *directory, const struct id *id, struct place *ret,
+static enum err place_in(const char *files, const struct id *id, struct place *ret,
                          struct error *error)
 {
     char relative[80];
     enum err code;
-    snprintf(relative, sizeof relative, "files/%s", id->text + ID_LENGTH - 2);
-    if ((code = file_path(directory, relative, ret->folder, error)) != ERR_OK)
+    if ((code = file_path(files, id->text + ID_LENGTH - 2, ret->folder, error)) != ERR_OK)
         return code;
     snprintf(relative, sizeof relative, "%s" BEGUN_SUFFIX, id->text);
     if ((code = file_path(ret->folder, id->text, ret->whole, error)) != ERR_OK)
         return code;
     return file_path(ret->folder, relative, ret->begun, error);
+}
+
+static enum err place_of(const char *directory, const struct id *id, struct place *ret,
+                         struct error *error)
+{
+    char files[FILE_PATH_BYTES_MAX];
+    enum err code = file_path(directory, "files", files, error);
+    return code == ERR_OK ? place_in(files, id, ret, error) : code;
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
@@ -235,6 +245,67 @@ enum err blob_read(const char *directory, const struct id *id, uint64_t offset, 
         return failed(error, "read", place.whole, reason);
     *ret_len = (size_t)got;
     return ERR_OK;
+}
+
+/* ---- Copying --------------------------------------------------------------------------------- */
+
+/* One that becomes whole meanwhile has changed its name. */
+static int open_any(const struct place *place, bool is_begun)
+{
+    int fd = -1;
+    for (int i = 0; i < 2 && fd < 0 && is_begun; i++)
+        if ((fd = open(place->begun, O_RDONLY | O_CLOEXEC)) < 0 && errno == ENOENT)
+            fd = open(place->whole, O_RDONLY | O_CLOEXEC);
+    return is_begun ? fd : open(place->whole, O_RDONLY | O_CLOEXEC);
+}
+
+static int copy_bytes(int from, int to, uint64_t *ret_bytes)
+{
+    char *piece = malloc(PIECE_BYTES);
+    ASSERT(piece);
+    uint64_t offset = 0;
+    ssize_t got;
+    while ((got = file_read_at(from, piece, PIECE_BYTES, (off_t)offset)) > 0) {
+        if (file_write_at(to, STR_FROM(piece, (size_t)got), (off_t)offset) != 0)
+            got = -1;
+        if (got < 0)
+            break;
+        offset += (uint64_t)got;
+    }
+    int reason = got < 0 ? errno : 0;
+    free(piece);
+    *ret_bytes = offset;
+    return reason;
+}
+
+static enum err copy_to(int from, const char *path, uint64_t *ret_bytes, struct error *error)
+{
+    int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int reason = to < 0 ? errno : copy_bytes(from, to, ret_bytes);
+    if (to >= 0 && close(to) != 0 && !reason)
+        reason = errno;
+    return reason
+               ? error_set(error, ERR_STORAGE, NULL, "cannot write %s: %s", path, strerror(reason))
+               : ERR_OK;
+}
+
+enum err blob_copy(const char *directory, const struct id *id, bool is_begun, const char *folder,
+                   uint64_t *ret_bytes, struct error *error)
+{
+    struct place from, to;
+    enum err code = place_of(directory, id, &from, error);
+    if (code == ERR_OK)
+        code = place_in(folder, id, &to, error);
+    if (code != ERR_OK)
+        return code;
+    int fd = open_any(&from, is_begun);
+    if (fd < 0)
+        return failed(error, "open", from.whole, errno);
+    code = file_make_directory(to.folder, error);
+    if (code == ERR_OK)
+        code = copy_to(fd, is_begun ? to.begun : to.whole, ret_bytes, error);
+    close(fd);
+    return code;
 }
 
 /* ---- Deleting -------------------------------------------------------------------------------- */

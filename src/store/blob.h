@@ -37,6 +37,11 @@ void blob_unmap(struct blob *blob);
 MUST_USE enum err blob_read(const char *directory, const struct id *id, uint64_t offset, char *ret,
                             size_t size, size_t *ret_len, struct error *error);
 
+/* A copy of it in `folder`/<2 characters>/, not synced: of the whole one, or (is_begun) of what is there
+ * of one that is not, or was not a moment ago. ERR_NOT_FOUND: it is not there. */
+MUST_USE enum err blob_copy(const char *directory, const struct id *id, bool is_begun,
+                            const char *folder, uint64_t *ret_bytes, struct error *error);
+
 /* Whole or begun. That it is not there is no error. */
 MUST_USE enum err blob_delete(const char *directory, const struct id *id, struct error *error);
 /* Deletes whatever is_known says no to, and what is no content at all. Before anything writes. */

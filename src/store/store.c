@@ -23,6 +23,7 @@ enum { READERS_DEFAULT = 2, CHECKPOINT_PAGES_DEFAULT = 1000, BUSY_TIMEOUT_DEFAUL
 
 struct store {
     char path[FILE_PATH_BYTES_MAX];
+    char directory[FILE_PATH_BYTES_MAX];
     struct log *log;
     int lock_fd;
     unsigned char secret[SECRET_BYTES];
@@ -47,6 +48,7 @@ static enum err prepare_directory(struct store *store, const struct store_option
 {
     bool database_made, secret_made;
     enum err code;
+    str_copy(str_from_cstr(options->directory), store->directory, sizeof store->directory);
     if ((code = file_path(options->directory, "parley.db", store->path, error)) != ERR_OK ||
         (code = file_make_directory(options->directory, error)) != ERR_OK ||
         (code = lock_take(options->directory, &store->lock_fd, error)) != ERR_OK ||
@@ -196,7 +198,7 @@ enum err store_read_now(struct store *store,
 enum err store_backup(struct store *store, const char *path, uint64_t *ret_bytes,
                       struct error *error)
 {
-    return backup_run(store->writer, path, ret_bytes, error);
+    return backup_run(store->writer, store->directory, path, ret_bytes, error);
 }
 
 const unsigned char *store_secret(const struct store *store)

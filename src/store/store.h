@@ -69,9 +69,10 @@ MUST_USE enum err store_read_now(struct store *store,
                                  void *user, struct error *error);
 
 /* A consistent copy of the database at `path` (must not exist, mode 0600), made in short steps
- * beside the running server. Blocks: call from the pool, and not beyond store_close. ERR_CONFLICT:
- * `path` exists, or another backup is under way. The copy is the database alone: secret.key, which
- * what is sealed in it needs, is not in it. */
+ * beside the running server, and beside it in `path`.files (must not exist) the contents of the files
+ * that it has rows of. *ret_bytes: of all. Blocks: call from the pool, and not beyond store_close. ERR_CONFLICT:
+ * `path` exists, or another backup is under way. secret.key, which what is sealed in the copy
+ * needs, is not in it. */
 MUST_USE enum err store_backup(struct store *store, const char *path, uint64_t *ret_bytes,
                                struct error *error);
 

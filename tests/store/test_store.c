@@ -6,6 +6,8 @@
 #include "store/migrations.h"
 #include "support.h"
 
+#include "store/blob.h"
+#include "store/record_file.h"
 /* ---- Jobs --------------------------------------------------------------------------------------
  */
 struct write_job {
@@ -550,6 +552,89 @@ static void test_backup_beside_writing(void **state)
     directory_remove(directory);
 }
 
+/* ---- Contents of files in a backup ------------------------------------------------------------- */
+
+static struct store_file make_file(const struct id *owner, const char *name, bool is_begun)
+{
+    return (struct store_file){.owner = *owner,
+                               .id = id_new(clock_wall_ms()),
+                               .purpose = STR("user_data"),
+                               .name = str_from_cstr(name),
+                               .mime = STR("text/plain"),
+                               .sha256 = STR("0"),
+                               .bytes = 5,
+                               .created_ms = 1,
+                               .is_begun = is_begun};
+}
+
+static enum err insert_file(struct store_tx *tx, void *user, struct error *error)
+{
+    const struct store_file_limits limits = {1 << 20, 1 << 20, 100};
+    return store_file_insert(tx, user, &limits, error);
+}
+
+static enum err has_file(struct store_tx *tx, void *user, struct error *error)
+{
+    bool exists = false;
+    enum err code = store_file_exists(tx, user, &exists, error);
+    return code == ERR_OK && !exists ? ERR_NOT_FOUND : code;
+}
+
+static void test_backup_has_contents(void **state)
+{
+    (void)state;
+    char *directory = directory_new(), *other = directory_new();
+    char *path = path_in(directory, "copy.db"), *folder = path_in(directory, "copy.db.files");
+    char *database = path_in(other, "parley.db"), *files = path_in(other, "files");
+    struct store *store = open_store(directory);
+    struct store_user person = make_user("a@b");
+    struct store_file whole = make_file(&person.id, "whole", false);
+    struct store_file gone = make_file(&person.id, "gone", false);
+    struct store_file begun = make_file(&person.id, "begun", true);
+    struct store_file empty = make_file(&person.id, "empty", true);
+    struct store_file *rows[] = {&whole, &gone, &begun, &empty};
+    struct id unknown = id_new(clock_wall_ms());
+    char sha256[BLOB_SHA256_CHARS + 1];
+    struct error error = {0};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(store_write_now(store, insert_file, rows[i], &error), ERR_OK);
+    assert_int_equal(blob_write(directory, &whole.id, STR("whole"), sha256, NULL), ERR_OK);
+    assert_int_equal(blob_write(directory, &unknown, STR("nobody"), sha256, NULL), ERR_OK);
+    assert_int_equal(blob_append(directory, &begun.id, 0, STR("beg"), NULL), ERR_OK);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(store_backup(store, path, &bytes, &error), ERR_CONFLICT);
+    assert_int_equal(rmdir(folder), 0);       /* it was not ours to remove */
+    assert_int_equal(access(path, F_OK), -1); /* and no half is left */
+    assert_int_equal(store_backup(store, path, &bytes, &error), ERR_OK);
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(bytes, status.st_size + 8);
+    store_close(store);
+    assert_int_equal(rename(path, database), 0);
+    assert_int_equal(rename(folder, files), 0);
+    store = open_store(other);
+    struct blob blob;
+    assert_int_equal(blob_map(other, &whole.id, &blob, NULL), ERR_OK);
+    assert_true(str_eq(blob.content, STR("whole")));
+    blob_unmap(&blob);
+    assert_int_equal(blob_begun_bytes(other, &begun.id, &bytes, NULL), ERR_OK);
+    assert_int_equal(bytes, 3);
+    assert_int_equal(blob_map(other, &unknown, &blob, NULL), ERR_NOT_FOUND);
+    assert_int_equal(store_read_now(store, has_file, &whole.id, NULL), ERR_OK);
+    assert_int_equal(store_read_now(store, has_file, &begun.id, NULL), ERR_OK);
+    assert_int_equal(store_read_now(store, has_file, &empty.id, NULL), ERR_OK);
+    assert_int_equal(store_read_now(store, has_file, &gone.id, NULL), ERR_NOT_FOUND);
+    assert_int_equal(store_read_now(store, check_integrity, NULL, NULL), ERR_OK);
+    store_close(store);
+    free(files);
+    free(database);
+    free(folder);
+    free(path);
+    directory_remove(other);
+    directory_remove(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -559,7 +644,7 @@ int main(void)
         cmocka_unit_test(test_group_keeps_others),    cmocka_unit_test(test_close_runs_queue),
         cmocka_unit_test(test_readers_do_not_write),  cmocka_unit_test(test_error_without_text),
         cmocka_unit_test(test_foreign_lock),          cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_backup_beside_writing),
+        cmocka_unit_test(test_backup_beside_writing), cmocka_unit_test(test_backup_has_contents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,13 @@
 // Files through the doors of OpenAI, Anthropic and Gemini, with their own SDKs: one store behind them.
 import assert from "node:assert/strict";
 import { randomBytes, createHash } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import Anthropic, { toFile } from "@anthropic-ai/sdk";
 import { GoogleGenAI } from "@google/genai";
 import OpenAI from "openai";
-import { filesBelow, startParley, type Parley, type Person } from "./parley.ts";
+import { command, filesBelow, startParley, temporaryFolder, type Parley, type Person } from "./parley.ts";
 
 const openaiOf = (parley: Parley, person: Person) => new OpenAI({ baseURL: `${parley.url}/v1`, apiKey: person.key, maxRetries: 0 });
 const anthropicOf = (parley: Parley, person: Person) => new Anthropic({ baseURL: parley.url, authToken: null, apiKey: person.key, maxRetries: 0 });
@@ -111,4 +111,27 @@ test("what a crash leaves behind of an upload is not there", async (t) => {
   assert.ok(!existsSync(orphan));
   const list = await openaiOf(second, parley.user).files.list();
   assert.equal(await (await openaiOf(second, parley.user).files.content(list.data[0]!.id)).text(), "kept");
+});
+
+test("a backup has the contents, and a restore puts them back", async (t) => {
+  const parley = await startParley(t), openai = openaiOf(parley, parley.user);
+  const bytes = randomBytes(3_000_000);
+  const kept = await openai.files.create({ file: await OpenAI.toFile(bytes, "kept.bin"), purpose: "user_data" });
+  const removed = await openai.files.create({ file: await OpenAI.toFile(Buffer.from("x"), "removed.txt"), purpose: "user_data" });
+  await openai.files.delete(removed.id);
+  const copied = await command(parley.folder, ["backup", "copy.db"]);
+  assert.equal(copied.code, 0, copied.stderr);
+  assert.ok(Number(/ (\d+) bytes/.exec(copied.stdout)![1]) > bytes.length, copied.stdout);
+  assert.equal(filesBelow(join(parley.folder, "copy.db.files")).length, 1);
+  await openai.files.delete(kept.id);
+  await parley.stop();
+
+  const folder = temporaryFolder(t), data = join(folder, "data");
+  mkdirSync(data);
+  renameSync(join(parley.folder, "copy.db"), join(data, "parley.db"));
+  renameSync(join(parley.folder, "copy.db.files"), join(data, "files"));
+  copyFileSync(join(parley.data, "secret.key"), join(data, "secret.key"));
+  const restored = await startParley(t, { folder, people: false }), again = openaiOf(restored, parley.user);
+  assert.deepEqual((await collect(again.files.list())).map((one) => one.id), [kept.id]);
+  assert.ok(Buffer.from(await (await again.files.content(kept.id)).arrayBuffer()).equals(bytes));
 });
