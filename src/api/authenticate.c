@@ -50,7 +50,8 @@ static struct str key_of(const struct api_request *request)
 
 void api_credential_of(const struct api_request *request, struct api_credential *ret)
 {
-    *ret = (struct api_credential){.kind = request->who.kind, .door = api_door(request)};
+    *ret = (struct api_credential){
+        .kind = request->who.kind, .door = api_door(request), .who = request->who};
     str_copy(str_from_cstr(request->http->peer_address), ret->address, sizeof ret->address);
     if (ret->kind == PRINCIPAL_KEY)
         str_copy(key_of(request), ret->text, sizeof ret->text);
@@ -77,7 +78,8 @@ static enum err find_holder(struct api *api, const struct api_credential *creden
     struct str text = str_from_cstr(credential->text);
     switch (credential->kind) {
     case PRINCIPAL_KEY:
-        return account_authenticate_key(account, text, ret_who, NULL);
+        *ret_who = credential->who;
+        return text.len ? account_authenticate_key(account, text, ret_who, NULL) : ERR_OK;
     case PRINCIPAL_SESSION:
         return account_authenticate_session(account, text, ret_who);
     case PRINCIPAL_LOCAL:

@@ -16,15 +16,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/background.h"
 #include "api/cache_control.h"
 #include "api/chain.h"
 #include "api/completion.h"
+#include "api/completion_head.h"
 #include "api/keeping.h"
 #include "api/origin.h"
 #include "base/clock.h"
 #include "llm/foreign.h"
 #include "llm/passthrough.h"
-#include "net/http_put.h"
 
 enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 
@@ -49,77 +50,17 @@ struct completion {
     bool failed;              /* ERROR was heard: error */
     bool ended;               /* END was heard */
     bool ends_raw;            /* the answer's last bytes are a provider's */
+    bool is_handed;           /* it is written in the background: the exchange is another's */
     struct llm_error *error;  /* in the exchange's arena; NULL: none came */
     struct llm_losses losses; /* of the answer: what this form cannot carry */
 };
 
 /* ---- The head -------------------------------------------------------------------------------- */
 
-static void write_losses(struct completion *completion)
-{
-    struct buf names;
-    buf_init(&names, 8192);
-    if (!route_is_raw(completion->call)) {
-        llm_losses_write(route_losses(completion->call), &names, 4000);
-        if (completion->unmapped.len)
-            buf_printf(&names, "%s%.*s", names.len ? ", " : "", STR_ARG(completion->unmapped));
-    }
-    if (names.len)
-        http_respond_header_if_valid(completion->request->exchange, "x-parley-dropped",
-                                     buf_str(&names));
-    buf_done(&names);
-}
-
-/* Microseconds as milliseconds with three decimals. */
-static char *put_ms(char *at, uint64_t us)
-{
-    at = http_put(http_put_number(at, us / 1000), STR("."));
-    for (unsigned place = 100; place; place /= 10)
-        *at++ = (char)('0' + us / place % 10);
-    return at;
-}
-
-/* What every answer has, in one piece. */
-static void write_counts(struct completion *completion)
-{
-    char lines[192]; /* its words, and two numbers */
-    char *end = http_put(lines, STR("x-parley-attempts: "));
-    end = http_put_number(end, (uint64_t)route_attempts(completion->call));
-    end = http_put(end, STR("\r\nx-parley-overhead-ms: "));
-    end = put_ms(end, route_overhead_us(completion->call));
-    end = http_put(end, STR("\r\ncache-control: no-cache\r\n"));
-    http_respond_header_lines(completion->request->exchange,
-                              STR_FROM(lines, (size_t)(end - lines)));
-}
-
-/* Nothing where the cache has no part in it. */
-static void write_cached(struct completion *completion)
-{
-    struct http_exchange *exchange = completion->request->exchange;
-    char number[STR_U64_BYTES_MAX];
-    uint64_t age_ms;
-    enum route_cached cached = route_cached(completion->call, &age_ms);
-    if (cached == ROUTE_CACHE_OFF)
-        return;
-    bool is_hit = cached == ROUTE_CACHE_HIT;
-    http_respond_header(exchange, "x-parley-cache", is_hit ? STR("hit") : STR("miss"));
-    if (is_hit)
-        http_respond_header(exchange, "age", STR_FROM(number, str_from_u64(age_ms / 1000, number)));
-}
-
 static void write_head(struct completion *completion)
 {
-    struct http_exchange *exchange = completion->request->exchange;
-    struct str target = route_target(completion->call).id;
-    bool is_asked = route_attempts(completion->call) > 0 || !completion->failed; /* or refused */
-    if (is_asked)
-        http_respond_header_if_valid(exchange, "x-parley-target", target);
-    write_counts(completion);
-    if (route_is_shared(completion->call))
-        http_respond_header(exchange, "x-parley-coalesced", STR("true"));
-    write_cached(completion);
-    api_write_limits(completion->request, route_limits(completion->call));
-    write_losses(completion);
+    completion_write_head(completion->request, completion->call, completion->unmapped,
+                          completion->failed);
 }
 
 static void begin_stream(struct completion *completion, const char *content_type)
@@ -527,51 +468,91 @@ static struct str names_of_unmapped(struct arena *arena, const struct llm_reques
 
 static void on_loaded(void *user, enum err code, const struct error *error);
 
-static enum err start(struct completion *completion, struct arena *scratch, struct error *error)
-{
-    static const struct route_events events = {
-        .on_event = on_event, .on_raw = on_raw, .on_request = on_request};
-    struct api_request *request = completion->request;
-    struct decoded decoded = {0};
+/* What the router is asked. Everything as borrowed as in its parts. */
+struct asked {
+    struct route_request route;
     struct api_origin origin;
-    struct route_cache_ask cache;
-    enum err code = decode(completion, scratch, &decoded, error);
-    if (code == ERR_OK && completion->keeping && keeping_must_load(completion->keeping)) {
-        keeping_load(completion->keeping, on_loaded, completion);
-        return ERR_OK;
-    }
-    if (code == ERR_OK)
-        code = api_cache_control_read(&request->http->headers, &cache, error);
-    if (code == ERR_OK)
-        code = api_origin_open(request, decoded.root, scratch, &origin, error);
-    if (code != ERR_OK)
-        return code;
-    completion->is_streamed = decoded.llm.stream;
-    completion->wants_usage = decoded.llm.stream_usage;
+};
+
+static enum err make_route(struct completion *completion, const struct decoded *decoded,
+                           struct arena *scratch, struct asked *ret, struct error *error)
+{
+    struct api_request *request = completion->request;
     struct str body = completion->body.data ? completion->body : request->http->body;
-    bool is_as_read = body.data == decoded.text.data;
-    completion->unmapped = names_of_unmapped(request->arena, &decoded.llm);
-    const struct route_request route = {
-        .request = &decoded.llm,
-        .chain = decoded.chain.names,
-        .chain_count = decoded.chain.count,
+    bool is_as_read = body.data == decoded->text.data;
+    ret->route = (struct route_request){
+        .request = &decoded->llm,
+        .chain = decoded->chain.names,
+        .chain_count = decoded->chain.count,
         .raw_body = body,
-        .raw_members = is_as_read ? &decoded.members : NULL,
+        .raw_members = is_as_read ? &decoded->members : NULL,
         .raw_headers = &request->http->headers,
         .raw_dialect = completion->form->dialect,
         .strict = str_eq_nocase(http_headers_get(&request->http->headers, "x-parley-strict"),
                                 STR("true")),
         .request_id = http_exchange_id(request->exchange),
         .tenant = id_str(&request->who.user),
-        .origin = &origin.governor,
-        .cache = cache,
+        .origin = &ret->origin.governor,
     };
-    code = route_start(request->api->options.router, &route, &events, completion, &completion->call,
-                       error);
+    enum err code = api_cache_control_read(&request->http->headers, &ret->route.cache, error);
+    return code == ERR_OK ? api_origin_open(request, decoded->root, scratch, &ret->origin, error)
+                          : code;
+}
+
+/* Once more in memory that lasts as long as the answer, which outlives this. Its dialect forwards no
+ * headers. */
+static enum err start_background(struct completion *completion, struct error *error)
+{
+    struct arena *arena = arena_new(SIZE_MAX);
+    struct decoded *decoded = ARENA_NEW(arena, struct decoded);
+    struct asked *asked = ARENA_NEW(arena, struct asked);
+    enum err code = decode(completion, arena, decoded, error);
+    if (code == ERR_OK)
+        code = make_route(completion, decoded, arena, asked, error);
+    if (code != ERR_OK) {
+        arena_free(arena);
+        return code;
+    }
+    asked->route.raw_body = arena_str(arena, completion->body);
+    asked->route.raw_members = NULL;
+    asked->route.raw_headers = NULL;
+    struct response_ask ask = {
+        .arena = arena,
+        .chain_arena = keeping_take_chain(completion->keeping),
+        .body = arena_str(arena, keeping_source(completion->keeping)),
+        .route = &asked->route,
+        .is_streamed = decoded->llm.stream,
+    };
+    code = background_start(completion->request, &ask, error);
+    completion->is_handed = code == ERR_OK;
     return code;
 }
 
-/* Starts the call, or fails the request. */
+static enum err start(struct completion *completion, struct arena *scratch, struct error *error)
+{
+    static const struct route_events events = {
+        .on_event = on_event, .on_raw = on_raw, .on_request = on_request};
+    struct decoded decoded = {0};
+    struct asked asked;
+    enum err code = decode(completion, scratch, &decoded, error);
+    if (code == ERR_OK && completion->keeping && keeping_must_load(completion->keeping)) {
+        keeping_load(completion->keeping, on_loaded, completion);
+        return ERR_OK;
+    }
+    if (code == ERR_OK && completion->keeping && keeping_is_background(completion->keeping))
+        return start_background(completion, error);
+    if (code == ERR_OK)
+        code = make_route(completion, &decoded, scratch, &asked, error);
+    if (code != ERR_OK)
+        return code;
+    completion->is_streamed = decoded.llm.stream;
+    completion->wants_usage = decoded.llm.stream_usage;
+    completion->unmapped = names_of_unmapped(completion->request->arena, &decoded.llm);
+    return route_start(completion->request->api->options.router, &asked.route, &events, completion,
+                       &completion->call, error);
+}
+
+/* Starts the call, or fails the request, or leaves it to who answers it without. */
 static bool began(struct completion *completion)
 {
     struct api_request *request = completion->request;
@@ -581,9 +562,9 @@ static bool began(struct completion *completion)
     struct arena *scratch = loop_scratch_borrow(loop);
     enum err code = start(completion, scratch, &error);
     loop_scratch_return(loop, scratch);
-    if (code != ERR_OK)
+    if (code != ERR_OK || completion->is_handed)
         let_go(completion);
-    return !api_failed(request, code, &error);
+    return !api_failed(request, code, &error) && !completion->is_handed;
 }
 
 static void on_loaded(void *user, enum err code, const struct error *error)

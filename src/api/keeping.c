@@ -39,6 +39,7 @@ struct keeping {
     struct keep_job *job; /* under way */
     struct str previous;  /* empty: none */
     bool wants;
+    bool is_background;
     bool is_loaded;
     struct stored_references references;
     struct stored_chain chain;
@@ -59,7 +60,7 @@ static struct loop *loop_of(const struct keeping *keeping)
     return keeping->request->api->options.loop;
 }
 
-static int64_t setting_of(const struct api_request *request, const char *name)
+int64_t keeping_setting(const struct api_request *request, const char *name)
 {
     const struct api_host *host = request->api->options.host;
     const struct config *config = host->config_acquire(host->user);
@@ -68,10 +69,14 @@ static int64_t setting_of(const struct api_request *request, const char *name)
     return value;
 }
 
-/* How long answers are kept; 0: not at all. */
-static int64_t keep_ms(const struct api_request *request)
+int64_t keeping_days_ms(const struct api_request *request)
 {
-    return setting_of(request, "responses.keep_days") * DAY_MS;
+    return keeping_setting(request, "responses.keep_days") * DAY_MS;
+}
+
+int64_t keeping_bytes_max(const struct api_request *request)
+{
+    return keeping_setting(request, "responses.person_mib_max") * 1024 * 1024;
 }
 
 /* ---- What the body says ------------------------------------------------------------------------ */
@@ -84,13 +89,12 @@ static bool is_there(yyjson_val *value)
 static enum err check_members(yyjson_val *body, struct error *error)
 {
     yyjson_val *store = json_get(body, "store"), *previous = json_get(body, "previous_response_id");
+    yyjson_val *background = json_get(body, "background");
     if (is_there(json_get(body, "conversation")))
         return error_set(error, ERR_INVALID, "conversation",
                          "conversations are not kept here: go on with previous_response_id");
-    if (is_there(json_get(body, "background")) && !yyjson_is_false(json_get(body, "background")))
-        return error_set(
-            error, ERR_INVALID, "background",
-            "answers are not written in the background here: wait, or ask for a stream");
+    if (is_there(background) && !yyjson_is_bool(background))
+        return error_set(error, ERR_INVALID, "background", "must be true or false");
     if (is_there(store) && !yyjson_is_bool(store))
         return error_set(error, ERR_INVALID, "store", "must be true or false");
     if (is_there(previous) && (!yyjson_is_str(previous) || !yyjson_get_len(previous)))
@@ -106,13 +110,19 @@ enum err keeping_new(struct api_request *request, yyjson_val *body, struct keepi
     if (code != ERR_OK)
         return code;
     struct str previous = json_get_str(body, "previous_response_id");
-    if (previous.data && keep_ms(request) == 0)
+    bool is_background = yyjson_is_true(json_get(body, "background"));
+    bool wants = has_owner && !yyjson_is_false(json_get(body, "store"));
+    if (is_background && (!wants || keeping_days_ms(request) == 0))
+        return error_set(error, ERR_INVALID, "background",
+                         "what is written in the background has to be kept (store)");
+    if (previous.data && keeping_days_ms(request) == 0)
         return error_set(error, ERR_INVALID, "previous_response_id",
                          "nothing is kept here (responses.keep_days is 0): send the whole "
                          "conversation as input");
     struct keeping *keeping = ARENA_NEW(request->arena, struct keeping);
     keeping->request = request;
-    keeping->wants = has_owner && !yyjson_is_false(json_get(body, "store"));
+    keeping->wants = wants;
+    keeping->is_background = is_background;
     keeping->previous = arena_str(request->arena, previous);
     if (has_owner)
         keeping->references = stored_references_find(body, request->arena);
@@ -191,6 +201,18 @@ static enum err resolve(struct keeping *keeping, const struct stored_chain *name
     return code;
 }
 
+bool keeping_is_background(const struct keeping *keeping)
+{
+    return keeping->is_background;
+}
+
+struct arena *keeping_take_chain(struct keeping *keeping)
+{
+    struct arena *arena = keeping->chain_arena;
+    keeping->chain_arena = NULL;
+    return arena;
+}
+
 struct str keeping_source(const struct keeping *keeping)
 {
     return keeping->resolved.len ? buf_str(&keeping->resolved) : keeping->request->http->body;
@@ -265,7 +287,7 @@ enum err keeping_body(struct keeping *keeping, struct arena *scratch, yyjson_val
                       struct str *ret_body, struct error *error)
 {
     *ret_body = keeping_source(keeping);
-    if (!keeping->chain.count)
+    if (!keeping->chain.count && !keeping->is_background)
         return ERR_OK;
     enum err code = stored_chain_expand(&keeping->chain, scratch, body, &keeping->body, error);
     *ret_body = buf_str(&keeping->body);
@@ -422,7 +444,7 @@ bool keeping_save(struct keeping *keeping, const struct llm_response *built,
                   void (*on_saved)(void *user), void *user)
 {
     const struct api_options *options = &keeping->request->api->options;
-    int64_t kept_ms = keeping->answer.len ? keep_ms(keeping->request) : 0;
+    int64_t kept_ms = keeping->answer.len ? keeping_days_ms(keeping->request) : 0;
     if (!kept_ms)
         return false;
     struct keep_job *job = job_new(keeping, SIZE_MAX);
@@ -431,7 +453,7 @@ bool keeping_save(struct keeping *keeping, const struct llm_response *built,
         job_free(job);
         return false;
     }
-    job->bytes_max = setting_of(keeping->request, "responses.person_mib_max") * 1024 * 1024;
+    job->bytes_max = keeping_bytes_max(keeping->request);
     keeping->job = job;
     keeping->on_saved = on_saved;
     keeping->user = user;

@@ -17,6 +17,19 @@ MUST_USE enum err keeping_new(struct api_request *request, yyjson_val *body,
 /* Nothing is heard after it; a save that is under way goes on by itself. NULL is allowed. */
 void keeping_end(struct keeping *keeping);
 
+/* ---- Settings ---------------------------------------------------------------------------------- */
+int64_t keeping_setting(const struct api_request *request, const char *name);
+/* How long answers are kept; 0: not at all. */
+int64_t keeping_days_ms(const struct api_request *request);
+/* How much of one person's. */
+int64_t keeping_bytes_max(const struct api_request *request);
+
+/* Whether the answer is to be written in the background. */
+bool keeping_is_background(const struct keeping *keeping);
+/* The arena of the conversation that was loaded, to the caller; NULL: there is none. keeping_prepend
+ * has been called. */
+struct arena *keeping_take_chain(struct keeping *keeping);
+
 /* The body to decode: the client's, with what its references name in their place, once loaded. */
 struct str keeping_source(const struct keeping *keeping);
 

@@ -154,9 +154,10 @@ MUST_USE enum err api_check_scope(const struct policy *policy, struct str door, 
 /* What somebody signed in with, kept by what outlives its request's beginning: sockets, streams. */
 struct api_credential {
     enum principal_kind kind;
-    char text[100];
-    struct str door;  /* of policy_doors */
-    char address[64]; /* of the peer */
+    struct str door;      /* of policy_doors */
+    char address[64];     /* of the peer */
+    char text[100];       /* empty: it is that of an address */
+    struct principal who; /* then */
 };
 void api_credential_of(const struct api_request *request, struct api_credential *ret);
 /* Who holds it now, and whether that one may still use this door from there: asked anew before every

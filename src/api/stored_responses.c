@@ -1,7 +1,10 @@
 /* Stored responses: the paths of OpenAI that read and delete what the responses door has kept. Each is
  * one job for the store, which knows the owner of every row: another's does not exist. */
+#include "api/background.h"
 #include "api/keeping.h"
+#include "api/run_reader.h"
 #include "base/clock.h"
+#include "chat/response_frames.h"
 
 enum { ROW_BYTES_MAX = 512 * 1024 * 1024, PAGE_DEFAULT = 20, PAGE_MAX = 100 };
 
@@ -12,6 +15,8 @@ struct response_job {
     struct str id;
     struct store_response row;
     struct stored_page page;
+    int64_t after;                 /* of a stream: the last number that its client has had */
+    struct run_listener *listener; /* waits for the end of one that is cancelled */
 };
 
 typedef enum err run_fn(struct store_tx *tx, void *user, struct error *error);
@@ -61,20 +66,54 @@ static void respond_json(struct api_request *request, struct str body)
 static void reply_get(void *user, enum err code, const struct error *error)
 {
     struct response_job *job = user;
-    if (!is_missing(job, code, error))
-        respond_json(job->request, job->row.answer);
+    struct run_log *log;
+    if (is_missing(job, code, error))
+        return;
+    struct str shown = background_shown(job->request, &job->row, &log);
+    run_log_unref(log);
+    respond_json(job->request, shown);
+}
+
+/* One that is written now, or has just been, is told as it was; all others from what is kept. */
+static void reply_stream(void *user, enum err code, const struct error *error)
+{
+    struct response_job *job = user;
+    struct api_request *request = job->request;
+    struct run_log *log;
+    struct buf out;
+    if (is_missing(job, code, error))
+        return;
+    struct str shown = background_shown(request, &job->row, &log);
+    if (log) {
+        run_reader_start(request, log, (uint64_t)(job->after + 1)); /* which numbers from 1 */
+        return;
+    }
+    buf_init(&out, ROW_BYTES_MAX);
+    code = response_replay(shown, job->after, &out);
+    if (!api_failed(request, code, NULL)) {
+        http_respond_header(request->exchange, "cache-control", STR("no-store"));
+        http_respond(request->exchange, 200, "text/event-stream", buf_str(&out));
+    }
+    buf_done(&out);
+}
+
+static enum err read_after(struct api_request *request, int64_t *ret, struct error *error)
+{
+    struct str after = api_query(request, "starting_after");
+    uint64_t number = 0;
+    if (after.data && (!str_to_u64(after, &number) || number > INT32_MAX))
+        return error_set(error, ERR_INVALID, "starting_after", "must be a sequence number");
+    *ret = after.data ? (int64_t)number : -1;
+    return ERR_OK;
 }
 
 static void get_response(struct api_request *request)
 {
     struct error error = {0};
-    if (str_eq(api_query(request, "stream"), STR("true"))) {
-        error_set(&error, ERR_INVALID, "stream",
-                  "a kept answer is not streamed again: ask for it whole");
-        api_fail(request, ERR_INVALID, &error);
-        return;
-    }
-    start_read(job_new(request, run_get, reply_get));
+    bool is_streamed = str_eq(api_query(request, "stream"), STR("true"));
+    struct response_job *job = job_new(request, run_get, is_streamed ? reply_stream : reply_get);
+    if (!api_failed(request, read_after(request, &job->after, &error), &error))
+        start_read(job);
 }
 
 static enum err run_delete(struct store_tx *tx, void *user, struct error *error)
@@ -100,6 +139,7 @@ static void delete_response(struct api_request *request)
 {
     const struct api_options *options = &request->api->options;
     struct response_job *job = job_new(request, run_delete, reply_delete);
+    background_cancel(request, job->id);
     store_write(options->store, options->loop, &job->job);
 }
 
@@ -146,14 +186,55 @@ static void get_input_items(struct api_request *request)
         start_read(job);
 }
 
-/* ---- Cancelling: there is nothing that runs without its client --------------------------------- */
+/* ---- Cancelling -------------------------------------------------------------------------------- */
+
+/* Nothing is wanted of its log but the end, which is when it is kept. */
+static void on_log(void *user)
+{
+    struct response_job *job = user;
+    enum run_pull pull = RUN_PULL_EVENT;
+    const char *type;
+    uint64_t sequence;
+    struct buf event;
+    buf_init(&event, ROW_BYTES_MAX);
+    while (pull == RUN_PULL_EVENT) {
+        buf_clear(&event);
+        pull = run_log_pull(job->listener, &sequence, &type, &event);
+    }
+    buf_done(&event);
+    if (pull != RUN_PULL_END)
+        return;
+    run_log_detach(job->listener);
+    job->job.done = reply_get;
+    start_read(job);
+}
+
+static bool is_background(struct response_job *job)
+{
+    yyjson_val *answer;
+    return json_read(job->request->arena, job->row.answer, &answer, NULL) == ERR_OK &&
+           yyjson_is_true(json_get(answer, "background"));
+}
 
 static void reply_cancel(void *user, enum err code, const struct error *error)
 {
     struct response_job *job = user;
     struct error not_running = {0};
+    struct run_log *log;
     if (is_missing(job, code, error))
         return;
+    struct str shown = background_shown(job->request, &job->row, &log);
+    if (log) {
+        background_cancel(job->request, job->id);
+        job->listener =
+            run_log_attach(log, job->request->api->options.loop, UINT64_MAX, on_log, job);
+        run_log_unref(log);
+        return;
+    }
+    if (is_background(job)) {
+        respond_json(job->request, shown);
+        return;
+    }
     error_set(&not_running, ERR_INVALID, NULL, "Cannot cancel a synchronous response.");
     api_fail(job->request, ERR_INVALID, &not_running);
 }
@@ -167,12 +248,12 @@ static void cancel_response(struct api_request *request)
 
 const struct endpoint stored_response_endpoints[] = {
     {HTTP_GET, "/v1/responses/{id}", VERB_RESPONSE_MANAGE, RESPONSES, get_response, NULL, 0,
-     "OpenAI: an answer that was kept."},
+     "OpenAI: an answer that is kept, or (?stream=true, ?starting_after=) its events."},
     {HTTP_DELETE, "/v1/responses/{id}", VERB_RESPONSE_MANAGE, RESPONSES, delete_response, NULL, 0,
      "OpenAI: deletes one."},
     {HTTP_GET, "/v1/responses/{id}/input_items", VERB_RESPONSE_MANAGE, RESPONSES, get_input_items,
      NULL, 0, "OpenAI: what it was asked with (?limit=, ?order=, ?after=)."},
     {HTTP_POST, "/v1/responses/{id}/cancel", VERB_RESPONSE_MANAGE, RESPONSES, cancel_response, NULL,
-     API_BODY_SMALL, "OpenAI: refused, for no answer is written in the background."},
+     API_BODY_SMALL, "OpenAI: cancels one that is written in the background."},
     {0},
 };

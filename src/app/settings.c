@@ -137,6 +137,9 @@ static const struct config_key keys[] = {
         "is."),
     STORABLE("responses.person_mib_max", CONFIG_INTEGER, "1024", NULL, 1, 1024 * 1024,
              "Most that one person's kept answers may take, in MiB; then the oldest go."),
+    STORABLE("responses.background_max", CONFIG_INTEGER, "16", NULL, 1, 1000,
+             "Most answers of /v1/responses that are written in the background for one person at "
+             "once."),
     STORABLE("batches.hand_on", CONFIG_BOOLEAN, "false", NULL, 0, 0,
              "Batches whose lines are all for one provider go to that provider's own batches."),
     STORABLE("eliza.delay_ms", CONFIG_INTEGER, "25", NULL, 0, 10000,

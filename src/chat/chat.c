@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "chat/chat_internal.h"
+#include "chat/response_run.h"
 
 static const struct metric_definition metric_active = {
     "parley_runs_active", "Answers being written.", METRIC_GAUGE, NULL, 0};
@@ -17,6 +18,7 @@ struct chat *chat_new(const struct chat_options *options)
     chat->options = *options;
     chat->metric_active = metric_get(options->metrics, &metric_active, "");
     list_init(&chat->runs);
+    list_init(&chat->responses);
     return chat;
 }
 
@@ -27,6 +29,8 @@ void chat_free(struct chat *chat)
     ASSERT(chat->unsaved_count == 0);
     LIST_EACH (&chat->runs, link)
         run_free(run_of_link(link));
+    LIST_EACH (&chat->responses, link)
+        response_run_free(response_run_of_link(link));
     loop_timer_cancel(chat->options.loop, &chat->drain_timer);
     loop_task_cancel(&chat->drain_task);
     free(chat);
@@ -62,6 +66,8 @@ static void interrupt_rest(void *user)
     chat->interrupting = true;
     LIST_EACH (&chat->runs, link)
         run_interrupt(run_of_link(link));
+    LIST_EACH (&chat->responses, link)
+        response_run_interrupt(response_run_of_link(link));
 }
 
 void chat_drain(struct chat *chat, uint64_t limit_ms, void (*on_done)(void *user), void *user)
@@ -82,7 +88,14 @@ struct stop_message {
     struct loop_task task;
     struct hub *hub;
     struct id run;
+    bool is_response;
 };
+
+static enum err find(struct hub *hub, const struct id *id, bool is_response,
+                     struct hub_run *ret_found)
+{
+    return is_response ? hub_find_response(hub, id, ret_found) : hub_find_run(hub, id, ret_found);
+}
 
 static void stop_run(struct chat *chat, const struct id *id)
 {
@@ -95,23 +108,35 @@ static void stop_run(struct chat *chat, const struct id *id)
     }
 }
 
+static void stop_response(struct chat *chat, const struct id *id)
+{
+    LIST_EACH (&chat->responses, link) {
+        struct response_run *run = response_run_of_link(link);
+        if (id_eq(response_run_id(run), id)) {
+            response_run_stop(run);
+            return;
+        }
+    }
+}
+
 /* The chat may have been freed while this was on its way; it takes its runs out of the hub first.
  */
 static void stop_at_home(void *user)
 {
     struct stop_message *message = user;
     struct hub_run found;
-    if (hub_find_run(message->hub, &message->run, &found) == ERR_OK) {
+    if (find(message->hub, &message->run, message->is_response, &found) == ERR_OK) {
         run_log_unref(found.log);
-        stop_run(found.home, &message->run);
+        (message->is_response ? stop_response : stop_run)(found.home, &message->run);
     }
     free(message);
 }
 
-enum err chat_stop(struct chat *chat, const struct id *owner, const struct id *run)
+static enum err stop(struct chat *chat, const struct id *owner, const struct id *run,
+                     bool is_response)
 {
     struct hub_run found;
-    if (hub_find_run(chat->options.hub, run, &found) != ERR_OK)
+    if (find(chat->options.hub, run, is_response, &found) != ERR_OK)
         return ERR_NOT_FOUND;
     run_log_unref(found.log);
     if (!id_eq(&found.owner, owner))
@@ -120,9 +145,20 @@ enum err chat_stop(struct chat *chat, const struct id *owner, const struct id *r
     ASSERT(message);
     message->hub = chat->options.hub;
     message->run = *run;
+    message->is_response = is_response;
     if (!loop_post(found.loop, &message->task, stop_at_home, message))
         free(message); /* it is shutting down: the run ends anyway */
     return ERR_OK;
+}
+
+enum err chat_stop(struct chat *chat, const struct id *owner, const struct id *run)
+{
+    return stop(chat, owner, run, false);
+}
+
+enum err chat_stop_response(struct chat *chat, const struct id *owner, const struct id *response)
+{
+    return stop(chat, owner, response, true);
 }
 
 /* ---- In our protocol's form ------------------------------------------------------------------ */

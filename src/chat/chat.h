@@ -74,6 +74,10 @@ void chat_ask(struct chat *chat, const struct chat_ask *request, chat_ask_done_f
  * owner's or ended a while ago; one that has just ended stays as it is. */
 MUST_USE enum err chat_stop(struct chat *chat, const struct id *owner, const struct id *run);
 
+/* The same for an answer of the responses door in the background: it is cancelled. */
+MUST_USE enum err chat_stop_response(struct chat *chat, const struct id *owner,
+                                     const struct id *response);
+
 /* ---- In our protocol's form ------------------------------------------------------------------ */
 void chat_write_conversation(struct json_writer *w, const struct store_conversation *conversation);
 void chat_write_message(struct json_writer *w, const struct store_message *message);

@@ -9,7 +9,8 @@ struct chat {
     struct chat_options options;
     struct list runs; /* struct run, by their link */
     size_t run_count;
-    size_t unsaved_count; /* runs and asks that are not in the database yet */
+    struct list responses; /* struct response_run, by their link */
+    size_t unsaved_count;  /* runs, responses and asks that are not in the database yet */
     struct metric *metric_active;
     bool draining;
     bool interrupting; /* the time for draining is over: what still begins is interrupted too */

@@ -54,16 +54,39 @@ void hub_free(struct hub *hub)
     free(hub);
 }
 
-void hub_add_run(struct hub *hub, const struct hub_run *run)
+static void add_locked(struct hub *hub, const struct hub_run *run)
 {
     struct hub_run *copy = malloc(sizeof *copy);
     ASSERT(copy);
     *copy = *run;
     run_log_ref(copy->log);
-    pthread_mutex_lock(&hub->lock);
     void *before = map_set(hub->runs, id_str(&run->id), copy);
-    pthread_mutex_unlock(&hub->lock);
     ASSERT(!before);
+}
+
+void hub_add_run(struct hub *hub, const struct hub_run *run)
+{
+    pthread_mutex_lock(&hub->lock);
+    add_locked(hub, run);
+    pthread_mutex_unlock(&hub->lock);
+}
+
+static size_t count_responses_locked(struct hub *hub, const struct id *owner)
+{
+    size_t position = 0, count = 0;
+    for (const struct hub_run *run; (run = map_next(hub->runs, &position, NULL));)
+        count += run->is_response && id_eq(&run->owner, owner) && !run_log_is_closed(run->log);
+    return count;
+}
+
+enum err hub_add_response(struct hub *hub, const struct hub_run *run, size_t at_once_max)
+{
+    pthread_mutex_lock(&hub->lock);
+    bool has_room = count_responses_locked(hub, &run->owner) < at_once_max;
+    if (has_room)
+        add_locked(hub, run);
+    pthread_mutex_unlock(&hub->lock);
+    return has_room ? ERR_OK : ERR_RATE_LIMITED;
 }
 
 void hub_remove_run(struct hub *hub, const struct id *id)
@@ -76,16 +99,29 @@ void hub_remove_run(struct hub *hub, const struct id *id)
     free(run);
 }
 
-enum err hub_find_run(struct hub *hub, const struct id *id, struct hub_run *ret_run)
+static enum err find(struct hub *hub, const struct id *id, bool is_response,
+                     struct hub_run *ret_run)
 {
     pthread_mutex_lock(&hub->lock);
     const struct hub_run *run = map_get(hub->runs, id_str(id));
+    if (run && run->is_response != is_response)
+        run = NULL;
     if (run) {
         *ret_run = *run;
         run_log_ref(run->log);
     }
     pthread_mutex_unlock(&hub->lock);
     return run ? ERR_OK : ERR_NOT_FOUND;
+}
+
+enum err hub_find_run(struct hub *hub, const struct id *id, struct hub_run *ret_run)
+{
+    return find(hub, id, false, ret_run);
+}
+
+enum err hub_find_response(struct hub *hub, const struct id *id, struct hub_run *ret_run)
+{
+    return find(hub, id, true, ret_run);
 }
 
 size_t hub_run_count(struct hub *hub)

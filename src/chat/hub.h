@@ -21,14 +21,19 @@ struct hub_run {
     struct id message;
     struct loop *loop;   /* its home loop, which outlives every thread that may ask */
     struct chat *home;   /* of that loop: to be touched on it only, while the hub knows the run */
-    struct run_log *log; /* hub_find_run: a reference is the caller's */
+    struct run_log *log; /* finding one: a reference is the caller's */
+    bool is_response;    /* of the responses door, in the background: its own functions find it */
 };
 
 /* Adds one (the hub takes a reference to its log). */
 void hub_add_run(struct hub *hub, const struct hub_run *run);
+/* The same for an answer in the background. ERR_RATE_LIMITED: `at_once_max` of its owner's have not
+ * ended yet. */
+MUST_USE enum err hub_add_response(struct hub *hub, const struct hub_run *run, size_t at_once_max);
 void hub_remove_run(struct hub *hub, const struct id *id);
 /* ERR_NOT_FOUND: never was, or ended a while ago. Any thread. */
 MUST_USE enum err hub_find_run(struct hub *hub, const struct id *id, struct hub_run *ret_run);
+MUST_USE enum err hub_find_response(struct hub *hub, const struct id *id, struct hub_run *ret_run);
 size_t hub_run_count(struct hub *hub);
 
 /* Calls on_changed(user, conversation) on `loop` whenever hub_publish names this owner, except for

@@ -60,7 +60,8 @@ struct run_log *run_log_new(struct loop *home, run_log_snapshot_fn *snapshot, vo
     log->user = user;
     log->first = 1;
     pthread_mutex_init(&log->lock, NULL);
-    buf_init(&log->bytes, (size_t)RUN_LOG_BYTES_MAX + RUN_LOG_EVENT_BYTES_MAX);
+    buf_init(&log->bytes, (size_t)(snapshot ? RUN_LOG_BYTES_MAX : RUN_LOG_WHOLE_BYTES_MAX) +
+                              RUN_LOG_EVENT_BYTES_MAX);
     buf_init(&log->snapshot_json, RUN_LOG_EVENT_BYTES_MAX);
     list_init(&log->listeners);
     return log;
@@ -129,7 +130,7 @@ static void drop_locked(struct run_log *log, size_t drop)
 /* Forgets the older half, again and again, until the ring is within its bounds. */
 static void trim_locked(struct run_log *log)
 {
-    while (log->count > RUN_LOG_EVENTS_MAX || log->bytes.len > RUN_LOG_BYTES_MAX)
+    while (log->snapshot && (log->count > RUN_LOG_EVENTS_MAX || log->bytes.len > RUN_LOG_BYTES_MAX))
         drop_locked(log, (log->count + 1) / 2);
 }
 

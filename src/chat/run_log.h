@@ -15,20 +15,24 @@
 struct run_log;
 struct run_listener;
 
-/* How much is kept for listeners that come late or read slowly. */
+/* How much is kept for listeners that come late or read slowly, where there are snapshots. */
 enum { RUN_LOG_BYTES_MAX = 512 * 1024, RUN_LOG_EVENTS_MAX = 4096 };
 /* The longest event. */
 enum { RUN_LOG_EVENT_BYTES_MAX = 128 * 1024 * 1024 };
+/* How much of a log that forgets nothing, before its last event. */
+enum { RUN_LOG_WHOLE_BYTES_MAX = 16 * 1024 * 1024 };
 
 /* Makes the JSON object of a `snapshot` event: everything up to now. On the writer's loop. */
 typedef void run_log_snapshot_fn(void *user, struct buf *out);
 
-/* `home`: the writer's loop. One reference is the writer's. */
+/* `home`: the writer's loop. One reference is the writer's. `snapshot` NULL: nothing is forgotten,
+ * and the writer appends no more than RUN_LOG_WHOLE_BYTES_MAX and one event. */
 struct run_log *run_log_new(struct loop *home, run_log_snapshot_fn *snapshot, void *user);
 struct run_log *run_log_ref(struct run_log *log);
 void run_log_unref(struct run_log *log);
 
-/* Appends an event: `type` is a string that lives for ever, `json` its whole object (copied,
+/* Appends an event: `type` is a string that lives for ever (NULL: `json` is bytes to be sent as they
+ * are, and has its name in it), `json` its whole object (copied,
  * at most RUN_LOG_EVENT_BYTES_MAX). Returns its sequence number. The writer only. */
 uint64_t run_log_append(struct run_log *log, const char *type, struct str json);
 /* No more events will come; snapshot is not called any more. The writer only. */

@@ -245,6 +245,11 @@ static void reverse(struct stored_chain *chain)
     }
 }
 
+bool stored_response_is_under_way(const struct store_response *response)
+{
+    return !response->parts.len;
+}
+
 enum err stored_chain_load(struct store_tx *tx, struct arena *arena, const struct id *owner,
                            struct str id, int64_t now_ms, struct stored_chain *ret,
                            struct error *error)
@@ -264,6 +269,10 @@ enum err stored_chain_load(struct store_tx *tx, struct arena *arena, const struc
             return chain_too_big(error);
         if (code != ERR_OK)
             return code;
+        if (stored_response_is_under_way(&turn))
+            return error_set(error, ERR_INVALID, "previous_response_id",
+                             "Response '%.*s' has no answer to go on from.",
+                             (int)(id.len < 200 ? id.len : 200), id.data);
         *VEC_PUSH(arena, chain.turns, chain.count, capacity) = turn;
         id = turn.previous;
     }
@@ -399,6 +408,13 @@ static void put_new_input(struct json_writer *w, yyjson_val *input)
             json_put_val(w, item);
 }
 
+/* Members that mean something here only, and the one that the chain stands in. */
+static bool is_replaced(struct str name)
+{
+    return str_eq(name, STR("previous_response_id")) || str_eq(name, STR("conversation")) ||
+           str_eq(name, STR("background")) || str_eq(name, STR("input"));
+}
+
 enum err stored_chain_expand(const struct stored_chain *chain, struct arena *scratch,
                              yyjson_val *body, struct buf *out, struct error *error)
 {
@@ -409,7 +425,7 @@ enum err stored_chain_expand(const struct stored_chain *chain, struct arena *scr
     json_begin_object(&w);
     for (yyjson_val *key; (key = yyjson_obj_iter_next(&members));) {
         struct str name = json_str(key);
-        if (str_eq(name, STR("previous_response_id")) || str_eq(name, STR("input")))
+        if (is_replaced(name))
             continue;
         json_key(&w, name);
         json_put_val(&w, yyjson_obj_iter_get_val(key));

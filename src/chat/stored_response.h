@@ -29,7 +29,10 @@ struct stored_chain {
     struct store_response *turns; /* oldest first, in the arena of the load */
     size_t count;
 };
-/* The response `id` and those before it, inside a transaction. ERR_NOT_FOUND: it or one before it is
+/* Whether its answer is still being written, or was when a crash ended it: it has no parts then. */
+bool stored_response_is_under_way(const struct store_response *response);
+/* The response `id` and those before it, inside a transaction. ERR_INVALID: it has no answer yet;
+ * ERR_NOT_FOUND: it or one before it is
  * not there (error->message names it); ERR_TOO_BIG: over STORED_TURNS_MAX turns, or the maximum of the
  * arena. */
 MUST_USE enum err stored_chain_load(struct store_tx *tx, struct arena *arena,
@@ -41,7 +44,8 @@ MUST_USE enum err stored_chain_prepend(const struct stored_chain *chain, struct 
                                        yyjson_val *body, struct llm_request *request,
                                        struct error *error);
 /* The same for a provider that speaks this dialect: appends the body with the chain's items in front
- * of its own and without previous_response_id, all other members as they are. Reasoning goes along
+ * of its own and without previous_response_id, conversation and background, all other members as
+ * they are. Reasoning goes along
  * where it is encrypted and was made for the same model. `scratch`: may be reset afterwards. */
 MUST_USE enum err stored_chain_expand(const struct stored_chain *chain, struct arena *scratch,
                                       yyjson_val *body, struct buf *out, struct error *error);

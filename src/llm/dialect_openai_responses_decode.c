@@ -1,6 +1,6 @@
 /* OpenAI Responses: body to canonical request. Strict, it is our door. Items of the assistant that
  * stand together are one message; so are the outputs of functions. `store`, `include` and
- * previous_response_id are known here and read by the door, whose business they are. */
+ * previous_response_id, conversation and background are known here and read by the door, whose business they are. */
 #include <stddef.h>
 #include <string.h>
 
@@ -358,6 +358,8 @@ static const struct llm_member body_members[] = {
     {"store", NULL, 0},
     {"include", NULL, 0},
     {"previous_response_id", NULL, 0},
+    {"conversation", NULL, 0},
+    {"background", NULL, 0},
 };
 
 /* instructions stand in front of everything. */

@@ -4,16 +4,18 @@
 #include "store/records.h"
 #include "store/sqlite.h"
 
-enum err store_response_put(struct store_tx *tx, const struct store_response *response,
-                            struct error *error)
+static struct query begin_delete(struct store_tx *tx, const struct store_response *response)
 {
-    struct query old =
+    struct query query =
         query_begin(tx->sqlite, "DELETE FROM stored_responses WHERE owner = ? AND id = ?");
-    query_bind_id(&old, &response->owner);
-    query_bind_text(&old, response->id);
-    enum err code = query_run(&old, error);
-    if (code != ERR_OK)
-        return code;
+    query_bind_id(&query, &response->owner);
+    query_bind_text(&query, response->id);
+    return query;
+}
+
+static enum err insert(struct store_tx *tx, const struct store_response *response,
+                       struct error *error)
+{
     struct query query =
         query_begin(tx->sqlite, "INSERT INTO stored_responses (owner, id, previous,"
                                 " created_ms, expires_ms, model, input, answer, parts)"
@@ -28,6 +30,22 @@ enum err store_response_put(struct store_tx *tx, const struct store_response *re
     query_bind_text(&query, response->answer);
     query_bind_text(&query, response->parts);
     return query_run(&query, error);
+}
+
+enum err store_response_put(struct store_tx *tx, const struct store_response *response,
+                            struct error *error)
+{
+    struct query old = begin_delete(tx, response);
+    enum err code = query_run(&old, error);
+    return code == ERR_OK ? insert(tx, response, error) : code;
+}
+
+enum err store_response_replace(struct store_tx *tx, const struct store_response *response,
+                                struct error *error)
+{
+    struct query old = begin_delete(tx, response);
+    enum err code = query_run_one(&old, "response", error);
+    return code == ERR_OK ? insert(tx, response, error) : code;
 }
 
 static struct store_response read_response(struct query *query, struct arena *arena)

@@ -291,6 +291,9 @@ struct store_response {
 /* Replaces one of the same owner and id: the newest is what its client saw last. */
 MUST_USE enum err store_response_put(struct store_tx *tx, const struct store_response *response,
                                      struct error *error);
+/* The same when there is one; else ERR_NOT_FOUND: it was deleted while its answer was written. */
+MUST_USE enum err store_response_replace(struct store_tx *tx, const struct store_response *response,
+                                         struct error *error);
 /* Of this owner only, and not expired by `now_ms`: else ERR_NOT_FOUND. */
 MUST_USE enum err store_response_get(struct store_tx *tx, struct arena *arena,
                                      const struct id *owner, struct str id, int64_t now_ms,
