@@ -37,6 +37,7 @@ static const struct verb_row {
     [VERB_RUN_READ] = {"run.read", PERSON, true},
     [VERB_RUN_STOP] = {"run.stop", PERSON, true},
     [VERB_RESPONSE_MANAGE] = {"response.manage", PERSON, true},
+    [VERB_THREAD_MANAGE] = {"thread.manage", PERSON, true},
     [VERB_KEY_MANAGE] = {"key.manage", SESSION | LOCAL, true},
     [VERB_KEY_MANAGE_ALL] = {"key.manage_all", ADMINISTRATOR, false},
     [VERB_USER_MANAGE] = {"user.manage", ADMINISTRATOR, false},

@@ -19,6 +19,7 @@ enum verb {
     VERB_RUN_READ,
     VERB_RUN_STOP,
     VERB_RESPONSE_MANAGE, /* read and delete answers that the responses door has kept */
+    VERB_THREAD_MANAGE,   /* conversations of that door */
     VERB_KEY_MANAGE,      /* one's own */
     VERB_KEY_MANAGE_ALL,
     VERB_USER_MANAGE,

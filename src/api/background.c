@@ -8,8 +8,6 @@
 #include "chat/response_frames.h"
 #include "chat/stored_response.h"
 
-enum { OBJECT_BYTES_MAX = 512 * 1024 * 1024 };
-
 /* One client that waits for the queued object; in the exchange's arena. */
 struct asking {
     struct api_request *request;
@@ -77,17 +75,10 @@ static struct str as_lost(struct api_request *request, const struct store_respon
                                                       "\"The server was stopped before the answer "
                                                       "was whole.\"}"),
                                          .created_s = response->created_ms / 1000};
-    struct json_writer w;
-    struct buf out;
     yyjson_val *answer;
     if (json_read(request->arena, response->answer, &answer, NULL) != ERR_OK)
         return response->answer;
-    buf_init(&out, OBJECT_BYTES_MAX);
-    json_writer_init(&w, &out);
-    response_put(&w, answer, &words);
-    struct str shown = arena_str(request->arena, buf_str(&out));
-    buf_done(&out);
-    return shown;
+    return response_in_words(request->arena, answer, &words);
 }
 
 struct str background_shown(struct api_request *request, const struct store_response *response,

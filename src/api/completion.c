@@ -521,6 +521,7 @@ static enum err start_background(struct completion *completion, struct error *er
         .chain_arena = keeping_take_chain(completion->keeping),
         .body = arena_str(arena, keeping_source(completion->keeping)),
         .route = &asked->route,
+        .thread = keeping_thread(completion->keeping),
         .is_streamed = decoded->llm.stream,
     };
     code = background_start(completion->request, &ask, error);

@@ -183,6 +183,7 @@ static const struct endpoint *const tables[] = {
     quota_endpoints,
     request_log_endpoints,
     stored_response_endpoints,
+    thread_endpoints,
     tuning_endpoints,
     usage_endpoints,
     user_endpoints,

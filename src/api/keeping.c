@@ -5,10 +5,12 @@
 #include "api/keeping.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/vec.h"
+#include "chat/thread.h"
 #include "store/record_kept.h"
 #include "wire/sse.h"
 
@@ -29,6 +31,9 @@ struct keep_job {
     int64_t bytes_max;         /* of all that its owner has */
     struct id owner;
     struct str id; /* to load */
+    bool keeps_row;
+    struct id thread; /* likewise */
+    struct thread_addition addition;
     struct stored_references references;
     struct stored_chain chain;
     struct stored_chain named; /* answers that items are named of */
@@ -38,6 +43,7 @@ struct keeping {
     struct api_request *request;
     struct keep_job *job; /* under way */
     struct str previous;  /* empty: none */
+    struct id thread;     /* none: it names no conversation */
     bool wants;
     bool is_background;
     bool is_loaded;
@@ -90,9 +96,12 @@ static enum err check_members(yyjson_val *body, struct error *error)
 {
     yyjson_val *store = json_get(body, "store"), *previous = json_get(body, "previous_response_id");
     yyjson_val *background = json_get(body, "background");
-    if (is_there(json_get(body, "conversation")))
+    if (is_there(json_get(body, "conversation")) && !stored_thread_named(body).len)
         return error_set(error, ERR_INVALID, "conversation",
-                         "conversations are not kept here: go on with previous_response_id");
+                         "must be an id, or an object with one");
+    if (is_there(json_get(body, "conversation")) && is_there(previous))
+        return error_set(error, ERR_INVALID, "conversation",
+                         "cannot be used together with previous_response_id");
     if (is_there(background) && !yyjson_is_bool(background))
         return error_set(error, ERR_INVALID, "background", "must be true or false");
     if (is_there(store) && !yyjson_is_bool(store))
@@ -115,18 +124,23 @@ enum err keeping_new(struct api_request *request, yyjson_val *body, struct keepi
     if (is_background && (!wants || keeping_days_ms(request) == 0))
         return error_set(error, ERR_INVALID, "background",
                          "what is written in the background has to be kept (store)");
-    if (previous.data && keeping_days_ms(request) == 0)
-        return error_set(error, ERR_INVALID, "previous_response_id",
+    struct str named = stored_thread_named(body);
+    if ((previous.data || named.len) && keeping_days_ms(request) == 0)
+        return error_set(error, ERR_INVALID, named.len ? "conversation" : "previous_response_id",
                          "nothing is kept here (responses.keep_days is 0): send the whole "
                          "conversation as input");
+    struct id thread = {0};
+    if (named.len && (!has_owner || !thread_parse_id(named, &thread)))
+        return thread_not_found(named, error);
     struct keeping *keeping = ARENA_NEW(request->arena, struct keeping);
     keeping->request = request;
+    keeping->thread = thread;
     keeping->wants = wants;
     keeping->is_background = is_background;
     keeping->previous = arena_str(request->arena, previous);
     if (has_owner)
         keeping->references = stored_references_find(body, request->arena);
-    keeping->is_loaded = !previous.len && !keeping->references.count;
+    keeping->is_loaded = !previous.len && !keeping->references.count && id_is_none(&thread);
     buf_init(&keeping->resolved, request->api->options.body_bytes_max);
     buf_init(&keeping->body, request->api->options.body_bytes_max);
     buf_init(&keeping->held, HELD_BYTES_MAX);
@@ -181,8 +195,11 @@ static enum err run_load(struct store_tx *tx, void *user, struct error *error)
 {
     struct keep_job *job = user;
     int64_t now_ms = clock_wall_ms();
+    bool has_thread = !id_is_none(&job->thread);
     enum err code =
-        stored_chain_load(tx, job->arena, &job->owner, job->id, now_ms, &job->chain, error);
+        has_thread
+            ? thread_load(tx, job->arena, &job->owner, &job->thread, now_ms, &job->chain, error)
+            : stored_chain_load(tx, job->arena, &job->owner, job->id, now_ms, &job->chain, error);
     return code == ERR_OK ? stored_references_load(tx, job->arena, &job->owner, &job->references,
                                                    now_ms, &job->named, error)
                           : code;
@@ -199,6 +216,11 @@ static enum err resolve(struct keeping *keeping, const struct stored_chain *name
         code = stored_references_resolve(named, scratch, body, &keeping->resolved, error);
     loop_scratch_return(loop_of(keeping), scratch);
     return code;
+}
+
+struct id keeping_thread(const struct keeping *keeping)
+{
+    return keeping->thread;
 }
 
 bool keeping_is_background(const struct keeping *keeping)
@@ -248,6 +270,7 @@ void keeping_load(struct keeping *keeping,
     keeping->user = user;
     keeping->job = job;
     job->id = arena_str(job->arena, keeping->previous);
+    job->thread = keeping->thread;
     for (size_t i = 0; i < keeping->references.count; i++)
         *VEC_PUSH(job->arena, job->references.responses, job->references.count,
                   job->references.capacity) =
@@ -263,7 +286,7 @@ void keeping_fail(struct api_request *request, enum err code, const struct error
     struct llm_error missing = {
         .class = ERR_INVALID, .retry_after_ms = -1, .code = "previous_response_not_found"};
     struct buf out;
-    if (code != ERR_NOT_FOUND) {
+    if (code != ERR_NOT_FOUND || strcmp(error->field, "conversation") == 0) {
         api_fail(request, code, error);
         return;
     }
@@ -287,7 +310,7 @@ enum err keeping_body(struct keeping *keeping, struct arena *scratch, yyjson_val
                       struct str *ret_body, struct error *error)
 {
     *ret_body = keeping_source(keeping);
-    if (!keeping->chain.count && !keeping->is_background)
+    if (!keeping->chain.count && !keeping->is_background && id_is_none(&keeping->thread))
         return ERR_OK;
     enum err code = stored_chain_expand(&keeping->chain, scratch, body, &keeping->body, error);
     *ret_body = buf_str(&keeping->body);
@@ -358,7 +381,7 @@ static size_t find_last(struct keeping *keeping, struct str frames)
 
 bool keeping_wants(const struct keeping *keeping)
 {
-    return keeping && keeping->wants;
+    return keeping && (keeping->wants || !id_is_none(&keeping->thread));
 }
 
 struct str keeping_pass(struct keeping *keeping, struct str frames)
@@ -391,7 +414,9 @@ void keeping_note_whole(struct keeping *keeping, struct str body)
 static enum err run_save(struct store_tx *tx, void *user, struct error *error)
 {
     struct keep_job *job = user;
-    enum err code = store_response_put(tx, &job->row, error);
+    enum err code = job->keeps_row ? store_response_put(tx, &job->row, error) : ERR_OK;
+    if (code == ERR_OK)
+        code = thread_add_answer(tx, &job->addition, error);
     return code == ERR_OK
                ? store_kept_make_room(tx, KEPT_RESPONSE, &job->row.owner, job->bytes_max, error)
                : code;
@@ -437,7 +462,11 @@ static bool make_row(struct keeping *keeping, const struct llm_response *built, 
     bool is_good =
         json_read(job->arena, keeping_source(keeping), &exchange.request, NULL) == ERR_OK &&
         stored_response_make(job->arena, &exchange, &job->row) == ERR_OK;
-    return is_good && job->row.id.len <= ID_BYTES_MAX;
+    if (!is_good || job->row.id.len > ID_BYTES_MAX)
+        return false;
+    job->keeps_row = keeping->wants;
+    return thread_addition_of(job->arena, &job->row, &keeping->thread, kept_ms, job->bytes_max,
+                              &job->addition) == ERR_OK;
 }
 
 bool keeping_save(struct keeping *keeping, const struct llm_response *built,
@@ -448,12 +477,12 @@ bool keeping_save(struct keeping *keeping, const struct llm_response *built,
     if (!kept_ms)
         return false;
     struct keep_job *job = job_new(keeping, SIZE_MAX);
+    job->bytes_max = keeping_bytes_max(keeping->request);
     if (!make_row(keeping, built, kept_ms, job)) {
         log_warning(job->log, "an answer was not kept: it has no id, or is no response");
         job_free(job);
         return false;
     }
-    job->bytes_max = keeping_bytes_max(keeping->request);
     keeping->job = job;
     keeping->on_saved = on_saved;
     keeping->user = user;

@@ -26,6 +26,8 @@ int64_t keeping_bytes_max(const struct api_request *request);
 
 /* Whether the answer is to be written in the background. */
 bool keeping_is_background(const struct keeping *keeping);
+/* The conversation that the request names, or none. */
+struct id keeping_thread(const struct keeping *keeping);
 /* The arena of the conversation that was loaded, to the caller; NULL: there is none. keeping_prepend
  * has been called. */
 struct arena *keeping_take_chain(struct keeping *keeping);

@@ -1,7 +1,7 @@
 /* /v1/batches: OpenAI's batches, whose input and results are files. */
 #include "api/batches.h"
 
-enum { PAGE_DEFAULT = 20, PAGE_MAX = 100, METADATA_MAX = 16, METADATA_BYTES_MAX = 16 * 1024 };
+enum { PAGE_DEFAULT = 20, PAGE_MAX = 100 };
 static const int64_t seconds_min = 3600, seconds_max = 30 * 24 * 3600;
 
 /* ---- The object ------------------------------------------------------------------------------ */
@@ -82,24 +82,6 @@ static struct batches_call *call_new(struct api_request *request)
 
 /* ---- Making one ------------------------------------------------------------------------------ */
 
-static enum err read_metadata(struct batches_call *call, yyjson_val *metadata, struct error *error)
-{
-    size_t index, max;
-    yyjson_val *key, *value;
-    if (!metadata || yyjson_is_null(metadata))
-        return ERR_OK;
-    bool is_right = yyjson_is_obj(metadata) && yyjson_obj_size(metadata) <= METADATA_MAX;
-    if (is_right) {
-        yyjson_obj_foreach (metadata, index, max, key, value)
-            is_right &= yyjson_is_str(value);
-    }
-    call->batch.metadata = json_text(call->request->arena, metadata);
-    if (is_right && call->batch.metadata.len <= METADATA_BYTES_MAX)
-        return ERR_OK;
-    return error_set(error, ERR_INVALID, "metadata", "must be an object of up to %d texts",
-                     METADATA_MAX);
-}
-
 static enum err read_lifetime(struct batches_call *call, yyjson_val *after, struct error *error)
 {
     if (!after || yyjson_is_null(after))
@@ -125,7 +107,8 @@ static enum err read_batch(struct batches_call *call, yyjson_val *root, struct e
         return error_set(error, ERR_INVALID, "input_file_id", "must be the id of a file");
     if (!str_eq(json_get_str(root, "completion_window"), STR("24h")))
         return error_set(error, ERR_INVALID, "completion_window", "must be 24h");
-    code = read_metadata(call, json_get(root, "metadata"), error);
+    code = stored_read_metadata(call->request->arena, json_get(root, "metadata"),
+                                &call->batch.metadata, error);
     return code == ERR_OK ? read_lifetime(call, json_get(root, "output_expires_after"), error)
                           : code;
 }

@@ -77,6 +77,7 @@ extern const struct endpoint passthrough_endpoints[];
 extern const struct endpoint quota_endpoints[];
 extern const struct endpoint request_log_endpoints[];
 extern const struct endpoint stored_response_endpoints[];
+extern const struct endpoint thread_endpoints[];
 extern const struct endpoint tuning_endpoints[];
 extern const struct endpoint usage_endpoints[];
 extern const struct endpoint user_endpoints[];

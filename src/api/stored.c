@@ -8,6 +8,8 @@
 
 #include "wire/url.h"
 
+enum { PAGE_DEFAULT = 20, PAGE_MAX = 100, METADATA_MAX = 16, METADATA_BYTES_MAX = 16 * 1024 };
+
 bool stored_id(struct str text, struct id *ret)
 {
     static const char *const prefixes[] = {"file-", "file_", "batch_", "msgbatch_"};
@@ -225,4 +227,42 @@ void stored_send_by_id(struct api_request *request, const struct id *id, const c
     sending->work.file.id = *id;
     sending->work.done = on_found;
     files_get(api->options.files, api->options.loop, &sending->work);
+}
+
+/* ---- Metadata -------------------------------------------------------------------------------- */
+
+enum err stored_read_metadata(struct arena *arena, yyjson_val *metadata, struct str *ret,
+                              struct error *error)
+{
+    size_t index, max;
+    yyjson_val *key, *value;
+    if (!metadata || yyjson_is_null(metadata))
+        return ERR_OK;
+    bool is_right = yyjson_is_obj(metadata) && yyjson_obj_size(metadata) <= METADATA_MAX;
+    if (is_right) {
+        yyjson_obj_foreach (metadata, index, max, key, value)
+            is_right &= yyjson_is_str(value);
+    }
+    struct str text = json_text(arena, metadata);
+    if (!is_right || text.len > METADATA_BYTES_MAX)
+        return error_set(error, ERR_INVALID, "metadata", "must be an object of up to %d texts",
+                         METADATA_MAX);
+    *ret = text;
+    return ERR_OK;
+}
+
+/* ---- Pages of items -------------------------------------------------------------------------- */
+
+enum err stored_read_page(struct api_request *request, struct stored_page *ret, struct error *error)
+{
+    struct str limit = api_query(request, "limit"), order = api_query(request, "order");
+    struct str after = api_query(request, "after");
+    uint64_t count = PAGE_DEFAULT;
+    if (limit.data && (!str_to_u64(limit, &count) || count < 1 || count > PAGE_MAX))
+        return error_set(error, ERR_INVALID, "limit", "must be 1 to %d", PAGE_MAX);
+    if (order.data && !str_eq(order, STR("asc")) && !str_eq(order, STR("desc")))
+        return error_set(error, ERR_INVALID, "order", "must be asc or desc");
+    *ret =
+        (struct stored_page){!str_eq(order, STR("asc")), (int)count, after.data ? after : STR("")};
+    return ERR_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "api/request.h"
 #include "chat/files.h"
+#include "chat/stored_response.h"
 
 /* Parameter `index` as an id, with or without one of the prefixes that the dialects write in front
  * of it ("file-", "file_", "batch_", "msgbatch_"); fails the request (ERR_NOT_FOUND) and returns
@@ -18,6 +19,13 @@ bool stored_query_limit(struct api_request *request, uint64_t fallback, uint64_t
                         size_t *ret);
 /* A query's id; absent: none. Likewise. */
 bool stored_query_id(struct api_request *request, const char *name, struct id *ret);
+
+/* ?limit= (20; 1 to 100), ?order= (desc) and ?after= of a list of items. */
+MUST_USE enum err stored_read_page(struct api_request *request, struct stored_page *ret,
+                                   struct error *error);
+/* A member of up to 16 texts, as JSON of up to 16 KiB; when absent or null *ret stays as it is. */
+MUST_USE enum err stored_read_metadata(struct arena *arena, yyjson_val *metadata, struct str *ret,
+                                       struct error *error);
 
 /* The address that the caller reached us by: "https://host:port", in the request's arena. */
 struct str stored_origin(struct api_request *request);

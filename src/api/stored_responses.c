@@ -3,10 +3,11 @@
 #include "api/background.h"
 #include "api/keeping.h"
 #include "api/run_reader.h"
+#include "api/stored.h"
 #include "base/clock.h"
 #include "chat/response_frames.h"
 
-enum { ROW_BYTES_MAX = 512 * 1024 * 1024, PAGE_DEFAULT = 20, PAGE_MAX = 100 };
+enum { ROW_BYTES_MAX = 512 * 1024 * 1024 };
 
 /* In the exchange's arena, which nobody else uses while the job is on its way. */
 struct response_job {
@@ -145,20 +146,6 @@ static void delete_response(struct api_request *request)
 
 /* ---- Its input --------------------------------------------------------------------------------- */
 
-static enum err read_page(struct api_request *request, struct stored_page *ret, struct error *error)
-{
-    struct str limit = api_query(request, "limit"), order = api_query(request, "order");
-    struct str after = api_query(request, "after");
-    uint64_t count = PAGE_DEFAULT;
-    if (limit.data && (!str_to_u64(limit, &count) || count < 1 || count > PAGE_MAX))
-        return error_set(error, ERR_INVALID, "limit", "must be 1 to %d", PAGE_MAX);
-    if (order.data && !str_eq(order, STR("asc")) && !str_eq(order, STR("desc")))
-        return error_set(error, ERR_INVALID, "order", "must be asc or desc");
-    *ret =
-        (struct stored_page){!str_eq(order, STR("asc")), (int)count, after.data ? after : STR("")};
-    return ERR_OK;
-}
-
 static void reply_items(void *user, enum err code, const struct error *error)
 {
     struct response_job *job = user;
@@ -182,7 +169,7 @@ static void get_input_items(struct api_request *request)
 {
     struct response_job *job = job_new(request, run_get, reply_items);
     struct error error = {0};
-    if (!api_failed(request, read_page(request, &job->page, &error), &error))
+    if (!api_failed(request, stored_read_page(request, &job->page, &error), &error))
         start_read(job);
 }
 

@@ -17,7 +17,7 @@ static bool is_said(struct str name, const struct response_words *words)
            (words->error.len && str_eq(name, STR("error")));
 }
 
-void response_put(struct json_writer *w, yyjson_val *response, const struct response_words *words)
+static void put(struct json_writer *w, yyjson_val *response, const struct response_words *words)
 {
     yyjson_obj_iter members = yyjson_obj_iter_with(response);
     json_begin_object(w);
@@ -37,38 +37,48 @@ void response_put(struct json_writer *w, yyjson_val *response, const struct resp
     json_end_object(w);
 }
 
-struct begun {
-    const struct response_words *words;
+struct str response_in_words(struct arena *arena, yyjson_val *response,
+                             const struct response_words *words)
+{
+    struct json_writer w;
     struct buf out;
+    buf_init(&out, FRAME_BYTES_MAX);
+    json_writer_init(&w, &out);
+    if (yyjson_is_obj(response))
+        put(&w, response, words);
+    struct str object = buf_ok(&out) ? arena_str(arena, buf_str(&out)) : STR("");
+    buf_done(&out);
+    return object;
+}
+
+struct begun {
+    struct arena *arena;
+    const struct response_words *words;
+    struct str object;
 };
 
 static void take_begun(void *user, yyjson_val *event)
 {
     struct begun *begun = user;
-    struct json_writer w;
-    if (begun->out.len)
-        return;
-    json_writer_init(&w, &begun->out);
-    response_put(&w, json_get(event, "response"), begun->words);
+    if (!begun->object.len)
+        begun->object = response_in_words(begun->arena, json_get(event, "response"), begun->words);
 }
 
 struct str response_begun(struct arena *arena, struct str model, const struct response_words *words)
 {
     struct arena *scratch = arena_new(ARENA_BYTES_MAX);
-    struct begun begun = {.words = words};
+    struct begun begun = {arena, words, STR("")};
     struct dialect_encoder *encoder = form->encoder_new(arena, words->created_s * 1000, true);
     struct buf frames;
     buf_init(&frames, FRAME_BYTES_MAX);
-    buf_init(&begun.out, FRAME_BYTES_MAX);
     form->encode_event(
         encoder, &(struct llm_event){.kind = LLM_EVENT_START, .id = words->id, .model = model},
         &frames, NULL);
-    enum err code = response_each_event(buf_str(&frames), scratch, take_begun, &begun);
-    struct str object = code == ERR_OK ? arena_str(arena, buf_str(&begun.out)) : STR("");
-    buf_done(&begun.out);
+    if (response_each_event(buf_str(&frames), scratch, take_begun, &begun) != ERR_OK)
+        begun.object = STR("");
     buf_done(&frames);
     arena_free(scratch);
-    return object;
+    return begun.object;
 }
 
 /* ---- Frames ---------------------------------------------------------------------------------- */
@@ -112,7 +122,7 @@ void response_put_frame(struct buf *out, yyjson_val *event, const struct respons
             continue;
         json_key(&w, name);
         if (words->id.data && str_eq(name, STR("response")) && yyjson_is_obj(value))
-            response_put(&w, value, words);
+            put(&w, value, words);
         else
             json_put_val(&w, value);
     }

@@ -13,8 +13,10 @@ struct response_words {
     int64_t created_s;
 };
 
-/* The object once more in those words, and with "background": true. */
-void response_put(struct json_writer *w, yyjson_val *response, const struct response_words *words);
+/* The object once more in those words, and with "background": true: JSON in the arena; empty: it is
+ * no object, or too long. */
+struct str response_in_words(struct arena *arena, yyjson_val *response,
+                             const struct response_words *words);
 /* An object without output: "in_progress", or what the words say. JSON in the arena. */
 struct str response_begun(struct arena *arena, struct str model,
                           const struct response_words *words);

@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "chat/chat_internal.h"
 #include "chat/response_frames.h"
-#include "chat/stored_response.h"
+#include "chat/thread.h"
 #include "store/record_kept.h"
 
 enum {
@@ -62,6 +62,7 @@ struct response_run {
     struct loop_timer timer; /* saving again; then lingering */
     struct store_job begin_job, save_job;
     struct store_response begun, row;
+    struct thread_addition addition;
     struct str queued; /* the object as the asker is told of it */
     struct limiter_view limits;
     bool has_limits;
@@ -180,6 +181,8 @@ static enum err run_save(struct store_tx *tx, void *user, struct error *error)
 {
     struct response_run *run = user;
     enum err code = store_response_replace(tx, &run->row, error);
+    if (code == ERR_OK)
+        code = thread_add_answer(tx, &run->addition, error);
     return code == ERR_OK ? make_room(tx, run, error) : code;
 }
 
@@ -188,7 +191,8 @@ static void save(void *user);
 static void on_saved(void *user, enum err code, const struct error *error)
 {
     struct response_run *run = user;
-    struct str status = run->is_stopped ? STR("cancelled") : STR("");
+    struct str status = STR("");
+    yyjson_val *answer;
     if (code != ERR_OK && code != ERR_NOT_FOUND && run->saves < SAVES_MAX) {
         loop_timer_set(loop_of(run), &run->timer, SAVE_AGAIN_MS, save, run);
         return;
@@ -196,11 +200,18 @@ static void on_saved(void *user, enum err code, const struct error *error)
     if (code != ERR_OK && code != ERR_NOT_FOUND)
         log_error(run->chat->options.log, "an answer in the background was not kept",
                   LOG_STR("id", run->words.id), LOG_CSTR("error", error_message(error)));
-    yyjson_val *answer;
-    if (!status.len && json_read(run->ask.arena, run->row.answer, &answer, NULL) == ERR_OK)
+    if (json_read(run->ask.arena, run->row.answer, &answer, NULL) == ERR_OK)
         status = json_get_str(answer, "status");
     append_whole(run, response_last_type(status), run->row.answer, true);
     end(run);
+}
+
+static void begin_saving(struct response_run *run)
+{
+    if (thread_addition_of(run->ask.arena, &run->row, &run->ask.thread, run->ask.keep_ms,
+                           run->ask.bytes_max, &run->addition) != ERR_OK)
+        run->addition = (struct thread_addition){0};
+    save(run);
 }
 
 static void save(void *user)
@@ -227,16 +238,11 @@ static bool make_row(struct response_run *run, struct str answer, const struct l
 
 /* ---- The answer ------------------------------------------------------------------------------ */
 
+/* An answer of more than ANSWER_BYTES_MAX is none. */
 static struct str in_words(struct response_run *run, yyjson_val *response)
 {
-    struct json_writer w;
-    struct buf out;
-    buf_init(&out, ANSWER_BYTES_MAX + ANSWER_BYTES_MAX / 4);
-    json_writer_init(&w, &out);
-    response_put(&w, response, &run->words);
-    struct str answer = buf_ok(&out) ? arena_str(run->ask.arena, buf_str(&out)) : STR("");
-    buf_done(&out);
-    return answer;
+    struct str answer = response_in_words(run->ask.arena, response, &run->words);
+    return answer.len <= ANSWER_BYTES_MAX + ANSWER_BYTES_MAX / 4 ? answer : STR("");
 }
 
 /* Its beginning is ours and told already; its end is told when it is kept. */
@@ -335,9 +341,7 @@ static struct str whole_answer(struct response_run *run)
     struct arena *scratch = arena_new(SIZE_MAX);
     yyjson_val *response;
     struct str answer = STR("");
-    if (buf_ok(&run->whole) &&
-        json_read(scratch, buf_str(&run->whole), &response, NULL) == ERR_OK &&
-        yyjson_is_obj(response))
+    if (buf_ok(&run->whole) && json_read(scratch, buf_str(&run->whole), &response, NULL) == ERR_OK)
         answer = in_words(run, response);
     arena_free(scratch);
     return answer;
@@ -363,7 +367,7 @@ static void finish(struct response_run *run)
         if (!make_row(run, run->answer, built, &run->row))
             run->row = run->begun;
     }
-    save(run);
+    begin_saving(run);
 }
 
 /* ---- What the router tells ------------------------------------------------------------------- */

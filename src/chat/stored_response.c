@@ -91,7 +91,7 @@ static void put_text_item(struct arena *arena, struct json_writer *w, struct str
     json_end_object(w);
 }
 
-static struct str kept_items(struct arena *arena, struct str response, yyjson_val *input)
+struct str stored_items(struct arena *arena, struct str response, yyjson_val *input)
 {
     struct buf out;
     struct json_writer w;
@@ -138,6 +138,12 @@ static yyjson_val *echo_of(const struct stored_exchange *exchange, size_t index,
     return asked && !yyjson_is_null(asked) && (exchange->built || !has_own) ? asked : NULL;
 }
 
+struct str stored_thread_named(yyjson_val *request)
+{
+    yyjson_val *value = json_get(request, "conversation");
+    return yyjson_is_str(value) ? json_str(value) : json_get_str(value, "id");
+}
+
 static void put_echoes(struct json_writer *w, const struct stored_exchange *exchange,
                        const bool *written)
 {
@@ -147,6 +153,12 @@ static void put_echoes(struct json_writer *w, const struct stored_exchange *exch
             continue;
         json_key(w, str_from_cstr(echoed[i]));
         json_put_val(w, asked);
+    }
+    struct str thread = stored_thread_named(exchange->request);
+    if (thread.len) {
+        json_key_object(w, "conversation");
+        json_key_str(w, "id", thread);
+        json_end_object(w);
     }
     if (!written[echoed_index(STR("store"))] && !json_get(exchange->request, "store"))
         json_key_bool(w, "store", true);
@@ -165,6 +177,8 @@ static struct str kept_answer(struct arena *arena, const struct stored_exchange 
     json_begin_object(&w);
     for (yyjson_val *key; (key = yyjson_obj_iter_next(&members));) {
         yyjson_val *own = yyjson_obj_iter_get_val(key);
+        if (str_eq(json_str(key), STR("conversation")))
+            continue;
         size_t index = echoed_index(json_str(key));
         yyjson_val *asked = index < ECHOED ? echo_of(exchange, index, own) : NULL;
         if (index < ECHOED)
@@ -217,7 +231,7 @@ enum err stored_response_make(struct arena *arena, const struct stored_exchange 
         .created_ms = exchange->now_ms,
         .expires_ms = exchange->now_ms + exchange->keep_ms,
         .model = text_or_empty(arena, exchange->request, "model"),
-        .input = kept_items(arena, id, json_get(exchange->request, "input")),
+        .input = stored_items(arena, id, json_get(exchange->request, "input")),
         .answer = kept_answer(arena, exchange, answer),
         .parts = kept_parts(arena, exchange),
     };

@@ -24,6 +24,12 @@ struct stored_exchange {
 MUST_USE enum err stored_response_make(struct arena *arena, const struct stored_exchange *exchange,
                                        struct store_response *ret);
 
+/* The conversation that a request names, as a text or as an object with an id; or STR_NONE. */
+struct str stored_thread_named(yyjson_val *request);
+/* The items of an input (a text is one message) as they are kept: a JSON list, each with an id, which
+ * is made of `name` where it has none. In the arena. */
+struct str stored_items(struct arena *arena, struct str name, yyjson_val *input);
+
 /* ---- Going on from one ------------------------------------------------------------------------- */
 struct stored_chain {
     struct store_response *turns; /* oldest first, in the arena of the load */

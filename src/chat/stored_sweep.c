@@ -3,6 +3,7 @@
 #include "chat/stored_sweep.h"
 
 #include "base/clock.h"
+#include "store/record_thread.h"
 #include "store/usage.h"
 
 enum { BATCH = 200, BLOCKS = 50, PAUSE_MS = 3600 * 1000, DAY_MS = 24 * 3600 * 1000 };
@@ -21,9 +22,13 @@ static enum err run_batch(struct store_tx *tx, void *user, struct error *error)
 {
     struct stored_sweep *sweep = user;
     int64_t now_ms = clock_wall_ms();
+    int threads = 0;
     enum err code = store_request_delete_expired(tx, now_ms, error);
     if (code == ERR_OK)
         code = store_response_expire(tx, now_ms, BATCH, &sweep->removed, error);
+    if (code == ERR_OK)
+        code = store_thread_expire(tx, now_ms, BATCH, &threads, error);
+    sweep->removed += threads;
     return code == ERR_OK ? forget_blocks(tx, sweep, now_ms, error) : code;
 }
 
@@ -47,13 +52,14 @@ static void on_batch(void *user, enum err code, const struct error *error)
     if (code == ERR_OK) {
         sweep->total += sweep->removed;
         sweep->total_blocks += sweep->removed_blocks;
-        if (sweep->removed == BATCH || sweep->removed_blocks == BLOCKS) {
+        if (sweep->removed >= BATCH || sweep->removed_blocks == BLOCKS) {
             begin_batch(sweep);
             return;
         }
     }
     if (sweep->total)
-        log_info(sweep->log, "removed expired responses", LOG_INT("count", sweep->total));
+        log_info(sweep->log, "removed expired responses and conversations",
+                 LOG_INT("count", sweep->total));
     if (sweep->total_blocks)
         log_info(sweep->log, "removed old rows of the ledger",
                  LOG_INT("blocks", sweep->total_blocks));

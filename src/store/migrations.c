@@ -12,7 +12,10 @@ enum { APPLICATION_ID = 0x5061726C }; /* "Parl" */
 #define REQUEST_BYTES(row) "length(" row "request) + length(" row "answer) + 512"
 #define RESPONSE_BYTES(row)                                                                        \
     "length(" row "input) + length(" row "answer) + length(" row "parts) + 512"
-/* Triggers that count rows as they come and go. Nothing replaces or changes a row. */
+/* As much as its metadata may be: that is changed. */
+#define THREAD_BYTES(row)      "16384"
+#define THREAD_ITEM_BYTES(row) "length(" row "item) + 512"
+/* Triggers that count rows as they come and go. Nothing replaces a row, or changes what counts. */
 #define KEPT(kind, table, owner, bytes)                                                            \
     "CREATE TRIGGER " table "_came AFTER INSERT ON " table " BEGIN"                                \
     "  INSERT INTO kept_totals (kind, owner, bytes)"                                               \
@@ -324,6 +327,34 @@ static const char *const steps[] = {
     ") STRICT, WITHOUT ROWID;"
     "INSERT INTO usage_tag_counts (day, user, tags)"
     "  SELECT day, user, count(DISTINCT name) FROM usage_days WHERE kind = 2 GROUP BY day, user;",
+
+    /* 13: conversations of the responses door, and their items in order; see record_thread.c. Both
+     * count for one owner, and the items of a thread go with it. */
+    "CREATE TABLE response_threads ("
+    "  owner TEXT NOT NULL,"
+    "  id TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL,"
+    "  metadata TEXT NOT NULL,"
+    "  PRIMARY KEY (owner, id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX response_threads_by_expiry ON response_threads (expires_ms);"
+    "CREATE INDEX response_threads_by_age ON response_threads (owner, expires_ms);"
+    "CREATE TABLE response_thread_items ("
+    "  owner TEXT NOT NULL,"
+    "  thread TEXT NOT NULL,"
+    "  place INTEGER NOT NULL,"
+    "  id TEXT NOT NULL,"
+    "  model TEXT NOT NULL,"
+    "  response TEXT NOT NULL,"
+    "  item TEXT NOT NULL,"
+    "  PRIMARY KEY (owner, thread, place)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX response_thread_items_by_id ON response_thread_items (owner, thread, id);"
+    "CREATE TRIGGER response_threads_emptied AFTER DELETE ON response_threads BEGIN"
+    "  DELETE FROM response_thread_items WHERE owner = OLD.owner AND thread = OLD.id; END;" KEPT(
+        "thread", "response_threads", "owner", THREAD_BYTES)
+        KEPT("thread", "response_thread_items", "owner", THREAD_ITEM_BYTES),
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

@@ -15,6 +15,9 @@ static const struct kind {
     [KEPT_RESPONSE] = {"response", "DELETE FROM stored_responses WHERE owner = ?1 AND id ="
                                    " (SELECT id FROM stored_responses WHERE owner = ?1"
                                    "  ORDER BY expires_ms LIMIT 1)"},
+    [KEPT_THREAD] = {"thread", "DELETE FROM response_threads WHERE owner = ?1 AND id ="
+                               " (SELECT id FROM response_threads WHERE owner = ?1"
+                               "  ORDER BY expires_ms LIMIT 1)"},
 };
 
 enum err store_kept_bytes(struct store_tx *tx, enum kept_kind kind, const struct id *owner,

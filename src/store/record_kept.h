@@ -1,12 +1,13 @@
 /* How much is kept for a key or person of what comes by itself: bodies of the request log, answers of
- * /v1/responses. */
+ * /v1/responses, and its conversations. */
 #pragma once
 
 #include "store/records.h"
 
 enum kept_kind {
-    KEPT_REQUEST, /* the owner is a key */
-    KEPT_RESPONSE /* a person */
+    KEPT_REQUEST,  /* the owner is a key */
+    KEPT_RESPONSE, /* a person */
+    KEPT_THREAD    /* likewise */
 };
 
 /* About how many bytes. */

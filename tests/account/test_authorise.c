@@ -30,6 +30,7 @@ static const struct expectation {
     {VERB_RUN_READ, "run.read", "soooon"},
     {VERB_RUN_STOP, "run.stop", "soooon"},
     {VERB_RESPONSE_MANAGE, "response.manage", "soooon"},
+    {VERB_THREAD_MANAGE, "thread.manage", "soooon"},
     {VERB_KEY_MANAGE, "key.manage", "soonno"},
     {VERB_KEY_MANAGE_ALL, "key.manage_all", "snynny"},
     {VERB_USER_MANAGE, "user.manage", "snynny"},

@@ -217,6 +217,14 @@ const matrix: Record<string, string> = {
   "DELETE /v1/responses/{id}": "s y n n y n s f",
   "GET /v1/responses/{id}/input_items": "s y n n y n s f",
   "POST /v1/responses/{id}/cancel": "s 400 n n 400 n s f", // what is not running
+  "POST /v1/conversations": "s y y y y y s f",
+  "GET /v1/conversations/{id}": "s y n n y n s f",
+  "POST /v1/conversations/{id}": "s y n n y n s f",
+  "DELETE /v1/conversations/{id}": "s y n n y n s f",
+  "POST /v1/conversations/{id}/items": "s y n n y n s f",
+  "GET /v1/conversations/{id}/items": "s y n n y n s f",
+  "GET /v1/conversations/{id}/items/{item_id}": "s y n n y n s f",
+  "DELETE /v1/conversations/{id}/items/{item_id}": "s y n n y n s f",
   "POST /v1/messages": "s y y y y y s y",
   "POST /v1/messages/count_tokens": "s y y y y y s y",
   "POST /v1/embeddings": "s y y y y y s y",
@@ -394,6 +402,8 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
   const bodies: Record<string, (object: Awaited<ReturnType<typeof makeObject>>, caller: Caller) => unknown> = {
     "POST /v1/chat/completions": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
     "POST /v1/responses": () => ({ model: "openai/count-1", input: "x" }),
+    "POST /v1/conversations/{id}": () => ({ metadata: { a: "b" } }),
+    "POST /v1/conversations/{id}/items": () => ({ items: [{ role: "user", content: "x" }] }),
     "POST /v1/messages": () => ({ model: "openai/count-1", max_tokens: 10, messages: [{ role: "user", content: "x" }] }),
     "POST /v1/messages/count_tokens": () => ({ model: "openai/count-1", messages: [{ role: "user", content: "x" }] }),
     "POST /v1/files": () => upload,
@@ -463,17 +473,18 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
           await parley.ask("PUT", `/api/v1/limits/key/${key}`, { local: true, body: { streams: 1000 } });
         }
         if (pattern.startsWith("/v1/responses/{id}")) key = (await parley.ask("POST", "/v1/responses", { ...owner, body: { model: "openai/count-1", input: "x" } })).json.id;
+        if (pattern.startsWith("/v1/conversations/{id}")) key = (await parley.ask("POST", "/v1/conversations", { ...owner, body: { items: [{ id: "msg_mine", role: "user", content: "x" }] } })).json.id;
         let group = "";
         if (pattern.includes("/groups/{id}"))
           group = (await parley.ask("POST", "/api/v1/groups", { local: true, body: { name: `of ${object.run}` } })).json.group.id;
         const stored = /\/(files|batches)(\/|$)/.test(pattern) ? await makeStored(pattern) : "";
-        const id = stored ? stored : pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") || pattern.startsWith("/v1/responses/{id}") ? key
+        const id = stored ? stored : pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") || /^\/v1\/(responses|conversations)\/\{id\}/.test(pattern) ? key
           : pattern.includes("/groups/") ? group : pattern.includes("/users/") ? userKey.key.user_id
           : pattern.includes("/models/{id}") ? (method === "POST" ? "openai/count-1:generateContent" : encodeURIComponent("parley/eliza")) : object.conversation;
         const path = pattern
           .replace("{id}", id).replace("{name}", "openai").replace("{kind}", "key")
           .replace("{provider}/{rest}", "openai/fine_tuning/jobs/ftjob-abc123")
-          .replace("{provider}/{model}", "openai/count-1:generateContent").replace("{request_id}", object.run)
+          .replace("{provider}/{model}", "openai/count-1:generateContent").replace("{request_id}", object.run).replace("{item_id}", "msg_mine")
           .replace("{user_id}", userKey.key.user_id)
           .replace("{message_id}", pattern.endsWith("/continue") ? object.answer : object.question);
         const asking: Asking = { ...as(caller), body: bodies[operation]?.(object, caller) };

@@ -242,7 +242,7 @@ test("reading and deleting", async (t) => {
     const cancelled = await refused(openai.responses.cancel(id), 400);
     assert.match(cancelled.message, /Cannot cancel a synchronous response/);
     const body = { model: "openai/echo", input: "x" };
-    for (const [more, param] of [[{ background: 1 }, "background"], [{ conversation: "conv_1" }, "conversation"], [{ store: "yes" }, "store"],
+    for (const [more, param] of [[{ background: 1 }, "background"], [{ conversation: 7 }, "conversation"], [{ store: "yes" }, "store"],
       [{ previous_response_id: 7 }, "previous_response_id"], [{ previous_response_id: "" }, "previous_response_id"]] as const)
       assert.equal((await refused(openai.responses.create({ ...body, ...more } as any) as any, 400)).param, param);
     for (const strange of ["resp_no", "%00", "a".repeat(3000), "../users"])
