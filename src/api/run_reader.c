@@ -82,6 +82,11 @@ static void pump(void *user)
 void run_reader_start(struct api_request *request, struct run_log *log, uint64_t after)
 {
     struct reader *reader = ARENA_NEW(request->arena, struct reader);
+    if (http_exchange_is_aborted(request->exchange)) { /* while it was looked for */
+        run_log_unref(log);
+        http_respond_break(request->exchange);
+        return;
+    }
     reader->api = request->api;
     api_credential_of(request, &reader->credential);
     reader->exchange = request->exchange;

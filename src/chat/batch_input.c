@@ -50,11 +50,13 @@ enum batch_form batch_form_of(struct str name)
 
 static const char *complaint_about_body(yyjson_val *body)
 {
-    bool is_streamed = false;
+    bool is_streamed = false, is_background = false;
     if (!yyjson_is_obj(body))
         return "its request must be an object";
     if (json_get_bool(body, "stream", &is_streamed) && is_streamed)
         return "answers of a batch are not streamed";
+    if (json_get_bool(body, "background", &is_background) && is_background)
+        return "a batch is in the background already";
     if (json_get(body, "models") || json_get(body, "fallbacks"))
         return "further models are not tried in batches: name a route";
     if (json_get_str(body, "previous_response_id").data || json_get(body, "conversation"))

@@ -51,6 +51,30 @@ struct str response_in_words(struct arena *arena, yyjson_val *response,
     return object;
 }
 
+struct str response_text_in_words(struct arena *arena, struct str response,
+                                  const struct response_words *words)
+{
+    struct arena *scratch = arena_new(ARENA_BYTES_MAX);
+    yyjson_val *root;
+    struct str object = json_read(scratch, response, &root, NULL) == ERR_OK
+                            ? response_in_words(arena, root, words)
+                            : STR("");
+    arena_free(scratch);
+    return object;
+}
+
+struct str response_of(struct arena *arena, const struct llm_response *response,
+                       const struct response_words *words)
+{
+    struct buf out;
+    buf_init(&out, FRAME_BYTES_MAX);
+    form->encode_response(arena, response, words->created_s * 1000, &out, NULL);
+    struct str object =
+        buf_ok(&out) ? response_text_in_words(arena, buf_str(&out), words) : STR("");
+    buf_done(&out);
+    return object;
+}
+
 struct begun {
     struct arena *arena;
     const struct response_words *words;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/json.h"
+#include "llm/response.h"
 #include "wire/sse.h"
 
 /* What a response object is to say, whatever it said itself. */
@@ -17,6 +18,12 @@ struct response_words {
  * no object, or too long. */
 struct str response_in_words(struct arena *arena, yyjson_val *response,
                              const struct response_words *words);
+/* The same of its text. */
+struct str response_text_in_words(struct arena *arena, struct str response,
+                                  const struct response_words *words);
+/* The object of what there is of an answer. */
+struct str response_of(struct arena *arena, const struct llm_response *response,
+                       const struct response_words *words);
 /* An object without output: "in_progress", or what the words say. JSON in the arena. */
 struct str response_begun(struct arena *arena, struct str model,
                           const struct response_words *words);

@@ -63,7 +63,8 @@ struct response_run {
     struct store_job begin_job, save_job;
     struct store_response begun, row;
     struct thread_addition addition;
-    struct str queued; /* the object as the asker is told of it */
+    struct str queued;        /* the object as the asker is told of it */
+    struct llm_losses losses; /* of the answer: what the form cannot carry */
     struct limiter_view limits;
     bool has_limits;
     int saves;
@@ -238,13 +239,6 @@ static bool make_row(struct response_run *run, struct str answer, const struct l
 
 /* ---- The answer ------------------------------------------------------------------------------ */
 
-/* An answer of more than ANSWER_BYTES_MAX is none. */
-static struct str in_words(struct response_run *run, yyjson_val *response)
-{
-    struct str answer = response_in_words(run->ask.arena, response, &run->words);
-    return answer.len <= ANSWER_BYTES_MAX + ANSWER_BYTES_MAX / 4 ? answer : STR("");
-}
-
 /* Its beginning is ours and told already; its end is told when it is kept. */
 static void take_event(void *user, yyjson_val *event)
 {
@@ -254,7 +248,7 @@ static void take_event(void *user, yyjson_val *event)
         str_eq(type, STR("response.in_progress")))
         return;
     if (response_is_last_type(type)) {
-        run->answer = in_words(run, json_get(event, "response"));
+        run->answer = response_in_words(run->ask.arena, json_get(event, "response"), &run->words);
         return;
     }
     buf_clear(&run->out);
@@ -284,7 +278,8 @@ static void encode(struct response_run *run, const struct llm_event *event, bool
 {
     struct buf frames;
     buf_init(&frames, ANSWER_BYTES_MAX + ANSWER_BYTES_MAX / 4);
-    dialect_openai_responses.encode_event(run->encoder, event, &frames, NULL);
+    dialect_openai_responses.encode_event(run->encoder, event, &frames,
+                                          is_told ? &run->losses : NULL);
     if (is_told)
         take_bytes(run, buf_str(&frames));
     buf_done(&frames);
@@ -319,32 +314,16 @@ static void fail(struct response_run *run, enum err class, const char *message)
 /* What there is of an answer that was cancelled, or that it has only begun. */
 static struct str cancelled_answer(struct response_run *run)
 {
-    const struct llm_response *built = dialect_openai_responses.encoded(run->encoder);
-    struct arena *scratch = arena_new(SIZE_MAX);
-    struct buf out;
-    yyjson_val *response;
     run->words.status = STR("cancelled");
-    buf_init(&out, ANSWER_BYTES_MAX);
     begin_encoding(run, run->begun.model, false);
-    dialect_openai_responses.encode_response(scratch, built, run->words.created_s * 1000, &out,
-                                             NULL);
-    struct str answer = STR("");
-    if (buf_ok(&out) && json_read(scratch, buf_str(&out), &response, NULL) == ERR_OK)
-        answer = in_words(run, response);
-    buf_done(&out);
-    arena_free(scratch);
-    return answer;
+    return response_of(run->ask.arena, dialect_openai_responses.encoded(run->encoder), &run->words);
 }
 
+/* A body that is too long is none. */
 static struct str whole_answer(struct response_run *run)
 {
-    struct arena *scratch = arena_new(SIZE_MAX);
-    yyjson_val *response;
-    struct str answer = STR("");
-    if (buf_ok(&run->whole) && json_read(scratch, buf_str(&run->whole), &response, NULL) == ERR_OK)
-        answer = in_words(run, response);
-    arena_free(scratch);
-    return answer;
+    struct str body = buf_ok(&run->whole) ? buf_str(&run->whole) : STR("");
+    return response_text_in_words(run->ask.arena, body, &run->words);
 }
 
 /* An answer that cannot be kept fails; that it failed can be kept. */
@@ -359,7 +338,7 @@ static void finish(struct response_run *run)
         run->answer = whole_answer(run);
     const struct llm_response *built = dialect_openai_responses.encoded(run->encoder);
     bool is_own = run->is_raw && !run->error && !run->is_stopped;
-    if (!run->answer.len || run->is_too_big ||
+    if (!run->answer.len || run->answer.len > 2 * (size_t)ANSWER_BYTES_MAX || run->is_too_big ||
         !make_row(run, run->answer, is_own ? NULL : built, &run->row)) {
         run->is_too_big = false;
         fail(run, ERR_SERVER, "the answer is too long, or is none");
@@ -372,8 +351,21 @@ static void finish(struct response_run *run)
 
 /* ---- What the router tells ------------------------------------------------------------------- */
 
+/* The answer's end says what it lost; so does the row of its last attempt. */
+static void note_losses(struct response_run *run)
+{
+    struct buf names;
+    if (!run->losses.count)
+        return;
+    buf_init(&names, 8192);
+    llm_losses_write(&run->losses, &names, 1000);
+    route_lost(run->call, buf_str(&names));
+    buf_done(&names);
+}
+
 static void on_end(struct response_run *run)
 {
+    note_losses(run);
     if (run->error && run->state == RESPONSE_ASKED) {
         refuse(run, ERR_OK);
         return;
@@ -511,6 +503,8 @@ static struct response_run *create(struct chat *chat, const struct response_ask 
     run->words.id = arena_printf(ask->arena, "resp_%.*s", STR_ARG(id_str(&run->id)));
     run->words.created_s = now_ms / 1000;
     run->log = run_log_new(chat->options.loop, NULL, NULL);
+    llm_losses_init(&run->losses, ask->arena);
+    run->losses.is_told = true;
     run->encoder = dialect_openai_responses.encoder_new(ask->arena, now_ms, true);
     sse_parser_init(&run->parser, 2 * (size_t)ANSWER_BYTES_MAX, take_frame, run);
     buf_init(&run->out, 2 * (size_t)ANSWER_BYTES_MAX);

@@ -71,6 +71,7 @@ static void test_wrong_lines(void **state)
         {"{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/responses\"}", "url"},
         {"{\"custom_id\":\"d\"," HEAD "\"body\":[]}", "object"},
         {"{\"custom_id\":\"e\"," HEAD "\"body\":{\"stream\":true}}", "streamed"},
+        {"{\"custom_id\":\"i\"," HEAD "\"body\":{\"background\":true}}", "background"},
         {"{\"custom_id\":\"f\"," HEAD "\"body\":{\"api_base\":\"http://x\"}}", "where it is sent"},
         {"{\"custom_id\":\"g\"," HEAD "\"body\":{\"models\":[]}}", "name a route"},
         {"{\"custom_id\":\"h\"," HEAD "\"body\":{\"previous_response_id\":\"x\"}}", "before"},

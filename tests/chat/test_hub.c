@@ -175,12 +175,44 @@ static void test_many_threads(void **state)
     hub_free(hub);
 }
 
+/* Answers in the background are runs of another kind, and so many at once are one person's. */
+static void test_responses(void **state)
+{
+    (void)state;
+    struct loop *loop = loop_new(0, NULL);
+    struct hub *hub = hub_new();
+    struct hub_run found, runs[3];
+    for (int i = 0; i < 3; i++)
+        runs[i] = (struct hub_run){.id = id_new(10 + i),
+                                   .owner = id_new(1),
+                                   .loop = loop,
+                                   .is_response = true,
+                                   .log = run_log_new(loop, NULL, NULL)};
+    runs[1].owner = runs[0].owner;
+    assert_int_equal(hub_add_response(hub, &runs[0], 1), ERR_OK);
+    assert_int_equal(hub_add_response(hub, &runs[1], 1), ERR_RATE_LIMITED);
+    assert_int_equal(hub_add_response(hub, &runs[2], 1), ERR_OK); /* another's */
+    assert_int_equal(hub_find_run(hub, &runs[0].id, &found), ERR_NOT_FOUND);
+    assert_int_equal(hub_find_response(hub, &runs[1].id, &found), ERR_NOT_FOUND);
+    assert_int_equal(hub_find_response(hub, &runs[0].id, &found), ERR_OK);
+    run_log_unref(found.log);
+    run_log_close(runs[0].log); /* it has ended, and is known still */
+    assert_int_equal(hub_add_response(hub, &runs[1], 1), ERR_OK);
+    for (int i = 0; i < 3; i++) {
+        hub_remove_run(hub, &runs[i].id);
+        run_log_unref(runs[i].log);
+    }
+    hub_free(hub);
+    loop_free(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs),
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_leaving_inside_the_callback),
+        cmocka_unit_test(test_responses),
         cmocka_unit_test(test_many_threads),
     };
     return cmocka_run_group_tests_name("chat/hub", tests, NULL, NULL);

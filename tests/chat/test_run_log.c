@@ -329,6 +329,34 @@ static void test_many_threads(void **state)
     }
 }
 
+/* Without snapshots nothing is forgotten, however late somebody comes. */
+static void test_a_log_that_keeps_all(void **state)
+{
+    struct fixture *f = *state;
+    struct run_log *log = run_log_new(f->loop, NULL, NULL);
+    struct ear ear = {0};
+    struct buf out;
+    uint64_t sequence;
+    const char *type = "";
+    int count = 3 * RUN_LOG_EVENTS_MAX;
+    for (int i = 0; i < count; i++)
+        assert_true(run_log_append(log, NULL, STR("frame")) == (uint64_t)i + 1);
+    run_log_close(log);
+    buf_init(&out, (size_t)count * 5);
+    ear.listener = run_log_attach(log, f->loop, 0, on_ready, &ear);
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(run_log_pull(ear.listener, &sequence, &type, &out), RUN_PULL_EVENT);
+        assert_true(sequence == (uint64_t)i + 1);
+    }
+    assert_null(type);
+    assert_int_equal(run_log_pull(ear.listener, &sequence, &type, &out), RUN_PULL_END);
+    assert_int_equal(out.len, count * 5);
+    run_log_detach(ear.listener);
+    helper_turn(f->loop);
+    buf_done(&out);
+    run_log_unref(log);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -340,6 +368,7 @@ int main(void)
         TEST(test_attaching_late_without_a_snapshot),
         TEST(test_large_events),
         TEST(test_detaching_in_every_state),
+        TEST(test_a_log_that_keeps_all),
         TEST(test_many_threads),
     };
     return cmocka_run_group_tests_name("chat/run_log", tests, NULL, NULL);
