@@ -1,10 +1,11 @@
-/* One line's call: a chat's, or (route/embed.h) one for vectors. What passes through is kept as bytes; all else is built from events and encoded
- * at the end. The door of the same dialect does the same for a stream or for one exchange
+/* One line's call: a chat's, or (route/embed.h) one for vectors. What passes through is kept as bytes;
+ * all else is built from events and encoded at the end. The door of the same dialect does the same for a stream or for one exchange
  * (api/completion.c); here nobody waits, so nothing is told before the end. */
 #include "chat/batch_call.h"
 
 #include "base/clock.h"
 #include "llm/foreign.h"
+#include "chat/batch_translate.h"
 #include "route/embed.h"
 #include "route/tags.h"
 
@@ -180,19 +181,6 @@ static enum err start_embedding(struct batch_call *call, struct router *router,
 
 /* ---- The request ----------------------------------------------------------------------------- */
 
-static enum err decode_chat(struct batch_call *call, yyjson_val *body, struct error *error)
-{
-    const struct batch_endpoint *endpoint = call->request.endpoint;
-    enum err code = endpoint->dialect->decode_request(call->arena, body, &call->llm, error);
-    if (code != ERR_OK)
-        return code;
-    if (call->llm.message_count == 0)
-        return error_set(error, ERR_INVALID, "messages", "must not be empty");
-    if (endpoint->form == BATCH_ANTHROPIC && !call->llm.max_output_tokens.is_set)
-        return error_set(error, ERR_INVALID, "max_tokens", "is required");
-    return ERR_OK;
-}
-
 static enum err decode(struct batch_call *call, struct error *error)
 {
     const struct batch_endpoint *endpoint = call->request.endpoint;
@@ -203,7 +191,7 @@ static enum err decode(struct batch_call *call, struct error *error)
         return code;
     call->tag_count = tags_read(call->arena, body, call->tags);
     return endpoint->embedding ? decode_embedding(call, body, error)
-                               : decode_chat(call, body, error);
+                               : batch_decode_body(call->arena, endpoint, body, &call->llm, error);
 }
 
 static enum err start_chat(struct batch_call *call, struct router *router,

@@ -83,7 +83,7 @@ static void on_made(struct batch_hand *hand, const struct llm_error *error)
         hand_refuse_by(hand, error);
         return;
     }
-    if (!hand_read_status(hand->scratch, hand_form(hand), hand_read_answer(hand), &status)) {
+    if (!hand->form->read_status(hand->scratch, hand_read_answer(hand), &status)) {
         hand_refuse(hand, ERR_SERVER, "the provider's answer about the batch is not its protocol");
         return;
     }
@@ -101,20 +101,22 @@ static void on_made(struct batch_hand *hand, const struct llm_error *error)
 static void make(struct batch_hand *hand)
 {
     struct str body = buf_str(&hand->content);
-    if (hand_has_upload(hand_form(hand))) {
+    if (hand->form->upload_path) {
         struct buf out;
         buf_init(&out, 4096);
-        hand_write_making(hand->run->endpoint, hand->file, id_str(&hand->run->batch.id), &out);
+        hand->form->write_making(hand->run->endpoint, hand->file, id_str(&hand->run->batch.id),
+                                 &out);
         body = arena_str(hand->arena, buf_str(&out));
         buf_done(&out);
     }
-    hand_ask(hand, &(struct hand_ask){.method = HTTP_POST,
-                                      .path = hand_path(hand->arena, hand_form(hand), STR_NONE, ""),
-                                      .body = body,
-                                      .type = STR("application/json"),
-                                      .is_makers = true,
-                                      .answer_bytes_max = HAND_STATUS_BYTES_MAX,
-                                      .answered = on_made});
+    hand_ask(hand, &(struct hand_ask){
+                       .method = HTTP_POST,
+                       .path = provider_path(hand->arena, hand->form->make_path, hand->model),
+                       .body = body,
+                       .type = STR("application/json"),
+                       .is_makers = true,
+                       .answer_bytes_max = HAND_STATUS_BYTES_MAX,
+                       .answered = on_made});
 }
 
 static void on_marked(void *user, enum err code, const struct error *error)
@@ -152,7 +154,7 @@ static void on_uploaded(struct batch_hand *hand, const struct llm_error *error)
         return;
     }
     hand->failures = 0;
-    hand->file = arena_str(hand->arena, hand_read_id(hand_read_answer(hand)));
+    hand->file = arena_str(hand->arena, hand_read_id(hand_read_answer(hand), "id"));
     if (hand->file.len)
         mark(hand);
     else
@@ -161,12 +163,12 @@ static void on_uploaded(struct batch_hand *hand, const struct llm_error *error)
 
 static void upload(struct batch_hand *hand)
 {
-    if (!hand_has_upload(hand_form(hand))) {
+    if (!hand->form->upload_path) {
         mark(hand);
         return;
     }
     hand_ask(hand, &(struct hand_ask){.method = HTTP_POST,
-                                      .path = STR(HAND_UPLOAD_PATH),
+                                      .path = str_from_cstr(hand->form->upload_path),
                                       .body = buf_str(&hand->content),
                                       .type = arena_printf(hand->arena,
                                                            "multipart/form-data; boundary=%.*s",
@@ -215,12 +217,27 @@ static void on_chosen(void *user)
         hand_refuse(hand, hand->code, error_message(&hand->error));
 }
 
+/* It was handed on before this start. */
+static void go_on(struct batch_hand *hand)
+{
+    const struct catalog *catalog = registry_acquire(hand->run->queue->options.registry);
+    const struct catalog_provider *row = catalog_find_provider(catalog, hand->provider);
+    if (row && row->provider)
+        hand->form = hand_form_find(row->provider->kind);
+    catalog_unref(catalog);
+    if (hand->form)
+        hand_poll(hand);
+    else
+        hand_refuse(hand, ERR_NOT_FOUND,
+                    "the provider that has the batch is not configured any more");
+}
+
 static void begin(struct batch_hand *hand)
 {
     struct batch_run *run = hand->run;
     struct error error = {0};
     if (hand_is_made(hand)) {
-        hand_poll(hand);
+        go_on(hand);
         return;
     }
     if (batch_hand_is_out(hand)) {

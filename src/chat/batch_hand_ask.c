@@ -90,7 +90,7 @@ void hand_refuse(struct batch_hand *hand, enum err code, const char *message)
                 LOG_STR("batch", id_str(&run->batch.id)), LOG_CSTR("error", message));
     run->code = code;
     error_set(&run->error, code, NULL, "%s", message);
-    if (hand_form(hand) == BATCH_OPENAI) {
+    if (hand->run->endpoint->form == BATCH_OPENAI) {
         batch_run_refuse(run);
         return;
     }
@@ -169,7 +169,7 @@ void hand_ask(struct batch_hand *hand, const struct hand_ask *ask)
     const struct governor_origin origin = {
         .policy = ask->is_makers ? hand->policy : NULL,
         .address = ask->is_makers ? run->batch.maker_address : STR_NONE,
-        .door = batch_form_name(hand_form(hand)),
+        .door = batch_form_name(run->endpoint->form),
         .request_id = id_str(&run->batch.id),
     };
     const struct relay_request request = {

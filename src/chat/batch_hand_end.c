@@ -18,7 +18,7 @@ static void record(struct batch_hand *hand, const struct hand_row *row)
     const struct governor_origin origin = {
         .policy = hand->policy,
         .address = run->batch.maker_address,
-        .door = batch_form_name(hand_form(hand)),
+        .door = batch_form_name(run->endpoint->form),
         .request_id = STR_FROM(name, (size_t)len),
     };
     const struct governor_ask asked = {.origin = &origin, .model = row->model, .is_batch = true};
@@ -148,9 +148,9 @@ static void fetch(struct batch_hand *hand)
         return;
     }
     hand_ask(hand, &(struct hand_ask){.method = HTTP_GET,
-                                      .path = hand_results_path(hand->arena, hand_form(hand),
-                                                                hand->run->batch.provider_batch,
-                                                                hand->end.files[hand->file_index]),
+                                      .path = hand->form->results_path(
+                                          hand->arena, hand->run->batch.provider_batch,
+                                          hand->end.files[hand->file_index]),
                                       .is_retried = true,
                                       .answer_bytes_max = HAND_RESULTS_BYTES_MAX,
                                       .answered = on_fetched});
@@ -170,8 +170,9 @@ static void cancel_there(struct batch_hand *hand)
 {
     hand->has_tried = true;
     hand_ask(hand, &(struct hand_ask){.method = HTTP_POST,
-                                      .path = hand_path(hand->arena, hand_form(hand),
-                                                        hand->run->batch.provider_batch, "/cancel"),
+                                      .path = hand_path(hand->arena, hand->form,
+                                                        hand->run->batch.provider_batch,
+                                                        hand->form->cancel),
                                       .is_retried = true,
                                       .answer_bytes_max = HAND_STATUS_BYTES_MAX,
                                       .answered = on_cancelled});
@@ -216,7 +217,12 @@ static void take_end(struct batch_hand *hand, const struct hand_status *status)
     for (int i = 0; i < 2; i++)
         hand->end.files[i] = arena_str(hand->arena, status->files[i]);
     hand->file_index = 0;
-    fetch(hand);
+    if (hand->form->results_path) {
+        fetch(hand);
+        return;
+    }
+    buf_swap(&hand->answer, &hand->results);
+    hand_read_results(hand);
 }
 
 static void refuse_by_status(struct batch_hand *hand, const struct hand_status *status)
@@ -235,9 +241,32 @@ static void refuse_lost(struct batch_hand *hand, const struct llm_error *error)
     hand_refuse(hand, error->class, message);
 }
 
+static void on_status_read(void *user)
+{
+    struct batch_hand *hand = user;
+    if (!hand_is_back(hand))
+        return;
+    hand->failures = 0;
+    if (!hand->is_told)
+        hand_again(hand, -1, hand_poll);
+    else if (hand->told.progress == HAND_FAILED)
+        refuse_by_status(hand, &hand->told);
+    else if (hand->told.progress == HAND_ENDED)
+        take_end(hand, &hand->told);
+    else
+        note(hand, &hand->told);
+}
+
+/* On a thread of the pool: some tell all results with it. */
+static void pool_read_status(void *user)
+{
+    struct batch_hand *hand = user;
+    yyjson_val *root = hand_read_answer(hand);
+    hand->is_told = root && hand->form->read_status(hand->scratch, root, &hand->told);
+}
+
 static void on_told(struct batch_hand *hand, const struct llm_error *error)
 {
-    struct hand_status status;
     if (error && (is_too_late(hand) || error->class == ERR_NOT_FOUND ||
                   error->class == ERR_MODEL_NOT_FOUND)) {
         refuse_lost(hand, error);
@@ -247,15 +276,8 @@ static void on_told(struct batch_hand *hand, const struct llm_error *error)
         hand_again(hand, error->retry_after_ms, hand_poll);
         return;
     }
-    hand->failures = 0;
-    if (!hand_read_status(hand->scratch, hand_form(hand), hand_read_answer(hand), &status))
-        hand_again(hand, -1, hand_poll);
-    else if (status.progress == HAND_FAILED)
-        refuse_by_status(hand, &status);
-    else if (status.progress == HAND_ENDED)
-        take_end(hand, &status);
-    else
-        note(hand, &status);
+    hand->is_busy = true;
+    loop_work_start(hand_options(hand)->loop, &hand->pool, pool_read_status, on_status_read, hand);
 }
 
 /* Whoever made it may not ask any more: then it is cancelled. */
@@ -277,10 +299,10 @@ static void ask_maker(struct batch_hand *hand)
 static void ask_status(struct batch_hand *hand)
 {
     hand_ask(hand, &(struct hand_ask){.method = HTTP_GET,
-                                      .path = hand_path(hand->arena, hand_form(hand),
+                                      .path = hand_path(hand->arena, hand->form,
                                                         hand->run->batch.provider_batch, ""),
                                       .is_retried = true,
-                                      .answer_bytes_max = HAND_STATUS_BYTES_MAX,
+                                      .answer_bytes_max = hand->form->status_bytes_max,
                                       .answered = on_told});
 }
 

@@ -3,9 +3,11 @@
 
 #include "chat/batch_hand.h"
 #include "chat/batch_hand_form.h"
+#include "chat/batch_translate.h"
 #include "route/relay.h"
 
 enum { HAND_STATUS_BYTES_MAX = 1024 * 1024, HAND_STORAGE_RETRY_MS = 5000 };
+enum { HAND_LINE_ARENA_BYTES_MAX = 1024 * 1024 * 1024, HAND_LINE_BYTES_MAX = 128 * 1024 * 1024 };
 #define HAND_RESULTS_BYTES_MAX ((size_t)1024 * 1024 * 1024)
 
 /* What came of a line, to be stored. In the hand's arena. */
@@ -38,8 +40,9 @@ struct batch_hand {
     enum err code; /* of the pool */
     struct error error;
     /* What is handed on. */
-    struct str provider; /* its name */
-    struct str model;    /* of the first line, as the provider names it */
+    struct str provider;          /* its name */
+    const struct hand_form *form; /* that it speaks; NULL: not known yet */
+    struct str model;             /* of the first line, as the provider names it */
     struct str boundary;
     struct buf content;
     struct str file; /* uploaded */
@@ -53,6 +56,8 @@ struct batch_hand {
     int status;
     struct buf answer;
     void (*answered)(struct batch_hand *hand, const struct llm_error *error);
+    struct hand_status told; /* how far it is, by the answer; in scratch */
+    bool is_told;            /* it is that protocol */
     /* Its end. */
     struct hand_status end; /* copied into the arena */
     int file_index;         /* of the results that come now */
@@ -66,9 +71,15 @@ struct batch_hand {
     size_t saving; /* end of those that are being stored */
 };
 
-/* ---- batch_hand_pool.c: on a thread of the pool, fill code and error ---------------------------- */
-/* Whether all lines go to one provider that has batches: its name, and what it is given. */
+/* ---- batch_hand_pool.c: on a thread of the pool ------------------------------------------------- */
+/* Whether all lines go to one provider that has batches: its name and form, and what it is given; or
+ * code and error. */
 void hand_pool_choose(void *user);
+/* The one target of that name. */
+MUST_USE enum err hand_find_target(const struct catalog *catalog, struct arena *arena,
+                                   struct str model, const struct target **ret,
+                                   struct error *error);
+/* ---- batch_hand_results.c: on a thread of the pool ----------------------------------------------- */
 /* Results to rows; and rows for what the provider was not asked, or gave none for. */
 void hand_pool_read(void *user);
 
@@ -76,11 +87,6 @@ void hand_pool_read(void *user);
 static inline const struct batch_options *hand_options(const struct batch_hand *hand)
 {
     return &hand->run->queue->options;
-}
-
-static inline enum batch_form hand_form(const struct batch_hand *hand)
-{
-    return hand->run->endpoint->form;
 }
 
 static inline bool hand_is_made(const struct batch_hand *hand)

@@ -1,4 +1,4 @@
-// A provider that has batches of its own, OpenAI's and Anthropic's, in front of lab's fake provider: lines are
+// A provider that has batches of its own, OpenAI's, Anthropic's and Gemini's, in front of lab's fake provider: lines are
 // answered by that one when `finish` is called, everything else is handed through. What it answers has the
 // members, names and spellings of the originals.
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import { afterwards, ask, type Fake } from "./parley.ts";
 
 export interface Line { custom_id: string; url: string; body: any }
-interface Kept { form: "openai" | "anthropic"; id: string; lines: Line[]; status: string; output: string[]; errors: string[]; endpoint: string; metadata: unknown; message?: string }
+interface Kept { form: "openai" | "anthropic" | "gemini"; id: string; lines: Line[]; status: string; output: string[]; errors: string[]; endpoint: string; metadata: unknown; message?: string }
 
 const NOW = 1763805600;
 const HEADERS = { "content-type": "application/json" };
@@ -42,7 +42,31 @@ export class BatchProvider {
     return { id, object: "file", bytes: content.length, created_at: NOW, filename: "batch.jsonl", purpose: "batch", status: "processed" };
   }
 
+  // An operation. Its results stand in it twice, once it has ended.
+  private showGemini(kept: Kept): object {
+    const states: Record<string, string> = { in_progress: "RUNNING", cancelling: "RUNNING", completed: "SUCCEEDED", failed: "FAILED", expired: "EXPIRED", cancelled: "CANCELLED" };
+    const isEnded = !["in_progress", "cancelling"].includes(kept.status);
+    const results = kept.output.map((line) => JSON.parse(line)), good = results.filter((one) => one.response).length;
+    const output = { inlinedResponses: { inlinedResponses: results } };
+    const count = (name: string, value: number) => (value ? { [name]: String(value) } : {});
+    return { name: `batches/${kept.id}`,
+      metadata: { "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch", model: `models/${kept.endpoint}`, displayName: kept.metadata,
+        ...(isEnded && results.length ? { output } : {}), createTime: "2035-11-22T09:00:00.407650525Z", updateTime: "2035-11-22T09:01:00.548158754Z", ...(isEnded ? { endTime: "2035-11-22T09:01:00.5Z" } : {}),
+        batchStats: { requestCount: String(kept.lines.length), ...count("successfulRequestCount", good), ...count("failedRequestCount", results.length - good), ...count("pendingRequestCount", kept.lines.length - results.length) },
+        state: `BATCH_STATE_${states[kept.status]}`, name: `batches/${kept.id}` },
+      ...(!isEnded ? {} : kept.message ? { done: true, error: { code: 3, message: kept.message } }
+        : { done: true, response: { "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatchOutput", ...(results.length ? output : {}) } }) };
+  }
+
+  private makeGemini(model: string, batch: any): object {
+    const id = `g${this.batches.size + 1}kc7gtzcigdg9m`;
+    const lines: Line[] = batch.inputConfig.requests.requests.map((one: any) => ({ custom_id: one.metadata.key, url: `/v1beta/models/${model}:generateContent`, body: one.request }));
+    this.batches.set(id, { form: "gemini", id, lines, status: "in_progress", output: [], errors: [], endpoint: model, metadata: batch.displayName });
+    return this.showGemini(this.batches.get(id)!);
+  }
+
   private show(kept: Kept): object {
+    if (kept.form === "gemini") return this.showGemini(kept);
     const is = (name: string) => (kept.status === name ? NOW + 9 : null);
     const isEnded = !["in_progress", "cancelling"].includes(kept.status);
     if (kept.form === "openai")
@@ -75,9 +99,12 @@ export class BatchProvider {
   async finish(kept: Kept, status: "completed" | "expired" | "cancelled" = "completed", count = Infinity): Promise<void> {
     for (const line of [...kept.lines].reverse()) {
       const isDone = count-- > 0;
-      const answer = isDone ? await ask(this.fake.url, "POST", line.url, { body: line.body, headers: kept.form === "anthropic" ? { "x-api-key": "k", "anthropic-version": "2023-06-01" } : { authorization: "Bearer k" } }) : undefined;
+      const headers: Record<string, Record<string, string>> = { openai: { authorization: "Bearer k" }, anthropic: { "x-api-key": "k", "anthropic-version": "2023-06-01" }, gemini: { "x-goog-api-key": "k" } };
+      const answer = isDone ? await ask(this.fake.url, "POST", line.url, { body: line.body, headers: headers[kept.form]! }) : undefined;
       const isGood = answer?.status === 200;
-      if (kept.form === "anthropic")
+      if (kept.form === "gemini") {
+        if (answer) kept.output.push(JSON.stringify({ ...(isGood ? { response: answer.json } : { error: { code: 3, message: answer.json.error.message } }), metadata: { key: line.custom_id } }));
+      } else if (kept.form === "anthropic")
         kept.output.push(JSON.stringify({ custom_id: line.custom_id, result: !answer ? { type: status === "expired" ? "expired" : "canceled" } : isGood ? { type: "succeeded", message: answer.json } : { type: "errored", error: answer.json } }));
       else
         (isGood ? kept.output : kept.errors).push(JSON.stringify({ id: `batch_req_${line.custom_id}`, custom_id: line.custom_id,
@@ -93,6 +120,12 @@ export class BatchProvider {
     if (method === "POST" && path === "/v1/files") return [200, this.upload(headers, body)];
     if (method === "POST" && path === "/v1/batches") return [200, this.make("openai", JSON.parse(body))];
     if (method === "POST" && path === "/v1/messages/batches") return [200, this.make("anthropic", JSON.parse(body))];
+    const model = /^POST \/v1beta\/models\/([^/:]+):batchGenerateContent$/.exec(`${method} ${path}`);
+    if (model) return [200, this.makeGemini(model[1]!, JSON.parse(body).batch)];
+    const named = /^\/v1beta\/batches\/(\w+)(:cancel)?$/.exec(path), gemini = this.batches.get(named?.[1] ?? "");
+    if (named && !gemini) return [404, { error: { code: 404, message: "Requested entity was not found.", status: "NOT_FOUND" } }];
+    if (gemini && named![2] && gemini.status === "in_progress") gemini.status = "cancelling";
+    if (gemini) return [200, named![2] ? {} : this.show(gemini)];
     const found = /^\/v1\/(?:files|batches|messages\/batches)\/([a-zA-Z]+_\w+?)(-out|-err)?(\/content|\/results|\/cancel)?$/.exec(path);
     if (!found) return undefined;
     const kept = this.batches.get(found[1]!);
@@ -108,7 +141,7 @@ export class BatchProvider {
     request.on("data", (piece) => pieces.push(piece));
     request.on("end", () => {
       const body = Buffer.concat(pieces), method = request.method!, path = request.url!;
-      const isBatches = /\/(files|batches)/.test(path);
+      const isBatches = /\/(files|batches)|:batchGenerateContent/.test(path);
       if (isBatches) this.asked.push({ method, path, headers: request.headers, body: body.toString() });
       const told = isBatches ? this.answer(method, path, request.headers, body.toString()) : undefined;
       if (told?.[0] === 0) return;
