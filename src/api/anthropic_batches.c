@@ -1,9 +1,6 @@
 /* /v1/messages/batches: Anthropic's batches, whose requests come in one body and whose results are
  * one list of lines. Both are files like OpenAI's, which this dialect does not show as such. */
-#include <stdlib.h>
-
 #include "api/batches.h"
-#include "base/clock.h"
 
 enum { PAGE_DEFAULT = 20, PAGE_MAX = 1000 };
 static const int64_t lifetime_seconds = 29LL * 24 * 3600; /* of results, as with the original */
@@ -61,63 +58,20 @@ static struct batches_call *call_new(struct api_request *request)
 
 /* ---- Making one ------------------------------------------------------------------------------ */
 
-/* The input as lines, made in the pool. */
-struct making {
-    struct batches_call *call;
-    struct buf lines;
-    int64_t count;
-};
-
-static enum err make_lines(void *user, struct file_work *work, struct error *error)
+static enum err make_lines(struct batches_call *call, struct arena *scratch, struct buf *out,
+                           struct error *error)
 {
-    struct making *making = user;
-    struct arena *scratch = arena_new(SIZE_MAX);
-    enum err code =
-        batch_input_of_requests(scratch, making->call->request->http->body, &making->lines, error);
-    arena_free(scratch);
-    work->content = buf_str(&making->lines);
-    for (size_t i = 0; i < work->content.len; i++)
-        making->count += work->content.data[i] == '\n';
-    return code;
-}
-
-static void on_stored(void *user, enum err code, const struct error *error)
-{
-    struct making *making = user;
-    struct batches_call *call = making->call;
-    buf_done(&making->lines);
-    if (api_failed(call->request, code, error))
-        return;
-    call->batch.input = call->file.file.id;
-    call->batch.total = making->count;
-    batches_insert(call);
+    return batch_input_of_requests(scratch, call->request->http->body, out, error);
 }
 
 static void post_batch(struct api_request *request)
 {
-    struct api_options *options = &request->api->options;
     struct batches_call *call = call_new(request);
-    struct making *making = ARENA_NEW(request->arena, struct making);
     struct error error = {0};
     enum err code =
         batches_prepare(call, batch_endpoint_find(BATCH_ANTHROPIC, STR("/v1/messages")), &error);
-    if (api_failed(request, code, &error))
-        return;
-    call->batch.output_seconds = lifetime_seconds;
-    making->call = call;
-    buf_init(&making->lines, BATCH_INPUT_BYTES_MAX);
-    call->file = (struct file_work){
-        .file = {.owner = request->who.user,
-                 .purpose = STR("batch"),
-                 .name = STR("requests.jsonl"),
-                 .expires_ms = call->batch.expires_ms + lifetime_seconds * 1000,
-                 .mime = STR("application/jsonl")},
-        .arena = request->arena,
-        .make = make_lines,
-        .done = on_stored,
-        .user = making,
-    };
-    files_put(options->files, options->loop, &call->file);
+    if (!api_failed(request, code, &error))
+        batches_make(call, lifetime_seconds, make_lines);
 }
 
 /* ---- The rest -------------------------------------------------------------------------------- */
@@ -134,6 +88,7 @@ static void cancel_batch(struct api_request *request)
 
 static void write_page(struct json_writer *w, const struct batches_call *call)
 {
+    json_key_bool(w, "has_more", call->has_more);
     size_t first = call->page.is_reversed && call->count ? call->count - 1 : 0;
     size_t last = call->page.is_reversed || !call->count ? 0 : call->count - 1;
     char id[ID_LENGTH + 16];
@@ -164,15 +119,13 @@ static enum err run_find(struct store_tx *tx, void *user, struct error *error)
 {
     struct finding *finding = user;
     struct api_request *request = finding->call->request;
-    struct store_batch batch;
-    enum err code = store_batch_get(tx, request->arena, &request->who.user,
-                                    &finding->call->batch.id, &batch, error);
-    if (code != ERR_OK)
-        return code;
-    if (batch_form_of(batch.dialect) != BATCH_ANTHROPIC || id_is_none(&batch.output))
+    const struct store_batch *batch = &finding->call->batch;
+    enum err code = batches_read(tx, finding->call, error);
+    if (code == ERR_OK && id_is_none(&batch->output))
         return error_set(error, ERR_NOT_FOUND, NULL, "there are no results yet");
-    return store_file_get(tx, request->arena, &request->who.user, &batch.output, 0,
-                          &finding->output, error);
+    return code == ERR_OK ? store_file_get(tx, request->arena, &request->who.user, &batch->output,
+                                           0, &finding->output, error)
+                          : code;
 }
 
 static void on_found(void *user, enum err code, const struct error *error)
@@ -194,45 +147,18 @@ static void get_results(struct api_request *request)
     store_read(options->store, options->loop, &finding->call->job);
 }
 
-static enum err run_delete(struct store_tx *tx, void *user, struct error *error)
+static void write_deleted(struct api_request *request, struct json_writer *w,
+                          const struct store_batch *batch)
 {
-    struct batches_call *call = user;
-    struct api_request *request = call->request;
-    struct store_batch batch;
-    const struct id *owner = &request->who.user;
-    enum err code = store_batch_get(tx, request->arena, owner, &call->batch.id, &batch, error);
-    if (code == ERR_OK && batch_form_of(batch.dialect) != BATCH_ANTHROPIC)
-        return error_set(error, ERR_NOT_FOUND, NULL, "no such batch");
-    int64_t now = clock_wall_ms();
-    if (code == ERR_OK)
-        code = store_batch_delete(tx, owner, &call->batch.id, error);
-    if (code == ERR_OK)
-        code = store_file_end(tx, owner, &batch.input, now, error);
-    return code == ERR_OK ? store_file_end(tx, owner, &batch.output, now, error) : code;
-}
-
-static void on_deleted(void *user, enum err code, const struct error *error)
-{
-    struct batches_call *call = user;
-    struct api_reply reply;
-    char id[ID_LENGTH + 16];
-    if (api_failed(call->request, code, error))
-        return;
-    int len = snprintf(id, sizeof id, "msgbatch_%s", call->batch.id.text);
-    api_reply_begin(&reply);
-    json_key_str(&reply.w, "id", STR_FROM(id, (size_t)len));
-    json_key_str(&reply.w, "type", STR("message_batch_deleted"));
-    api_reply(call->request, 200, &reply);
+    json_key_str(w, "id", arena_printf(request->arena, "msgbatch_%s", batch->id.text));
+    json_key_str(w, "type", STR("message_batch_deleted"));
 }
 
 static void delete_batch(struct api_request *request)
 {
-    struct api_options *options = &request->api->options;
     struct batches_call *call = call_new(request);
-    if (!stored_parameter_id(request, 0, &call->batch.id))
-        return;
-    call->job = (struct store_job){.run = run_delete, .done = on_deleted, .user = call};
-    store_write(options->store, options->loop, &call->job);
+    call->write = write_deleted;
+    batches_delete(call);
 }
 
 #define ANTHROPIC VERB_BATCH_MANAGE, &dialect_anthropic

@@ -2,6 +2,7 @@
 #include "api/batches.h"
 
 #include "base/clock.h"
+#include "chat/batch_gemini.h"
 
 enum { UNFINISHED_MAX = 100 }; /* of one person's */
 
@@ -10,6 +11,8 @@ struct batches_call *batches_call_new(struct api_request *request, enum batch_fo
     struct batches_call *call = ARENA_NEW(request->arena, struct batches_call);
     call->request = request;
     call->form = form;
+    call->input_field = "input_file_id";
+    call->list_member = "data";
     call->batch.owner = request->who.user;
     return call;
 }
@@ -99,9 +102,9 @@ static enum err run_insert(struct store_tx *tx, void *user, struct error *error)
     enum err code = store_file_get(tx, call->request->arena, &call->batch.owner, &call->batch.input,
                                    call->batch.created_ms, &input, error);
     if (code == ERR_NOT_FOUND)
-        return error_set(error, ERR_INVALID, "input_file_id", "no such file");
+        return error_set(error, ERR_INVALID, call->input_field, "no such file");
     if (code == ERR_OK && (uint64_t)input.bytes > BATCH_INPUT_BYTES_MAX)
-        return error_set(error, ERR_TOO_BIG, "input_file_id", "must be 200 MiB at most");
+        return error_set(error, ERR_TOO_BIG, call->input_field, "must be 200 MiB at most");
     return code == ERR_OK ? store_batch_insert(tx, &call->batch, UNFINISHED_MAX, error) : code;
 }
 
@@ -110,21 +113,69 @@ void batches_insert(struct batches_call *call)
     start_write(call, run_insert);
 }
 
-/* Another dialect's batch has another form: it is not there. */
-static enum err check_form(const struct batches_call *call, struct error *error)
+/* ---- The input ------------------------------------------------------------------------------- */
+
+static enum err make_input(void *user, struct file_work *work, struct error *error)
 {
-    if (batch_form_of(call->batch.dialect) == call->form)
-        return ERR_OK;
-    return error_set(error, ERR_NOT_FOUND, NULL, "no such batch");
+    struct batches_call *call = user;
+    struct arena *scratch = arena_new(SIZE_MAX);
+    enum err code = call->make_lines(call, scratch, &call->lines, error);
+    arena_free(scratch);
+    work->content = buf_str(&call->lines);
+    for (size_t i = 0; i < work->content.len; i++)
+        call->batch.total += work->content.data[i] == '\n';
+    return code;
+}
+
+static void on_input_stored(void *user, enum err code, const struct error *error)
+{
+    struct batches_call *call = user;
+    buf_done(&call->lines);
+    if (api_failed(call->request, code, error))
+        return;
+    call->batch.input = call->file.file.id;
+    batches_insert(call);
+}
+
+void batches_make(struct batches_call *call, int64_t lifetime_seconds,
+                  enum err (*make_lines)(struct batches_call *call, struct arena *scratch,
+                                         struct buf *out, struct error *error))
+{
+    struct api_request *request = call->request;
+    struct api_options *options = &request->api->options;
+    call->batch.output_seconds = lifetime_seconds;
+    call->make_lines = make_lines;
+    buf_init(&call->lines, BATCH_INPUT_BYTES_MAX);
+    call->file = (struct file_work){
+        .file = {.owner = request->who.user,
+                 .purpose = STR("batch"),
+                 .name = STR("requests.jsonl"),
+                 .expires_ms = call->batch.expires_ms + lifetime_seconds * 1000,
+                 .mime = STR("application/jsonl")},
+        .arena = request->arena,
+        .make = make_input,
+        .done = on_input_stored,
+        .user = call,
+    };
+    files_put(options->files, options->loop, &call->file);
+}
+
+/* ---- One ------------------------------------------------------------------------------------- */
+
+/* Another dialect's batch has another form: it is not there. */
+enum err batches_read(struct store_tx *tx, struct batches_call *call, struct error *error)
+{
+    struct id id = call->batch.id;
+    enum err code = store_batch_get(tx, call->request->arena, &call->request->who.user, &id,
+                                    &call->batch, error);
+    if (code == ERR_OK && batch_form_of(call->batch.dialect) != call->form)
+        return error_set(error, ERR_NOT_FOUND, NULL, "no such batch");
+    return code;
 }
 
 static enum err run_get(struct store_tx *tx, void *user, struct error *error)
 {
-    struct batches_call *call = user;
-    struct id id = call->batch.id;
-    enum err code = store_batch_get(tx, call->request->arena, &call->request->who.user, &id,
-                                    &call->batch, error);
-    return code == ERR_OK ? check_form(call, error) : code;
+    return batches_read(tx, user, error);
 }
 
 void batches_get(struct batches_call *call)
@@ -137,7 +188,7 @@ static enum err run_cancel(struct store_tx *tx, void *user, struct error *error)
 {
     struct batches_call *call = user;
     struct id id = call->batch.id;
-    enum err code = run_get(tx, call, error);
+    enum err code = batches_read(tx, call, error);
     if (code != ERR_OK)
         return code;
     return store_batch_cancel(tx, call->request->arena, &call->request->who.user, &id,
@@ -148,6 +199,32 @@ void batches_cancel(struct batches_call *call)
 {
     if (stored_parameter_id(call->request, 0, &call->batch.id))
         start_write(call, run_cancel);
+}
+
+/* What was uploaded by itself stays: only Gemini's door takes both. */
+static bool is_own_input(struct batches_call *call)
+{
+    struct arena *arena = call->request->arena;
+    return call->form != BATCH_GEMINI || !batch_gemini_kept(arena, call->batch.metadata).file.len;
+}
+
+static enum err run_delete(struct store_tx *tx, void *user, struct error *error)
+{
+    struct batches_call *call = user;
+    const struct id *owner = &call->request->who.user;
+    int64_t now = clock_wall_ms();
+    enum err code = batches_read(tx, call, error);
+    if (code == ERR_OK)
+        code = store_batch_delete(tx, owner, &call->batch.id, error);
+    if (code == ERR_OK && is_own_input(call))
+        code = store_file_end(tx, owner, &call->batch.input, now, error);
+    return code == ERR_OK ? store_file_end(tx, owner, &call->batch.output, now, error) : code;
+}
+
+void batches_delete(struct batches_call *call)
+{
+    if (stored_parameter_id(call->request, 0, &call->batch.id))
+        start_write(call, run_delete);
 }
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
@@ -172,7 +249,7 @@ static void reply_list(void *user, enum err code, const struct error *error)
     if (api_failed(call->request, code, error))
         return;
     api_reply_begin(&reply);
-    json_key_array(&reply.w, "data");
+    json_key_array(&reply.w, call->list_member);
     for (size_t i = 0; i < call->count; i++) {
         /* What was asked for from the end on comes oldest first, and is shown newest first. */
         size_t k = call->page.is_reversed ? call->count - 1 - i : i;
@@ -181,7 +258,6 @@ static void reply_list(void *user, enum err code, const struct error *error)
         json_end_object(&reply.w);
     }
     json_end_array(&reply.w);
-    json_key_bool(&reply.w, "has_more", call->has_more);
     listing->write_page(&reply.w, call);
     api_reply(call->request, 200, &reply);
 }

@@ -3,6 +3,7 @@
 #include "api/completion.h"
 #include "api/counts.h"
 #include "api/embeddings.h"
+#include "api/gemini_batches.h"
 #include "base/clock.h"
 
 #define EVENT_STREAM "text/event-stream"
@@ -106,6 +107,8 @@ void api_gemini_model(struct api_request *request)
         embeddings_start(request, &embedding_gemini_single, model);
     else if (str_eq(method, STR("batchEmbedContents")))
         embeddings_start(request, &embedding_gemini, model);
+    else if (str_eq(method, STR("batchGenerateContent")))
+        gemini_post_batch(request, model);
     else
         api_fail(request, ERR_NOT_FOUND, NULL);
 }

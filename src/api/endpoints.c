@@ -80,7 +80,7 @@ static const struct endpoint core_endpoints[] = {
     {HTTP_POST, "/v1/models/{id...}", VERB_CHAT, &dialect_gemini, api_gemini_model, NULL,
      API_BODY_LARGE,
      "Gemini: {model}:generateContent, :streamGenerateContent, :countTokens, :embedContent, "
-     ":batchEmbedContents."},
+     ":batchEmbedContents, :batchGenerateContent."},
     {HTTP_GET, "/v1beta/models", VERB_MODELS_LIST, &dialect_gemini, api_gemini_models, NONE,
      "Models in Gemini's form."},
     {HTTP_GET, "/v1beta/models/{id...}", VERB_MODELS_LIST, &dialect_gemini, api_gemini_get_model,
@@ -174,6 +174,7 @@ static const struct endpoint *const tables[] = {
     anthropic_batches_endpoints,
     embedding_endpoints,
     files_endpoints,
+    gemini_batches_endpoints,
     gemini_files_endpoints,
     group_endpoints,
     key_endpoints,

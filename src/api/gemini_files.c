@@ -291,15 +291,9 @@ static void reply_list(void *user, enum err code, const struct error *error)
 void gemini_list_files(struct api_request *request)
 {
     struct gemini_call *call = call_new(request);
-    struct str size = api_query(request, "pageSize");
-    uint64_t limit = PAGE_DEFAULT;
-    if (size.data && (!str_to_u64(size, &limit) || limit < 1)) {
-        fail(request, "pageSize", "must be a number");
-        return;
-    }
-    call->page.limit = limit > PAGE_MAX ? PAGE_MAX : (size_t)limit;
     call->page.now_ms = clock_wall_ms();
-    if (!stored_query_id(request, "pageToken", &call->page.after))
+    if (!stored_query_page_size(request, PAGE_DEFAULT, PAGE_MAX, &call->page.limit) ||
+        !stored_query_id(request, "pageToken", &call->page.after))
         return;
     call->job = (struct store_job){.run = run_list, .done = reply_list, .user = call};
     store_read(request->api->options.store, request->api->options.loop, &call->job);
@@ -308,6 +302,14 @@ void gemini_list_files(struct api_request *request)
 void gemini_get_file(struct api_request *request)
 {
     struct gemini_call *call = call_new(request);
+    struct str download = STR(":download");
+    struct str name = request->parameters[0];
+    if (str_ends_with(name, download)) {
+        request->parameters[0] = str_slice(name, 0, name.len - download.len);
+        if (stored_parameter_id(request, 0, &call->work.file.id))
+            stored_send_by_id(request, &call->work.file.id, "application/octet-stream");
+        return;
+    }
     call->work.done = reply_file;
     if (stored_parameter_id(request, 0, &call->work.file.id))
         files_get(request->api->options.files, request->api->options.loop, &call->work);
@@ -339,7 +341,10 @@ const struct endpoint gemini_files_endpoints[] = {
      "The same, as under /upload/v1."},
     {HTTP_GET, "/v1beta/files", GEMINI, gemini_list_files, NULL, 0,
      "One's files in Gemini's form."},
-    {HTTP_GET, "/v1beta/files/{id}", GEMINI, gemini_get_file, NULL, 0, "A file in Gemini's form."},
+    {HTTP_GET, "/v1beta/files/{id}", GEMINI, gemini_get_file, NULL, 0,
+     "A file in Gemini's form; {id}:download: its content."},
+    {HTTP_GET, "/download/v1beta/files/{id}", GEMINI, gemini_get_file, NULL, 0,
+     "The same, for {id}:download."},
     {HTTP_DELETE, "/v1beta/files/{id}", GEMINI, gemini_delete_file, NULL, API_BODY_SMALL,
      "Deletes a file."},
     {0},

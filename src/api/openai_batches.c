@@ -1,5 +1,6 @@
 /* /v1/batches: OpenAI's batches, whose input and results are files. */
 #include "api/batches.h"
+#include "api/gemini_batches.h"
 
 enum { PAGE_DEFAULT = 20, PAGE_MAX = 100 };
 static const int64_t seconds_min = 3600, seconds_max = 30 * 24 * 3600;
@@ -127,8 +128,18 @@ static void post_batch(struct api_request *request)
 
 /* ---- The rest -------------------------------------------------------------------------------- */
 
+/* Gemini's clients ask for other objects under the same path. */
+static bool is_gemini(const struct api_request *request)
+{
+    return api_asker_dialect(request) == &dialect_gemini;
+}
+
 static void get_batch(struct api_request *request)
 {
+    if (is_gemini(request)) {
+        gemini_get_batch(request);
+        return;
+    }
     batches_get(call_new(request));
 }
 
@@ -140,6 +151,7 @@ static void cancel_batch(struct api_request *request)
 static void write_page(struct json_writer *w, const struct batches_call *call)
 {
     const struct id none = {0};
+    json_key_bool(w, "has_more", call->has_more);
     json_key_str(w, "object", STR("list"));
     key_id(w, "first_id", "batch_", call->count ? &call->batches[0].id : &none);
     key_id(w, "last_id", "batch_", call->count ? &call->batches[call->count - 1].id : &none);
@@ -147,6 +159,10 @@ static void write_page(struct json_writer *w, const struct batches_call *call)
 
 static void get_batches(struct api_request *request)
 {
+    if (is_gemini(request)) {
+        gemini_list_batches(request);
+        return;
+    }
     struct batches_call *call = call_new(request);
     if (stored_query_limit(request, PAGE_DEFAULT, PAGE_MAX, &call->page.limit) &&
         stored_query_id(request, "after", &call->page.before))

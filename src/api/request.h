@@ -68,6 +68,7 @@ void endpoints_list(struct arena *arena, const struct endpoint *const **ret_endp
 extern const struct endpoint anthropic_batches_endpoints[];
 extern const struct endpoint embedding_endpoints[];
 extern const struct endpoint files_endpoints[];
+extern const struct endpoint gemini_batches_endpoints[];
 extern const struct endpoint gemini_files_endpoints[];
 extern const struct endpoint group_endpoints[];
 extern const struct endpoint key_endpoints[];

@@ -12,7 +12,8 @@ enum { PAGE_DEFAULT = 20, PAGE_MAX = 100, METADATA_MAX = 16, METADATA_BYTES_MAX 
 
 bool stored_id(struct str text, struct id *ret)
 {
-    static const char *const prefixes[] = {"file-", "file_", "batch_", "msgbatch_"};
+    static const char *const prefixes[] = {"file-",     "file_",  "batch_",
+                                           "msgbatch_", "files/", "batches/"};
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
         if (str_starts_with(text, str_from_cstr(prefixes[i])))
             return id_parse(str_skip(text, strlen(prefixes[i])), ret);
@@ -39,6 +40,21 @@ bool stored_query_limit(struct api_request *request, uint64_t fallback, uint64_t
         return false;
     }
     *ret = (size_t)number;
+    return true;
+}
+
+bool stored_query_page_size(struct api_request *request, uint64_t fallback, uint64_t maximum,
+                            size_t *ret)
+{
+    struct str text = api_query(request, "pageSize");
+    uint64_t number = fallback;
+    struct error error = {0};
+    if (text.data && (!str_to_u64(text, &number) || number < 1)) {
+        error_set(&error, ERR_INVALID, "pageSize", "must be a number");
+        api_fail(request, ERR_INVALID, &error);
+        return false;
+    }
+    *ret = number > maximum ? (size_t)maximum : (size_t)number;
     return true;
 }
 

@@ -7,7 +7,7 @@
 #include "chat/stored_response.h"
 
 /* Parameter `index` as an id, with or without one of the prefixes that the dialects write in front
- * of it ("file-", "file_", "batch_", "msgbatch_"); fails the request (ERR_NOT_FOUND) and returns
+ * of it ("file-", "file_", "files/", "batch_", "msgbatch_", "batches/"); fails the request (ERR_NOT_FOUND) and returns
  * false when it is none. */
 bool stored_parameter_id(struct api_request *request, int index, struct id *ret);
 /* The same of any text: false when it is none. */
@@ -17,6 +17,9 @@ bool stored_id(struct str text, struct id *ret);
  * false when it is anything else. */
 bool stored_query_limit(struct api_request *request, uint64_t fallback, uint64_t maximum,
                         size_t *ret);
+/* The same of Gemini's pageSize, where more than `maximum` means that. */
+bool stored_query_page_size(struct api_request *request, uint64_t fallback, uint64_t maximum,
+                            size_t *ret);
 /* A query's id; absent: none. Likewise. */
 bool stored_query_id(struct api_request *request, const char *name, struct id *ret);
 

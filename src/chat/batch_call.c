@@ -191,7 +191,8 @@ static enum err decode(struct batch_call *call, struct error *error)
         return code;
     call->tag_count = tags_read(call->arena, body, call->tags);
     return endpoint->embedding ? decode_embedding(call, body, error)
-                               : batch_decode_body(call->arena, endpoint, body, &call->llm, error);
+                               : batch_decode_body(call->arena, endpoint, call->request.line, body,
+                                                   &call->llm, error);
 }
 
 static enum err start_chat(struct batch_call *call, struct router *router,

@@ -90,7 +90,7 @@ void hand_refuse(struct batch_hand *hand, enum err code, const char *message)
                 LOG_STR("batch", id_str(&run->batch.id)), LOG_CSTR("error", message));
     run->code = code;
     error_set(&run->error, code, NULL, "%s", message);
-    if (hand->run->endpoint->form == BATCH_OPENAI) {
+    if (hand->run->endpoint->form != BATCH_ANTHROPIC) {
         batch_run_refuse(run);
         return;
     }

@@ -97,7 +97,7 @@ static enum err choose_line(struct choosing *choosing, const struct batch_line *
     arena_reset(choosing->scratch);
     enum err code =
         batch_line_body(choosing->scratch, hand->run->endpoint, line, &root, &text, error);
-    struct str model = code == ERR_OK ? json_get_str(root, "model") : STR_NONE;
+    struct str model = code == ERR_OK ? batch_line_model(line, root) : STR_NONE;
     if (code == ERR_OK)
         code = hand_find_target(choosing->catalog, choosing->scratch, model, &target, error);
     if (code == ERR_OK)

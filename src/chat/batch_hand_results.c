@@ -63,7 +63,7 @@ static const struct target *target_of(struct reading *reading, const struct batc
     if (batch_line_body(reading->scratch, reading->hand->run->endpoint, line, &asked, &text,
                         NULL) != ERR_OK)
         return NULL;
-    *ret_model = json_get_str(asked, "model");
+    *ret_model = batch_line_model(line, asked);
     if (hand_find_target(reading->catalog, reading->scratch, *ret_model, &target, NULL) != ERR_OK)
         return NULL;
     return target;

@@ -15,18 +15,23 @@ static const struct batch_endpoint endpoints[] = {
     {"/v1/responses", BATCH_OPENAI, &dialect_openai_responses, "resp_", NULL},
     {"/v1/embeddings", BATCH_OPENAI, &dialect_openai_chat, "", &embedding_openai},
     {"/v1/messages", BATCH_ANTHROPIC, &dialect_anthropic, "msg_", NULL},
+    {"generateContent", BATCH_GEMINI, &dialect_gemini, "", NULL},
 };
 
 /* How the lines of a form look. */
 static const struct form_row {
     const char *name;
-    const char *body; /* the member that is the request */
-    bool has_url;     /* method and url stand beside it */
+    const char *custom_id; /* the member that is the line's name */
+    const char *body;      /* the member that is the request */
+    bool has_url;          /* method and url stand beside it */
+    bool needs_id; /* each line has a name of its own; else what it has is only told again */
     size_t custom_id_bytes_max;
 } forms[] = {
-    [BATCH_OPENAI] = {"openai", "body", true, BATCH_CUSTOM_ID_BYTES_MAX},
-    [BATCH_ANTHROPIC] = {"anthropic", "params", false, 64},
+    [BATCH_OPENAI] = {"openai", "custom_id", "body", true, true, BATCH_CUSTOM_ID_BYTES_MAX},
+    [BATCH_ANTHROPIC] = {"anthropic", "custom_id", "params", false, true, 64},
+    [BATCH_GEMINI] = {"gemini", "key", "request", false, false, BATCH_CUSTOM_ID_BYTES_MAX},
 };
+enum { FORM_COUNT = sizeof forms / sizeof forms[0] };
 
 const struct batch_endpoint *batch_endpoint_find(enum batch_form form, struct str url)
 {
@@ -43,7 +48,10 @@ struct str batch_form_name(enum batch_form form)
 
 enum batch_form batch_form_of(struct str name)
 {
-    return str_eq(name, batch_form_name(BATCH_ANTHROPIC)) ? BATCH_ANTHROPIC : BATCH_OPENAI;
+    enum batch_form form = FORM_COUNT - 1;
+    while (form > BATCH_OPENAI && !str_eq(name, batch_form_name(form)))
+        form--;
+    return form;
 }
 
 /* ---- One line -------------------------------------------------------------------------------- */
@@ -66,21 +74,32 @@ static const char *complaint_about_body(yyjson_val *body)
     return NULL;
 }
 
+/* A line may repeat the model of its batch. */
+static bool is_other_model(struct str model, struct str asked)
+{
+    if (str_starts_with(asked, STR("models/")))
+        asked = str_skip(asked, 7);
+    return model.len && asked.len && !str_eq(model, asked);
+}
+
 static const char *complaint(const struct batch_endpoint *endpoint, yyjson_val *root,
-                             struct str custom_id)
+                             struct str custom_id, struct str model)
 {
     const struct form_row *form = &forms[endpoint->form];
+    yyjson_val *body = json_get(root, form->body);
     if (!yyjson_is_obj(root))
         return "it is not a JSON object";
-    if (custom_id.len == 0)
+    if (custom_id.len == 0 && form->needs_id)
         return "custom_id is missing";
     if (custom_id.len > form->custom_id_bytes_max)
-        return "custom_id is too long";
+        return form->needs_id ? "custom_id is too long" : "key is too long";
+    if (is_other_model(model, json_get_str(body, "model")))
+        return "all lines ask the model of their batch";
     if (form->has_url && !str_eq(json_get_str(root, "method"), STR("POST")))
         return "method must be POST";
     if (form->has_url && !str_eq(json_get_str(root, "url"), str_from_cstr(endpoint->url)))
         return "url must be the batch's endpoint";
-    return complaint_about_body(json_get(root, form->body));
+    return complaint_about_body(body);
 }
 
 /* What lines have been called so far, and what is needed while one is read. */
@@ -88,6 +107,7 @@ struct reading {
     struct arena *arena;   /* of what is kept */
     struct arena *scratch; /* of one line */
     const struct batch_endpoint *endpoint;
+    struct str model; /* of all lines; none: each has its own */
     struct map *names;
 };
 
@@ -103,12 +123,16 @@ static void read_line(struct reading *reading, struct batch_line *line)
         line->wrong = "it is not JSON";
         return;
     }
-    struct str custom_id = json_get_str(root, "custom_id");
-    line->wrong = complaint(reading->endpoint, root, custom_id);
+    const struct form_row *form = &forms[reading->endpoint->form];
+    struct str custom_id = json_get_str(root, form->custom_id);
+    line->wrong = complaint(reading->endpoint, root, custom_id, reading->model);
+    if (!form->needs_id && yyjson_is_obj(json_get(root, "metadata")))
+        line->metadata =
+            arena_str(reading->arena, json_text(reading->scratch, json_get(root, "metadata")));
     if (custom_id.len == 0 || custom_id.len > BATCH_CUSTOM_ID_BYTES_MAX)
         return;
     line->custom_id = arena_str(reading->arena, custom_id);
-    if (map_set(reading->names, line->custom_id, line))
+    if (form->needs_id && map_set(reading->names, line->custom_id, line))
         line->wrong = "custom_id was used by a line before";
 }
 
@@ -128,6 +152,7 @@ static enum err read_lines(struct reading *reading, struct str content, struct b
         struct batch_line *line = VEC_PUSH(reading->arena, ret->lines, ret->count, capacity);
         line->number = number;
         line->text = text;
+        line->model = reading->model;
         read_line(reading, line);
     }
     if (ret->count == 0)
@@ -136,11 +161,13 @@ static enum err read_lines(struct reading *reading, struct str content, struct b
 }
 
 enum err batch_input_read(struct arena *arena, const struct batch_endpoint *endpoint,
-                          struct str content, struct batch_input *ret_input, struct error *error)
+                          struct str content, struct str model, struct batch_input *ret_input,
+                          struct error *error)
 {
     struct reading reading = {.arena = arena,
                               .scratch = arena_new(LINE_ARENA_BYTES_MAX),
                               .endpoint = endpoint,
+                              .model = endpoint->dialect->model_in_path ? model : STR_NONE,
                               .names = map_new()};
     struct batch_input input = {0};
     enum err code = read_lines(&reading, content, &input, error);
@@ -149,6 +176,28 @@ enum err batch_input_read(struct arena *arena, const struct batch_endpoint *endp
     if (code == ERR_OK)
         *ret_input = input;
     return code;
+}
+
+/* As text, without the members of that name. */
+static struct str text_without(struct arena *arena, yyjson_val *object, struct str name)
+{
+    size_t index, max;
+    yyjson_val *key, *value;
+    struct json_writer w;
+    struct buf out;
+    buf_init(&out, LINE_BYTES_MAX);
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    yyjson_obj_foreach (object, index, max, key, value) {
+        if (str_eq(json_str(key), name))
+            continue;
+        json_key(&w, json_str(key));
+        json_put_val(&w, value);
+    }
+    json_end_object(&w);
+    struct str text = buf_ok(&out) ? arena_str(arena, buf_str(&out)) : STR_NONE;
+    buf_done(&out);
+    return text;
 }
 
 enum err batch_line_body(struct arena *arena, const struct batch_endpoint *endpoint,
@@ -160,8 +209,10 @@ enum err batch_line_body(struct arena *arena, const struct batch_endpoint *endpo
     if (code != ERR_OK)
         return code;
     *ret_body = json_get(root, forms[endpoint->form].body);
-    *ret_text = json_text(arena, *ret_body);
-    return ERR_OK;
+    bool has_model = endpoint->dialect->model_in_path && json_get(*ret_body, "model");
+    *ret_text =
+        has_model ? text_without(arena, *ret_body, STR("model")) : json_text(arena, *ret_body);
+    return has_model ? json_read(arena, *ret_text, ret_body, error) : ERR_OK;
 }
 
 /* ---- Anthropic's requests -------------------------------------------------------------------- */
@@ -197,18 +248,30 @@ static void write_request(yyjson_val *request, struct buf *out)
     buf_append_char(out, '\n');
 }
 
-static enum err write_requests(yyjson_val *requests, struct map *names, struct buf *out,
-                               struct error *error)
+static enum err write_anthropic(void *user, yyjson_val *request, size_t index, struct buf *out,
+                                struct error *error)
+{
+    enum err code = check_request(request, index, user, error);
+    if (code == ERR_OK)
+        write_request(request, out);
+    return code;
+}
+
+enum err batch_input_of_list(yyjson_val *requests, const char *field, batch_write_line_fn *write,
+                             void *user, struct buf *out, struct error *error)
 {
     size_t index = 0;
+    enum err code = ERR_OK;
+    if (!yyjson_is_arr(requests) || yyjson_arr_size(requests) == 0)
+        return error_set(error, ERR_INVALID, field, "must be a list of requests");
+    if (yyjson_arr_size(requests) > BATCH_LINES_MAX)
+        return error_set(error, ERR_TOO_BIG, field, "must be %d at most", BATCH_LINES_MAX);
     yyjson_arr_iter iter = yyjson_arr_iter_with(requests);
-    for (yyjson_val *request; (request = yyjson_arr_iter_next(&iter)); index++) {
-        enum err code = check_request(request, index, names, error);
-        if (code != ERR_OK)
-            return code;
-        write_request(request, out);
-    }
-    return buf_ok(out) ? ERR_OK : error_set(error, ERR_TOO_BIG, "requests", "is too long");
+    for (yyjson_val *request; code == ERR_OK && (request = yyjson_arr_iter_next(&iter)); index++)
+        code = write(user, request, index, out, error);
+    if (code == ERR_OK && !buf_ok(out))
+        return error_set(error, ERR_TOO_BIG, field, "is too long");
+    return code;
 }
 
 enum err batch_input_of_requests(struct arena *arena, struct str body, struct buf *out,
@@ -218,13 +281,9 @@ enum err batch_input_of_requests(struct arena *arena, struct str body, struct bu
     enum err code = json_read(arena, body, &root, error);
     if (code != ERR_OK)
         return code;
-    yyjson_val *requests = json_get(root, "requests");
-    if (!yyjson_is_arr(requests) || yyjson_arr_size(requests) == 0)
-        return error_set(error, ERR_INVALID, "requests", "must be a list of requests");
-    if (yyjson_arr_size(requests) > BATCH_LINES_MAX)
-        return error_set(error, ERR_TOO_BIG, "requests", "must be %d at most", BATCH_LINES_MAX);
     struct map *names = map_new();
-    code = write_requests(requests, names, out, error);
+    code = batch_input_of_list(json_get(root, "requests"), "requests", write_anthropic, names, out,
+                               error);
     map_free(names);
     return code;
 }

@@ -1,6 +1,7 @@
 /* What a batch does with files: reading its input, writing its results. Blocking: on a thread of the
  * pool, while the run's loop leaves its input and its own members alone. */
 #include "base/clock.h"
+#include "chat/batch_gemini.h"
 #include "chat/batch_internal.h"
 
 enum { PAGE_BYTES = 4 * 1024 * 1024, PAGE_ARENA_BYTES_MAX = 512 * 1024 * 1024 };
@@ -58,7 +59,11 @@ static enum err open_input(struct opening *opening, struct error *error)
         code = blob_map(files_directory(options->files), &run->batch.input, &run->blob, error);
     if (code != ERR_OK)
         return code;
-    code = batch_input_read(run->arena, run->endpoint, run->blob.content, &run->input, error);
+    struct str model = run->endpoint->form == BATCH_GEMINI
+                           ? batch_gemini_kept(run->arena, run->batch.metadata).model
+                           : STR_NONE;
+    code =
+        batch_input_read(run->arena, run->endpoint, run->blob.content, model, &run->input, error);
     if (code == ERR_OK)
         mark_done(&run->input, opening->done, opening->done_count);
     else

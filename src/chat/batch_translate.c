@@ -6,11 +6,14 @@
 enum { NAMES_BYTES_MAX = 4000 };
 
 enum err batch_decode_body(struct arena *arena, const struct batch_endpoint *endpoint,
-                           yyjson_val *body, struct llm_request *ret_request, struct error *error)
+                           const struct batch_line *line, yyjson_val *body,
+                           struct llm_request *ret_request, struct error *error)
 {
     enum err code = endpoint->dialect->decode_request(arena, body, ret_request, error);
     if (code != ERR_OK)
         return code;
+    if (line->model.len)
+        ret_request->model = line->model;
     if (ret_request->message_count == 0)
         return error_set(error, ERR_INVALID, "messages", "must not be empty");
     if (endpoint->form == BATCH_ANTHROPIC && !ret_request->max_output_tokens.is_set)
@@ -43,7 +46,7 @@ enum err batch_encode_line(struct arena *arena, const struct batch_endpoint *end
     *ret_dropped = STR_NONE;
     enum err code = batch_line_body(arena, endpoint, line, &body, &text, error);
     if (code == ERR_OK)
-        code = batch_decode_body(arena, endpoint, body, &request, error);
+        code = batch_decode_body(arena, endpoint, line, body, &request, error);
     if (code != ERR_OK)
         return code;
     if (endpoint->dialect == kind->dialect) {

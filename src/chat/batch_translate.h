@@ -7,8 +7,8 @@
 
 /* The canonical request of a line of chats, whose body batch_line_body has read into `arena`. */
 MUST_USE enum err batch_decode_body(struct arena *arena, const struct batch_endpoint *endpoint,
-                                    yyjson_val *body, struct llm_request *ret_request,
-                                    struct error *error);
+                                    const struct batch_line *line, yyjson_val *body,
+                                    struct llm_request *ret_request, struct error *error);
 
 /* Appends the line's body as a provider of that kind takes it, asking `model`; bytes of the same dialect
  * stay as they are. *ret_dropped: the names of what cannot be carried, in the arena. An error: the

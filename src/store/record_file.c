@@ -189,7 +189,9 @@ enum err store_file_expire(struct store_tx *tx, struct arena *arena, int64_t now
     size_t count = 0, capacity = 0, owner_count = 0, owner_capacity = 0;
     struct query query =
         query_begin(tx->sqlite, "SELECT owner, id FROM files"
-                                " WHERE expires_ms > 0 AND expires_ms <= ? LIMIT ?");
+                                " WHERE expires_ms > 0 AND expires_ms <= ?"
+                                " AND NOT EXISTS (SELECT 1 FROM batches WHERE owner = files.owner"
+                                " AND input = files.id AND status < 4) LIMIT ?");
     query_bind_int(&query, now_ms);
     query_bind_int(&query, (int64_t)limit);
     while (query_next_into(&query, arena)) {

@@ -53,8 +53,8 @@ struct store_file_page {
 MUST_USE enum err store_file_list(struct store_tx *tx, struct arena *arena, const struct id *owner,
                                   const struct store_file_page *page, struct store_file **ret_files,
                                   size_t *ret_count, bool *ret_has_more, struct error *error);
-/* Deletes the rows of up to `limit` files that have expired, of everybody: the ids of contents to
- * delete then. */
+/* Deletes the rows of up to `limit` files that have expired, of everybody, but for the inputs of batches
+ * that have not ended: the ids of contents to delete then. */
 MUST_USE enum err store_file_expire(struct store_tx *tx, struct arena *arena, int64_t now_ms,
                                     size_t limit, struct id **ret_ids, size_t *ret_count,
                                     struct error *error);

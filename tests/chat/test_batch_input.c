@@ -49,7 +49,7 @@ static void test_lines(void **state)
     yyjson_val *body;
     struct str content =
         STR("\xEF\xBB\xBF" RIGHT "\r\n\n  \n{\"custom_id\":\"b\"," HEAD "\"body\":{}}");
-    assert_int_equal(batch_input_read(arena, endpoint, content, &input, NULL), ERR_OK);
+    assert_int_equal(batch_input_read(arena, endpoint, content, STR_NONE, &input, NULL), ERR_OK);
     assert_int_equal(input.count, 2);
     assert_true(str_eq(input.lines[0].custom_id, STR("a")) && !input.lines[0].wrong);
     assert_int_equal(input.lines[1].number, 4);
@@ -83,7 +83,8 @@ static void test_wrong_lines(void **state)
     buf_append(&content, STR(RIGHT));
     for (size_t i = 0; i < count; i++)
         buf_printf(&content, "\n%s", rows[i][0]);
-    assert_int_equal(batch_input_read(arena, endpoint, buf_str(&content), &input, NULL), ERR_OK);
+    assert_int_equal(batch_input_read(arena, endpoint, buf_str(&content), STR_NONE, &input, NULL),
+                     ERR_OK);
     assert_int_equal(input.count, count + 1);
     assert_null(input.lines[0].wrong);
     for (size_t i = 0; i < count; i++) {
@@ -100,14 +101,16 @@ static void test_bounds(void **state)
     struct buf content;
     struct batch_input input;
     struct error error = {0};
-    assert_int_equal(batch_input_read(arena, endpoint, STR(" \n\n"), &input, &error), ERR_INVALID);
+    assert_int_equal(batch_input_read(arena, endpoint, STR(" \n\n"), STR_NONE, &input, &error),
+                     ERR_INVALID);
     buf_init(&content, 1 << 20);
     for (int i = 0; i <= BATCH_LINES_MAX; i++)
         buf_append(&content, STR("{}\n"));
-    assert_int_equal(batch_input_read(arena, endpoint, buf_str(&content), &input, &error),
+    assert_int_equal(batch_input_read(arena, endpoint, buf_str(&content), STR_NONE, &input, &error),
                      ERR_TOO_BIG);
     buf_truncate(&content, content.len - 3);
-    assert_int_equal(batch_input_read(arena, endpoint, buf_str(&content), &input, &error), ERR_OK);
+    assert_int_equal(batch_input_read(arena, endpoint, buf_str(&content), STR_NONE, &input, &error),
+                     ERR_OK);
     assert_int_equal(input.count, BATCH_LINES_MAX);
     buf_done(&content);
 }
@@ -145,7 +148,8 @@ static void test_requests(void **state)
                              &out, &error),
                      ERR_OK);
     endpoint = batch_endpoint_find(BATCH_ANTHROPIC, STR("/v1/messages"));
-    assert_int_equal(batch_input_read(arena, endpoint, buf_str(&out), &input, &error), ERR_OK);
+    assert_int_equal(batch_input_read(arena, endpoint, buf_str(&out), STR_NONE, &input, &error),
+                     ERR_OK);
     assert_int_equal(input.count, 2);
     assert_true(!input.lines[0].wrong && !input.lines[1].wrong);
     assert_true(str_eq(input.lines[1].custom_id, STR("b")));
