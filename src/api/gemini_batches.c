@@ -273,11 +273,12 @@ static void on_written(void *user)
 {
     struct showing *showing = user;
     struct api_request *request = showing->call->request;
+    struct buf out = showing->out; /* the answer ends the exchange, and `showing` with it */
     if (!api_failed(request, showing->code, &showing->error)) {
         http_respond_header(request->exchange, "cache-control", STR("no-store"));
-        http_respond(request->exchange, 200, "application/json", buf_str(&showing->out));
+        http_respond(request->exchange, 200, "application/json", buf_str(&out));
     }
-    buf_done(&showing->out);
+    buf_done(&out);
 }
 
 static enum err run_get(struct store_tx *tx, void *user, struct error *error)

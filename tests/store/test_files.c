@@ -1,4 +1,5 @@
 /* Records of files: owners kept apart, limits, pages, expiry. */
+#include "store/record_batch.h"
 #include "store/record_file.h"
 #include "support.h"
 
@@ -118,6 +119,30 @@ static enum err pages(struct store_tx *tx, void *user, struct error *error)
     return ERR_OK;
 }
 
+/* The input of a batch that has not ended does not expire. */
+static enum err inputs(struct store_tx *tx, void *user, struct error *error)
+{
+    struct arena *arena = user;
+    struct id ann = id_new(1);
+    struct id *ids;
+    size_t count;
+    struct store_file file = make_file(&ann, 10, 1);
+    file.expires_ms = 99;
+    struct store_batch batch = {.owner = ann,
+                                .id = id_new(2),
+                                .dialect = STR("gemini"),
+                                .endpoint = STR("generateContent"),
+                                .input = file.id,
+                                .metadata = STR("{}")};
+    EXPECT(store_file_insert(tx, &file, &limits, error) == ERR_OK);
+    EXPECT(store_batch_insert(tx, &batch, 9, error) == ERR_OK);
+    EXPECT(store_file_expire(tx, arena, 200, 10, &ids, &count, error) == ERR_OK && count == 0);
+    batch.status = STORE_BATCH_COMPLETED;
+    EXPECT(store_batch_end(tx, &batch, error) == ERR_OK);
+    EXPECT(store_file_expire(tx, arena, 200, 10, &ids, &count, error) == ERR_OK && count == 1);
+    return ERR_OK;
+}
+
 static void run(enum err (*transaction)(struct store_tx *tx, void *user, struct error *error))
 {
     char *directory = directory_new();
@@ -155,13 +180,17 @@ static void test_pages(void **state)
     run(pages);
 }
 
+static void test_inputs(void **state)
+{
+    (void)state;
+    run(inputs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_room),
-        cmocka_unit_test(test_begun),
-        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_rows),  cmocka_unit_test(test_room),   cmocka_unit_test(test_begun),
+        cmocka_unit_test(test_pages), cmocka_unit_test(test_inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
