@@ -238,10 +238,17 @@ const matrix: Record<string, string> = {
   "GET /v1beta/files": "s y y y y y s f",
   "GET /v1beta/files/{id}": "s y n n y n s f",
   "DELETE /v1beta/files/{id}": "s y n n y n s f",
+  "GET /download/v1beta/files/{id}": "s y n n y n s f",
+  "GET /v1beta/batches": "s y y y y y s f",
+  "GET /v1beta/batches/{id}": "s y n n y n s f",
+  "POST /v1beta/batches/{id}": "s y n n y n s f",
+  "DELETE /v1beta/batches/{id}": "s y n n y n s f",
   "POST /v1/batches": "s y 400 400 y 400 s f",
   "GET /v1/batches": "s y y y y y s f",
   "GET /v1/batches/{id}": "s y n n y n s f",
   "POST /v1/batches/{id}/cancel": "s y n n y n s f",
+  "POST /v1/batches/{id}": "s y n n y n s f",
+  "DELETE /v1/batches/{id}": "s y n n y n s f",
   "POST /v1/messages/batches": "s y y y y y s f",
   "GET /v1/messages/batches": "s y y y y y s f",
   "GET /v1/messages/batches/{id}": "s y n n y n s f",
@@ -391,10 +398,16 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
   const messages = { requests: [{ custom_id: "a", params: { model: "nobody/x", max_tokens: 1, messages: [{ role: "user", content: "x" }] } }] };
   const batch = (file: string) => ({ input_file_id: file, endpoint: "/v1/chat/completions", completion_window: "24h" });
   let file = ""; // of the user's, for this try
-  const makeStored = async (pattern: string) => {
+  const makeGemini = async () => {
+    const { name } = (await parley.ask("POST", "/v1beta/models/nobody/x:batchGenerateContent", { ...owner, body: { batch: { inputConfig: { requests: { requests: [{ request: { contents: [{ parts: [{ text: "x" }] }] } }] } } } } })).json;
+    await eventually("it has ended", async () => (await parley.ask("GET", `/v1beta/${name}`, owner)).json.done);
+    return name.replace("batches/", "");
+  };
+  const makeStored = async (operation: string, pattern: string) => {
+    if (/\/v1beta\/batches\/|(POST|DELETE) \/v1\/batches\/{id}$/.test(operation)) return await makeGemini() + (operation.startsWith("POST") ? ":cancel" : "");
     file = (await parley.ask("POST", "/v1/files", { ...owner, body: upload, headers: { "content-type": "multipart/form-data; boundary=b" } })).json.id;
     if (pattern.startsWith("/v1/batches/")) return (await parley.ask("POST", "/v1/batches", { ...owner, body: batch(file) })).json.id;
-    if (!pattern.startsWith("/v1/messages/batches/")) return file.replace("file-", "");
+    if (!pattern.startsWith("/v1/messages/batches/")) return file.replace("file-", "") + (pattern.startsWith("/download/") ? ":download" : "");
     const { id } = (await parley.ask("POST", "/v1/messages/batches", { ...owner, body: messages })).json;
     await eventually("it has results", async () => (await parley.ask("GET", `/v1/messages/batches/${id}`, owner)).json.results_url);
     return id;
@@ -479,6 +492,8 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
           group = (await parley.ask("POST", "/api/v1/groups", { local: true, body: { name: `of ${object.run}` } })).json.group.id;
         const stored = /\/(files|batches)(\/|$)/.test(pattern) ? await makeStored(pattern) : "";
         const id = stored ? stored : pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") || /^\/v1\/(responses|conversations)\/\{id\}/.test(pattern) ? key
+        const stored = /\/(files|batches)(\/|$)/.test(pattern) ? await makeStored(operation, pattern) : "";
+        const id = stored ? stored : pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") || pattern.startsWith("/v1/responses/{id}") ? key
           : pattern.includes("/groups/") ? group : pattern.includes("/users/") ? userKey.key.user_id
           : pattern.includes("/models/{id}") ? (method === "POST" ? "openai/count-1:generateContent" : encodeURIComponent("parley/eliza")) : object.conversation;
         const path = pattern
