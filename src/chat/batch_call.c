@@ -4,8 +4,8 @@
 #include "chat/batch_call.h"
 
 #include "base/clock.h"
-#include "llm/foreign.h"
 #include "chat/batch_translate.h"
+#include "llm/foreign.h"
 #include "route/embed.h"
 #include "route/tags.h"
 

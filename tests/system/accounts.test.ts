@@ -490,10 +490,8 @@ test("authorisation: every endpoint and message for every caller", async (t) => 
         let group = "";
         if (pattern.includes("/groups/{id}"))
           group = (await parley.ask("POST", "/api/v1/groups", { local: true, body: { name: `of ${object.run}` } })).json.group.id;
-        const stored = /\/(files|batches)(\/|$)/.test(pattern) ? await makeStored(pattern) : "";
-        const id = stored ? stored : pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") || /^\/v1\/(responses|conversations)\/\{id\}/.test(pattern) ? key
         const stored = /\/(files|batches)(\/|$)/.test(pattern) ? await makeStored(operation, pattern) : "";
-        const id = stored ? stored : pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") || pattern.startsWith("/v1/responses/{id}") ? key
+        const id = stored ? stored : pattern.includes("/fine_tuning/") ? "ftjob-abc123" : pattern.includes("/limits/") ? key : pattern.includes("/runs/") ? object.run : pattern.includes("/keys/") || /^\/v1\/(responses|conversations)\/\{id\}/.test(pattern) ? key
           : pattern.includes("/groups/") ? group : pattern.includes("/users/") ? userKey.key.user_id
           : pattern.includes("/models/{id}") ? (method === "POST" ? "openai/count-1:generateContent" : encodeURIComponent("parley/eliza")) : object.conversation;
         const path = pattern
