@@ -44,7 +44,7 @@ struct relay_request {
     int64_t output_tokens;   /* at most, as asked for; 0: not said */
     uint64_t body_bytes_max; /* of an answer; 0: 64 MiB */
     bool is_own;     /* it is about something that this caller made there, as governor_ask's */
-    bool is_retried;         /* it may be sent to another target, or again, when it failed */
+    bool is_retried; /* it may be sent to another target, or again, when it failed */
     /* It costs nothing, and how it goes says nothing of how the target answers other requests: limits
      * and budgets do not count it; breaker, bench, pace and times do not hear of it. Each target is
      * asked once, the next one whatever the failure was. */

@@ -97,7 +97,7 @@ static void test_in_force(void **state)
     in_force.id = account_key_in_force(f->account, &second.id);
     assert_true(id_eq(&in_force.id, &third.id));
     for (int64_t before = clock_wall_ms(); clock_wall_ms() == before;)
-        ; /* the newest is told by its time */
+        ;                                          /* the newest is told by its time */
     struct answer newer = rotate(f, &first.id, 0); /* the second that was made of it */
     for (int i = 0; i < 2; i++) {
         in_force.id = account_key_in_force(f->account, &first.id);

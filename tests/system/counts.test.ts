@@ -224,7 +224,7 @@ test("counts that are kept", async (t) => {
   for (const [setting, header, second] of [["counts_mib_max: 0", "true", "provider"], ["counts_seconds: 0", undefined, "provider"], ["counts_seconds: 0", "60", "cached"]] as const)
     await t.test(`${setting}, ${header}`, async () => {
       const set = await startParley(t, { fake, config: `${oneAttempt}cache: {${setting}}\n` });
-      const name = `gemini/${own("echo")}`, headers = header ? { "x-parley-cache": header } : {};
+      const name = `gemini/${own("echo")}`, headers: Record<string, string> = header ? { "x-parley-cache": header } : {};
       await ask(set, door, name, { headers, key: set.user.key });
       assert.equal((await ask(set, door, name, { headers, key: set.user.key })).source, second);
     });
