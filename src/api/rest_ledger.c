@@ -10,7 +10,7 @@
 
 #include "api/usage.h"
 #include "base/clock.h"
-#include "route/ledger_row.h"
+#include "route/ledger_entries.h"
 
 enum {
     PIECE_ROWS = 128,
@@ -37,10 +37,10 @@ struct list_job {
     uint64_t limit;      /* rows still to be told */
     struct arena *arena; /* of the block */
     struct store_block block;
-    struct str rest; /* of its rows */
-    int64_t entry;   /* of its rows were looked at */
-    int64_t skip;    /* of the first block */
-    bool begun;      /* something was told */
+    struct ledger_reader reader; /* of its rows */
+    int64_t entry;               /* of its rows were looked at */
+    int64_t skip;                /* of the first block */
+    bool begun;                  /* something was told */
     bool reading;
     bool gone;
     struct buf piece;
@@ -373,7 +373,7 @@ static bool write_piece(struct list_job *job)
     struct ledger_row row;
     buf_clear(&job->piece);
     for (int i = 0; i < PIECE_ROWS && job->limit; i++) {
-        if (!ledger_entry_next(&job->rest, &serial, &packed))
+        if (!ledger_reader_next(&job->reader, &serial, &packed))
             return false;
         if (++job->entry <= job->skip || !ledger_row_unpack(packed, &space, &row) ||
             !is_wanted(job, &row))
@@ -435,7 +435,7 @@ static void on_block(void *user, enum err code, const struct error *error)
         end_list(job);
         return;
     }
-    job->rest = job->block.data;
+    ledger_reader_init(&job->reader, job->block.data);
     job->entry = 0;
     pump(job);
 }

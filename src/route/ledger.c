@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "route/ledger_block.h"
+#include "route/ledger_entries.h"
 #include "route/ledger_journal.h"
 #include "store/store.h"
 

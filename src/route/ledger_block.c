@@ -1,15 +1,13 @@
 /* A block into the database: its rows are added up in memory first, and SQL runs once for each sum
  * that changes. Most rows of a block say the same but for their numbers: what such rows count in is
- * found once and remembered as a place, so that a row costs a glance at its bytes.
+ * found once and remembered as a place, by the slot that their kind has in the bytes of the block.
  *
  * A row counts in the sums of everything once, once for each of its groups and once for each of its
  * tags: three kinds, which are never added to each other. */
 #include "route/ledger_block.h"
 
-#include "base/crypto.h"
 #include "base/map.h"
-#include "base/random.h"
-#include "route/ledger_row.h"
+#include "route/ledger_entries.h"
 
 enum { DAY_MS = 24 * 3600 * 1000, MINUTE_MS = 60 * 1000 };
 
@@ -18,14 +16,9 @@ struct minute {
     int64_t errors[ERR_COUNT];
 };
 
-enum { PLACES = 256 };
-
-/* Where a row of a minute counts, by all of its bytes that are not numbers. */
+/* Where a row of a kind and a minute counts. */
 struct place {
     int64_t minute_number;
-    size_t group_count;
-    size_t tag_count;
-    struct str rest; /* of a row that was counted here, see ledger_row_unpack_numbers */
     struct minute *minute;
     enum err error_class;
     size_t day_count;
@@ -35,12 +28,10 @@ struct place {
 /* The sums of one block. */
 struct tally {
     struct arena *arena;
-    struct map *days;    /* what distinguishes them -> struct store_usage_day */
-    struct map *minutes; /* -> struct minute */
-    /* By a hash of their `rest`; of several with the same one, the latest: a hash that somebody has
-     * aimed at costs only finding the sums again. */
-    struct place *places[PLACES];
-    unsigned char secret[FAST_HASH_SECRET_BYTES];
+    struct map *days;                   /* what distinguishes them -> struct store_usage_day */
+    struct map *minutes;                /* -> struct minute */
+    struct place *places[LEDGER_SLOTS]; /* of the latest row of each slot */
+    struct ledger_writer writer;
     struct buf key;
     int64_t from_ms;
     int64_t to_ms;
@@ -168,15 +159,12 @@ static bool named_before(const struct str *names, size_t count, struct str name)
 }
 
 /* `row` with all it says. */
-static struct place *make_place(struct tally *tally, const struct ledger_row *row, struct str rest)
+static struct place *make_place(struct tally *tally, const struct ledger_row *row)
 {
     const struct ledger_origin *origin = &row->origin;
     size_t day_max = 1 + origin->group_count + origin->tag_count;
     struct place *place = arena_alloc(tally->arena, sizeof *place + day_max * sizeof *place->days);
     *place = (struct place){.minute_number = ledger_minute(row->start_ms),
-                            .group_count = origin->group_count,
-                            .tag_count = origin->tag_count,
-                            .rest = rest,
                             .minute = minute_of(tally, row),
                             .error_class = (unsigned)row->error_class < ERR_COUNT ? row->error_class
                                                                                   : ERR_INTERNAL};
@@ -190,20 +178,17 @@ static struct place *make_place(struct tally *tally, const struct ledger_row *ro
     return place;
 }
 
-/* `numbers`: of the row. NULL: nobody can read it. */
-static struct place *place_of(struct tally *tally, const struct ledger_row *numbers,
-                              struct str packed, struct str rest)
+/* Puts the row into the bytes of the block too. NULL: its texts are none. */
+static struct place *place_of(struct tally *tally, uint64_t serial, struct str packed,
+                              int64_t start_ms)
 {
     struct ledger_row_space space;
     struct ledger_row row;
-    struct place **at = &tally->places[fast_hash(tally->secret, rest) % PLACES];
-    if (*at && (*at)->minute_number == ledger_minute(numbers->start_ms) &&
-        (*at)->group_count == numbers->origin.group_count &&
-        (*at)->tag_count == numbers->origin.tag_count && str_eq((*at)->rest, rest))
+    bool known;
+    struct place **at = &tally->places[ledger_writer_add(&tally->writer, serial, packed, &known)];
+    if (known && *at && (*at)->minute_number == ledger_minute(start_ms))
         return *at;
-    if (!ledger_row_unpack(packed, &space, &row))
-        return NULL;
-    return *at = make_place(tally, &row, rest);
+    return *at = ledger_row_unpack(packed, &space, &row) ? make_place(tally, &row) : NULL;
 }
 
 static void count_minute(struct minute *minute, const struct ledger_row *row, enum err class,
@@ -218,15 +203,15 @@ static void count_minute(struct minute *minute, const struct ledger_row *row, en
         minute->errors[class]++;
 }
 
-static void count_row(struct tally *tally, struct str packed)
+static void count_row(struct tally *tally, uint64_t serial, struct str packed)
 {
     struct ledger_row numbers;
-    struct str rest;
+    struct str texts;
     struct place *place = NULL;
-    if (ledger_row_unpack_numbers(packed, &numbers, &rest))
-        place = place_of(tally, &numbers, packed, rest);
+    if (ledger_row_unpack_numbers(packed, &numbers, &texts))
+        place = place_of(tally, serial, packed, numbers.start_ms);
     if (!place)
-        return; /* of a newer version, found in a journal: kept as it is, not counted */
+        return; /* nobody makes such a row: who recovers a journal has read it before */
     struct store_sums sums = sums_of(&numbers);
     if (!tally->rows || numbers.start_ms < tally->from_ms)
         tally->from_ms = numbers.start_ms;
@@ -243,7 +228,7 @@ static void count_rows(struct tally *tally, struct str rows)
     uint64_t serial;
     struct str packed;
     while (ledger_entry_next(&rows, &serial, &packed))
-        count_row(tally, packed);
+        count_row(tally, serial, packed);
 }
 
 /* ---- Into the database ------------------------------------------------------------------------- */
@@ -303,7 +288,7 @@ static enum err store_tally(struct store_tx *tx, const struct ledger_block *bloc
                                                              .from_ms = tally->from_ms,
                                                              .to_ms = tally->to_ms,
                                                              .rows = tally->rows,
-                                                             .data = block->rows},
+                                                             .data = buf_str(&tally->writer.out)},
                                        &inserted, error);
     if (code != ERR_OK || !inserted)
         return code;
@@ -320,11 +305,12 @@ enum err ledger_block_store(struct store_tx *tx, const struct ledger_block *bloc
                             struct error *error)
 {
     struct tally tally = {.arena = arena_new(SIZE_MAX), .days = map_new(), .minutes = map_new()};
-    random_bytes(tally.secret, sizeof tally.secret);
+    ledger_writer_init(&tally.writer, block->rows.len);
     buf_init(&tally.key, LEDGER_ROW_BYTES_MAX);
     count_rows(&tally, block->rows);
     enum err code = store_tally(tx, block, &tally, error);
     buf_done(&tally.key);
+    ledger_writer_done(&tally.writer);
     map_free(tally.minutes);
     map_free(tally.days);
     arena_free(tally.arena);

@@ -17,7 +17,7 @@ enum { LEDGER_BLOCK_ROWS_MAX = 4096, LEDGER_MINUTES_KEPT = 30 * 24 * 60 };
 struct ledger_block {
     struct id ledger;
     int64_t number;    /* within the ledger: decides whether it is in already */
-    struct str rows;   /* entries of ledger_row.h */
+    struct str rows;   /* entries, as it was filled: see ledger_entries.h */
     int64_t forget_ms; /* the wall clock, when old minutes are to be forgotten too; else 0 */
 };
 

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/map.h"
 #include "route/ledger_block.h"
+#include "route/ledger_entries.h"
 #include "route/ledger_internal.h"
 #include "store/store.h"
 
@@ -221,9 +222,11 @@ struct check {
 static void check_block(void *user, struct str data)
 {
     struct check *check = user;
+    struct ledger_reader reader;
     uint64_t serial;
     struct str packed;
-    while (ledger_entry_next(&data, &serial, &packed))
+    ledger_reader_init(&reader, data);
+    while (ledger_reader_next(&reader, &serial, &packed))
         forget_attempt(check->recovery, &check->past->id, serial);
 }
 

@@ -24,7 +24,7 @@ enum {
     AT_COST = 56,
     AT_FIRST = 64,
     AT_DURATION = 72,
-    HEAD_BYTES = 80
+    HEAD_BYTES = LEDGER_ROW_FIXED_BYTES + 8 * LEDGER_ROW_NUMBERS
 };
 enum {
     FLAG_STREAMED = 1,
@@ -39,6 +39,9 @@ _Static_assert(HEAD_BYTES + (TEXTS + LEDGER_TAGS_MAX) * (1 + LEDGER_TEXT_BYTES_M
                        LEDGER_GROUPS_MAX * ID_LENGTH <=
                    LEDGER_ROW_BYTES_MAX,
                "the largest row fits");
+_Static_assert((int)AT_START == (int)LEDGER_ROW_FIXED_BYTES && AT_DURATION + 8 == HEAD_BYTES,
+               "what is fixed, then the numbers");
+_Static_assert(HEAD_BYTES + TEXTS == LEDGER_ROW_BYTES_MIN, "the smallest row");
 _Static_assert(LEDGER_OUTCOME_COUNT <= 256, "an outcome is a byte");
 
 static const char *const outcome_names[LEDGER_OUTCOME_COUNT] = {
@@ -246,8 +249,8 @@ bool ledger_row_unpack_numbers(struct str bytes, struct ledger_row *ret, struct 
     struct str head;
     *ret = (struct ledger_row){0};
     *ret_rest = bytes;
-    return take(ret_rest, HEAD_BYTES, &head) && unpack_head(head.data, ret) &&
-           take_text(ret_rest, &ret->origin.request_id);
+    return bytes.len <= LEDGER_ROW_BYTES_MAX && take(ret_rest, HEAD_BYTES, &head) &&
+           unpack_head(head.data, ret) && take_text(ret_rest, &ret->origin.request_id);
 }
 
 bool ledger_row_unpack(struct str bytes, struct ledger_row_space *space, struct ledger_row *ret)
@@ -263,28 +266,4 @@ bool ledger_row_unpack(struct str bytes, struct ledger_row_space *space, struct 
     ret->mode = mode_of(mode);
     ret->error_class = class.len ? err_from_name(class) : ERR_OK;
     return rest.len == 0;
-}
-
-/* ---- Entries of a block ------------------------------------------------------------------------ */
-
-void ledger_entry_append(struct buf *out, uint64_t serial, struct str packed)
-{
-    char *at = buf_reserve(out, LEDGER_ENTRY_HEADER_BYTES + packed.len);
-    if (!at)
-        return; /* over the buffer's maximum: its owner seals blocks before that */
-    put_u16(at, (unsigned)packed.len);
-    put_u64(at + 2, serial);
-    memcpy(at + LEDGER_ENTRY_HEADER_BYTES, packed.data, packed.len);
-    buf_commit(out, LEDGER_ENTRY_HEADER_BYTES + packed.len);
-}
-
-bool ledger_entry_next(struct str *block, uint64_t *ret_serial, struct str *ret_packed)
-{
-    struct str header, rest = *block;
-    if (!take(&rest, LEDGER_ENTRY_HEADER_BYTES, &header) ||
-        !take(&rest, get_u16(header.data), ret_packed))
-        return false;
-    *ret_serial = get_u64(header.data + 2);
-    *block = rest;
-    return true;
 }

@@ -2,7 +2,7 @@
 #include "helper_api.h"
 
 #include "route/ledger_block.h"
-#include "route/ledger_row.h"
+#include "route/ledger_entries.h"
 
 #define DAY_START_MS INT64_C(1795392000000) /* 2026-11-23 */
 

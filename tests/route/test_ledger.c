@@ -10,7 +10,7 @@
 #include "../store/faulty_vfs.h"
 #include "net/stream.h"
 #include "route/ledger_block.h"
-#include "route/ledger_row.h"
+#include "route/ledger_entries.h"
 #include "store/journal.h"
 
 enum { FLUSH_MS = 1 };
@@ -166,15 +166,17 @@ static void count_rows(struct held *held, struct str data)
 {
     uint64_t serial;
     struct str packed;
+    struct ledger_reader reader;
     struct ledger_row_space space;
     struct ledger_row row;
-    while (ledger_entry_next(&data, &serial, &packed)) {
+    ledger_reader_init(&reader, data);
+    while (ledger_reader_next(&reader, &serial, &packed)) {
         assert_true(ledger_row_unpack(packed, &space, &row));
         held->rows++;
         held->interrupted += row.outcome == LEDGER_INTERRUPTED;
         held->reached += row.outcome == LEDGER_INTERRUPTED && row.reached;
     }
-    assert_int_equal(data.len, 0);
+    assert_int_equal(reader.rest.len, 0);
 }
 
 static void add_sums(void *user, const struct str by[STORE_USAGE_BY_MAX],

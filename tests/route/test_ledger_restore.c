@@ -3,8 +3,8 @@
 #include "../store/support.h"
 
 #include "route/ledger_block.h"
+#include "route/ledger_entries.h"
 #include "route/ledger_restore.h"
-#include "route/ledger_row.h"
 
 #define WEDNESDAY_MS INT64_C(1794960000000) /* 2026-11-18 */
 #define DAY_MS       INT64_C(86400000)

@@ -181,26 +181,6 @@ static void test_damage_is_safe(void **state)
     }
 }
 
-static void test_entries(void **state)
-{
-    (void)state;
-    struct buf out;
-    uint64_t serial;
-    struct str packed;
-    buf_init(&out, 4096);
-    ledger_entry_append(&out, 7, STR("seven"));
-    ledger_entry_append(&out, UINT64_MAX, STR(""));
-    struct str rest = buf_str(&out), torn = str_slice(rest, 0, rest.len - 1);
-    assert_true(ledger_entry_next(&rest, &serial, &packed));
-    assert_true(serial == 7 && str_eq(packed, STR("seven")));
-    assert_true(ledger_entry_next(&rest, &serial, &packed));
-    assert_true(serial == UINT64_MAX && packed.len == 0 && rest.len == 0);
-    assert_false(ledger_entry_next(&rest, &serial, &packed));
-    assert_true(ledger_entry_next(&torn, &serial, &packed));
-    assert_false(ledger_entry_next(&torn, &serial, &packed));
-    buf_done(&out);
-}
-
 static void test_names_of_outcomes(void **state)
 {
     (void)state;
@@ -218,7 +198,6 @@ int main(void)
         cmocka_unit_test(test_reached_is_set_in_place),
         cmocka_unit_test(test_what_is_too_large_is_cut),
         cmocka_unit_test(test_damage_is_safe),
-        cmocka_unit_test(test_entries),
         cmocka_unit_test(test_names_of_outcomes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
