@@ -239,6 +239,47 @@ static void test_many_rows_and_pages(void **state)
     arena_free(arena);
 }
 
+static enum err insert_block(struct store_tx *tx, void *user, struct error *error)
+{
+    bool inserted;
+    return store_block_insert(tx, user, &inserted, error);
+}
+
+/* As an older Parley has written them; and one that is damaged, which hides no other. */
+static void test_rows_of_the_first_form(void **state)
+{
+    struct usage_fixture *f = *state;
+    struct arena *arena = arena_new(SIZE_MAX);
+    struct rows rows;
+    char cursor[100] = "", target[300] = "/api/v1/ledger?from=2026-12-01&limit=1";
+    rows_init(&rows, &f->other);
+    rows.row.start_ms += 10 * 24 * 3600 * 1000;
+    for (int i = 0; i < 3; i++)
+        rows_add(&rows);
+    struct store_block block = {.ledger = id_new(2),
+                                .number = 1,
+                                .from_ms = rows.row.start_ms,
+                                .to_ms = rows.row.start_ms,
+                                .rows = 3,
+                                .data = STR("\2\0\1\0")};
+    assert_int_equal(store_write_now(f->api->chat->store, insert_block, &block, NULL), ERR_OK);
+    block.number = 2;
+    block.data = buf_str(&rows.bytes);
+    assert_int_equal(store_write_now(f->api->chat->store, insert_block, &block, NULL), ERR_OK);
+    rows_store(f, &rows);
+    fetch(f, true, "/api/v1/ledger?from=2026-12-01");
+    assert_int_equal(count_rows(f, arena, cursor), 6);
+    for (int i = 1; i <= 6; i++) { /* one by one, through both forms */
+        fetch(f, true, target);
+        assert_int_equal(count_rows(f, arena, cursor), 1);
+        snprintf(target, sizeof target, "/api/v1/ledger?limit=1&after=%s", cursor);
+    }
+    fetch(f, true, target);
+    assert_int_equal(count_rows(f, arena, cursor), 0);
+    buf_done(&rows.bytes);
+    arena_free(arena);
+}
+
 /* Who leaves in the middle takes nothing along. */
 static void test_leaving(void **state)
 {
@@ -274,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_minutes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rows_as_csv, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_rows_and_pages, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rows_of_the_first_form, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leaving, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
