@@ -314,12 +314,13 @@ struct record {
     char bytes[LEDGER_RECORD_HEAD_BYTES + LEDGER_ROW_BYTES_MAX];
 };
 
+/* `begun`: as in ledger_row_pack_ended. */
 static void make_record(const struct ledger *ledger, uint64_t serial, const struct ledger_row *row,
-                        struct record *ret)
+                        struct str begun, struct record *ret)
 {
     ledger_record_put_head(ret->bytes, &ledger->id, serial, ledger->number);
-    ret->length =
-        LEDGER_RECORD_HEAD_BYTES + ledger_row_pack(row, ret->bytes + LEDGER_RECORD_HEAD_BYTES);
+    ret->length = LEDGER_RECORD_HEAD_BYTES +
+                  ledger_row_pack_ended(row, begun, ret->bytes + LEDGER_RECORD_HEAD_BYTES);
 }
 
 static struct str whole_of(const struct record *record)
@@ -342,7 +343,7 @@ static void make_begin(const struct ledger *ledger, uint64_t serial, const struc
                                      .is_batch = row->is_batch,
                                      .usage = LLM_USAGE_UNKNOWN,
                                      .cost_nano = -1};
-    make_record(ledger, serial, &begun, ret);
+    make_record(ledger, serial, &begun, STR(""), ret);
 }
 
 struct ledger_open *ledger_begin(struct ledger *ledger, const struct ledger_row *row)
@@ -362,10 +363,11 @@ void ledger_reached(struct ledger *ledger, struct ledger_open *open)
     ledger_journal_reached(&ledger->journal, open);
 }
 
-static void add_row(struct ledger *ledger, uint64_t serial, const struct ledger_row *row)
+static void add_row(struct ledger *ledger, uint64_t serial, const struct ledger_row *row,
+                    struct str begun)
 {
     struct record record;
-    make_record(ledger, serial, row, &record);
+    make_record(ledger, serial, row, begun, &record);
     if (!ledger->row_count)
         ledger->first_epoch = ledger_journal_epoch(&ledger->journal);
     ledger_journal_end(&ledger->journal, serial, ledger->number, whole_of(&record));
@@ -383,13 +385,13 @@ static void add_row(struct ledger *ledger, uint64_t serial, const struct ledger_
 
 void ledger_end(struct ledger *ledger, struct ledger_open *open, const struct ledger_row *row)
 {
-    add_row(ledger, open->serial, row);
-    ledger_journal_close(open);
+    add_row(ledger, open->serial, row, ledger_open_row(open));
+    ledger_journal_close(&ledger->journal, open);
 }
 
 void ledger_note(struct ledger *ledger, const struct ledger_row *row)
 {
-    add_row(ledger, ++ledger->serial, row);
+    add_row(ledger, ++ledger->serial, row, STR(""));
 }
 
 static void nothing_to_flush(void *user)

@@ -90,7 +90,8 @@ void ledger_free(struct ledger *ledger);
 struct ledger_open *ledger_begin(struct ledger *ledger, const struct ledger_row *row);
 /* The provider has seen it. */
 void ledger_reached(struct ledger *ledger, struct ledger_open *open);
-/* It has ended: `row` whole, its first fields as in ledger_begin. `open` is gone. */
+/* It has ended: `row` whole, its first fields as in ledger_begin, but for the groups, which may have
+ * changed meanwhile. `open` is gone. */
 void ledger_end(struct ledger *ledger, struct ledger_open *open, const struct ledger_row *row);
 /* A row without an attempt: CACHED, SHARED, REFUSED. */
 void ledger_note(struct ledger *ledger, const struct ledger_row *row);

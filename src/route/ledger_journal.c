@@ -73,10 +73,12 @@ static bool put(struct ledger_journal *journal, enum journal_kind kind, uint64_t
 struct ledger_open *ledger_journal_begin(struct ledger_journal *journal, uint64_t serial,
                                          struct str payload)
 {
-    struct ledger_open *open = malloc(sizeof *open + payload.len);
-    ASSERT(open);
-    *open = (struct ledger_open){
-        .serial = serial, .epoch = current_epoch(journal)->number, .length = payload.len};
+    size_t bytes = sizeof(struct ledger_open) + payload.len;
+    struct ledger_open *open = stock_take(loop_stock(journal->loop), &bytes);
+    *open = (struct ledger_open){.serial = serial,
+                                 .epoch = current_epoch(journal)->number,
+                                 .bytes = bytes,
+                                 .length = payload.len};
     if (payload.len) {
         memcpy(open->payload, payload.data, payload.len);
         put(journal, JOURNAL_LEDGER_BEGIN, serial, payload);
@@ -113,11 +115,11 @@ void ledger_journal_end(struct ledger_journal *journal, uint64_t serial, int64_t
         current_epoch(journal)->last_block = block;
 }
 
-void ledger_journal_close(struct ledger_open *open)
+void ledger_journal_close(struct ledger_journal *journal, struct ledger_open *open)
 {
     list_remove(&open->link);
     list_remove(&open->reached);
-    free(open);
+    stock_give(loop_stock(journal->loop), open, open->bytes);
 }
 
 /* ---- Epochs ------------------------------------------------------------------------------------ */
@@ -240,5 +242,5 @@ void ledger_journal_done(struct ledger_journal *journal, bool all_written)
     LIST_EACH (&journal->epochs, link)
         drop_epoch(journal, epoch_of(link), all_written && !epoch_of(link)->kept);
     LIST_EACH (&journal->opens, link)
-        ledger_journal_close(LIST_ENTRY(link, struct ledger_open, link));
+        ledger_journal_close(journal, LIST_ENTRY(link, struct ledger_open, link));
 }

@@ -10,9 +10,16 @@ struct ledger_open {
     struct list reached; /* in ledger_journal.reached, or in none */
     uint64_t serial;
     uint64_t epoch; /* of its newest BEGIN */
+    size_t bytes;   /* of all of this, from the loop's stock */
     size_t length;
     char payload[]; /* of its BEGIN; none without a journal */
 };
+
+/* Its row as it began; empty without a journal. */
+static inline struct str ledger_open_row(const struct ledger_open *open)
+{
+    return str_skip(STR_FROM(open->payload, open->length), LEDGER_RECORD_HEAD_BYTES);
+}
 
 /* Zeroed but for the first members, which its owner sets, then ledger_journal_init. */
 struct ledger_journal {
@@ -41,7 +48,7 @@ void ledger_journal_reached(struct ledger_journal *journal, struct ledger_open *
 void ledger_journal_end(struct ledger_journal *journal, uint64_t serial, int64_t block,
                         struct str payload);
 /* `open` is over, and gone. */
-void ledger_journal_close(struct ledger_open *open);
+void ledger_journal_close(struct ledger_journal *journal, struct ledger_open *open);
 
 /* The epoch in which records are written now. */
 uint64_t ledger_journal_epoch(const struct ledger_journal *journal);

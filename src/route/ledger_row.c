@@ -142,6 +142,31 @@ size_t ledger_row_pack(const struct ledger_row *row, char ret[LEDGER_ROW_BYTES_M
     return (size_t)(at - ret);
 }
 
+/* A policy that is renewed meanwhile may have others. `packed`: a row that we wrote. */
+static bool has_groups(const char *packed, const struct ledger_origin *origin)
+{
+    size_t count = at_most(origin->group_count, LEDGER_GROUPS_MAX);
+    if (count != (unsigned char)packed[AT_GROUPS])
+        return false;
+    const char *at = packed + HEAD_BYTES;
+    for (int i = 0; i < TEXTS && count; i++)
+        at += 1 + (unsigned char)*at;
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(at + i * ID_LENGTH, origin->groups[i].text, ID_LENGTH) != 0)
+            return false;
+    return true;
+}
+
+size_t ledger_row_pack_ended(const struct ledger_row *row, struct str begun,
+                             char ret[LEDGER_ROW_BYTES_MAX])
+{
+    if (!begun.len || row->error_class || row->losses.len || !has_groups(begun.data, &row->origin))
+        return ledger_row_pack(row, ret); /* some of its texts are new */
+    memcpy(ret, begun.data, begun.len);
+    pack_head(row, ret);
+    return begun.len;
+}
+
 void ledger_row_set_reached(char *packed)
 {
     packed[AT_FLAGS] = (char)(packed[AT_FLAGS] | FLAG_REACHED);

@@ -25,6 +25,11 @@ enum {
 /* Writes a row, returns its length. */
 size_t ledger_row_pack(const struct ledger_row *row, char ret[LEDGER_ROW_BYTES_MAX]);
 
+/* The same for the row of an attempt that has ended, of which `begun` (or nothing) was written when
+ * it began: only what may have changed since then is written anew. */
+size_t ledger_row_pack_ended(const struct ledger_row *row, struct str begun,
+                             char ret[LEDGER_ROW_BYTES_MAX]);
+
 /* Where the lists of a row that was read are. */
 struct ledger_row_space {
     struct id groups[LEDGER_GROUPS_MAX];

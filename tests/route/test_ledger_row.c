@@ -122,6 +122,41 @@ static void test_reached_is_set_in_place(void **state)
     assert_same(&made.row, &row);
 }
 
+/* The same bytes, whatever has changed since it began. */
+static void test_ended_is_packed_of_begun(void **state)
+{
+    (void)state;
+    struct random random;
+    struct made made;
+    char begun[LEDGER_ROW_BYTES_MAX], packed[LEDGER_ROW_BYTES_MAX], expected[LEDGER_ROW_BYTES_MAX];
+    random_init(&random, 4);
+    for (int i = 0; i < 5000; i++) {
+        make(&made, &random);
+        struct ledger_row row = made.row;
+        row.error_class = ERR_OK;
+        row.losses = STR("");
+        struct str begun_row = STR_FROM(begun, ledger_row_pack(&row, begun));
+        row.outcome = (enum ledger_outcome)random_below(&random, LEDGER_OUTCOME_COUNT);
+        row.reached = random_below(&random, 2);
+        row.http_status = (int)random_below(&random, 1000);
+        row.usage.output_total = (int64_t)random_below(&random, 5000);
+        row.duration_us = random_next(&random);
+        if (!random_below(&random, 4))
+            row.error_class = made.row.error_class;
+        if (!random_below(&random, 4))
+            row.losses = made.row.losses;
+        if (row.origin.group_count && !random_below(&random, 4))
+            made.groups[random_below(&random, row.origin.group_count)].text[ID_LENGTH - 1] = 'z';
+        if (!random_below(&random, 4))
+            row.origin.group_count = random_below(&random, LEDGER_GROUPS_MAX + 1);
+        if (!random_below(&random, 8))
+            begun_row = STR("");
+        size_t length = ledger_row_pack(&row, expected);
+        assert_int_equal(ledger_row_pack_ended(&row, begun_row, packed), length);
+        assert_memory_equal(packed, expected, length);
+    }
+}
+
 static void test_what_is_too_large_is_cut(void **state)
 {
     (void)state;
@@ -196,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_reached_is_set_in_place),
+        cmocka_unit_test(test_ended_is_packed_of_begun),
         cmocka_unit_test(test_what_is_too_large_is_cut),
         cmocka_unit_test(test_damage_is_safe),
         cmocka_unit_test(test_names_of_outcomes),
