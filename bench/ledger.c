@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "route/ledger.h"
 #include "route/ledger_block.h"
-#include "route/ledger_row.h"
+#include "route/ledger_entries.h"
 #include "store/journal.h"
 #include "store/store.h"
 
