@@ -1,6 +1,6 @@
 /* The bytes of a block: rows are taken apart when it is stored and put together again, byte for
- * byte, when it is read, so that whoever makes or reads a row knows nothing of it. A row of 217
- * bytes, most of them the same in all rows of a caller, becomes one of about 45. */
+ * byte, when it is read, so that whoever makes or reads a row knows nothing of it. A row of 200
+ * bytes, most of them the same in all rows of a caller, becomes one of 20 to 50. */
 #include "route/ledger_entries.h"
 
 #include <endian.h>
@@ -12,7 +12,7 @@ enum { FIXED = LEDGER_ROW_FIXED_BYTES, NUMBERS = LEDGER_ROW_NUMBERS };
 enum { AT_ID = FIXED + 8 * NUMBERS, ID_BYTES_MAX = 1 + UINT8_MAX };
 enum { NUMBER_BYTES_MAX = 10 }; /* 64 bits, seven at a time */
 /* But for the kind, whose bytes are those of the row. */
-enum { ENTRY_BYTES_MAX = 1 + NUMBER_BYTES_MAX * (2 + NUMBERS) + ID_BYTES_MAX };
+enum { ENTRY_BYTES_MAX = 1 + NUMBER_BYTES_MAX * (2 + NUMBERS) + 1 + ID_BYTES_MAX };
 /* An entry is never twice as long as its row: only the numbers and its own lengths may grow. */
 _Static_assert(ENTRY_BYTES_MAX - ID_BYTES_MAX - 8 * NUMBERS < (int)AT_ID, "so it is");
 _Static_assert((int)VERSION < (int)LEDGER_ROW_BYTES_MIN, "no length of a row is the version");
@@ -134,6 +134,7 @@ void ledger_writer_init(struct ledger_writer *writer, size_t filled)
     memset(writer->kinds, 0, sizeof writer->kinds);
     random_bytes(writer->secret, sizeof writer->secret);
     writer->serial = writer->start_ms = 0;
+    writer->id = STR("");
     buf_init(&writer->out, 2 * filled + ENTRY_BYTES_MAX + LEDGER_ROW_BYTES_MAX);
     put_u16(version, VERSION);
     buf_append(&writer->out, STR_FROM(version, sizeof version));
@@ -159,11 +160,23 @@ static char *put_numbers(struct ledger_writer *writer, char *at, const char *num
     return at;
 }
 
+/* Ids of requests are numbered: most differ from the one before at their end. */
+static char *put_id(struct ledger_writer *writer, char *at, struct str id)
+{
+    size_t same = 0, most = id.len < writer->id.len ? id.len : writer->id.len;
+    while (same < most && id.data[same] == writer->id.data[same])
+        same++;
+    writer->id = id;
+    *at++ = (char)same;
+    *at++ = (char)(id.len - same);
+    return put_bytes(at, str_skip(id, same));
+}
+
 unsigned ledger_writer_add(struct ledger_writer *writer, uint64_t serial, struct str packed,
                            bool *ret_known)
 {
-    struct str id = STR_FROM(packed.data + AT_ID, 1u + (unsigned char)packed.data[AT_ID]);
-    struct str texts = str_skip(packed, AT_ID + id.len);
+    struct str id = STR_FROM(packed.data + AT_ID + 1, (unsigned char)packed.data[AT_ID]);
+    struct str texts = str_skip(packed, AT_ID + 1 + id.len);
     uint64_t fixed = get_u64(packed.data);
     uint64_t hash = fast_hash(writer->secret, texts) ^ fixed * UINT64_C(0x9e3779b97f4a7c15);
     unsigned slot = (unsigned)(hash >> 56) % LEDGER_SLOTS;
@@ -174,7 +187,7 @@ unsigned ledger_writer_add(struct ledger_writer *writer, uint64_t serial, struct
     at = *ret_known ? put_number(at, 0) : put_kind(at, packed.data, texts);
     at = put_difference(at, &writer->serial, serial);
     at = put_numbers(writer, at, packed.data + FIXED);
-    at = put_bytes(at, id);
+    at = put_id(writer, at, id);
     buf_commit(&writer->out, (size_t)(at - begin));
     *kind = (struct ledger_kind){fixed, texts};
     return slot;
@@ -186,6 +199,7 @@ void ledger_reader_init(struct ledger_reader *reader, struct str block)
 {
     memset(reader->kinds, 0, sizeof reader->kinds);
     reader->serial = reader->start_ms = 0;
+    reader->row[AT_ID] = 0;
     /* One of a newer version is taken for one of the first form, whose first row is too short to be
      * any. */
     bool is_ours = block.len >= VERSION_BYTES && get_u16(block.data) == VERSION;
@@ -222,19 +236,32 @@ static bool take_numbers(struct ledger_reader *reader, char *ret)
     return true;
 }
 
-static bool take_id(struct str *rest, struct str *ret)
+/* Behind the id of the row before, in its place. */
+static bool take_id(struct ledger_reader *reader, size_t *ret_length)
 {
-    return rest->len && take(rest, 1u + (unsigned char)rest->data[0], ret);
+    struct str lengths, rest;
+    size_t before = (unsigned char)reader->row[AT_ID];
+    if (!take(&reader->rest, 2, &lengths) ||
+        !take(&reader->rest, (unsigned char)lengths.data[1], &rest))
+        return false;
+    size_t same = (unsigned char)lengths.data[0];
+    *ret_length = same + rest.len;
+    if (same > before || *ret_length > UINT8_MAX)
+        return false;
+    reader->row[AT_ID] = (char)*ret_length;
+    put_bytes(reader->row + AT_ID + 1 + same, rest);
+    return true;
 }
 
 static bool take_entry(struct ledger_reader *reader, struct str *ret_packed)
 {
-    struct str kind, id;
+    struct str kind;
+    size_t id;
     if (!take_kind(reader, &kind) || !take_numbers(reader, reader->row + FIXED) ||
-        !take_id(&reader->rest, &id) || AT_ID + id.len + kind.len - FIXED > LEDGER_ROW_BYTES_MAX)
+        !take_id(reader, &id) || AT_ID + 1 + id + kind.len - FIXED > LEDGER_ROW_BYTES_MAX)
         return false;
     put_bytes(reader->row, str_slice(kind, 0, FIXED));
-    char *end = put_bytes(put_bytes(reader->row + AT_ID, id), str_skip(kind, FIXED));
+    char *end = put_bytes(reader->row + AT_ID + 1 + id, str_skip(kind, FIXED));
     *ret_packed = STR_FROM(reader->row, (size_t)(end - reader->row));
     return true;
 }

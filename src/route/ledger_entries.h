@@ -7,10 +7,11 @@
  * request's id, refer to what they share:
  *
  *     version u16 | entries: slot u8 | length of the kind | kind, unless its length is 0
- *                            | serial, start, the other numbers | length of the id u8 | id
+ *                            | serial, start, the other numbers
+ *                            | bytes of the id that are as before u8 | length of the rest u8 | rest
  *
  * A kind that comes is put into its slot, in place of what was there; a length of 0 stands for what
- * is there. Lengths and numbers take seven bits a byte, the last of which has its top bit clear;
+ * is there. Its length and numbers take seven bits a byte, the last of which has its top bit clear;
  * serial and start are differences to the entry before. Databases also hold blocks of the first
  * form: those begin with the length of a row, which is never as small as the version. */
 #pragma once
@@ -38,8 +39,9 @@ struct ledger_writer {
     /* Of several kinds with one slot the latest has it: a hash that somebody has aimed at costs only
      * bytes. */
     unsigned char secret[FAST_HASH_SECRET_BYTES];
-    uint64_t serial;
+    uint64_t serial; /* of the row before, as the others */
     uint64_t start_ms;
+    struct str id;
 };
 /* Begins a block, in `out`. `filled`: the length of all its entries as it was filled. */
 void ledger_writer_init(struct ledger_writer *writer, size_t filled);
@@ -55,7 +57,7 @@ struct ledger_reader {
     struct str kinds[LEDGER_SLOTS];
     uint64_t serial;
     uint64_t start_ms;
-    char row[LEDGER_ROW_BYTES_MAX];
+    char row[LEDGER_ROW_BYTES_MAX]; /* with the id of the row before */
 };
 /* Goes through a block of either form, whose bytes may be any; they are the caller's. */
 void ledger_reader_init(struct ledger_reader *reader, struct str block);
