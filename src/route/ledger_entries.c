@@ -3,8 +3,7 @@
  * bytes, most of them the same in all rows of a caller, becomes one of 20 to 50. */
 #include "route/ledger_entries.h"
 
-#include <endian.h>
-
+#include "base/bytes.h"
 #include "base/random.h"
 
 enum { VERSION = 2, VERSION_BYTES = 2 };
@@ -17,41 +16,6 @@ enum { ENTRY_BYTES_MAX = 1 + NUMBER_BYTES_MAX * (2 + NUMBERS) + 1 + ID_BYTES_MAX
 _Static_assert(ENTRY_BYTES_MAX - ID_BYTES_MAX - 8 * NUMBERS < (int)AT_ID, "so it is");
 _Static_assert((int)VERSION < (int)LEDGER_ROW_BYTES_MIN, "no length of a row is the version");
 _Static_assert((int)LEDGER_ROW_BYTES_MIN > (int)AT_ID, "every row has an id");
-
-static uint64_t get_u64(const char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
-}
-
-static void put_u64(char *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static unsigned get_u16(const char *at)
-{
-    uint16_t value;
-    memcpy(&value, at, sizeof value);
-    return le16toh(value);
-}
-
-static void put_u16(char *at, unsigned value)
-{
-    uint16_t stored = htole16((uint16_t)value);
-    memcpy(at, &stored, sizeof stored);
-}
-
-static bool take(struct str *rest, size_t length, struct str *ret)
-{
-    if (rest->len < length)
-        return false;
-    *ret = STR_FROM(rest->data, length);
-    *rest = str_skip(*rest, length);
-    return true;
-}
 
 static char *put_bytes(char *at, struct str bytes)
 {
@@ -66,8 +30,8 @@ void ledger_entry_append(struct buf *out, uint64_t serial, struct str packed)
     char *at = buf_reserve(out, LEDGER_ENTRY_HEADER_BYTES + packed.len);
     if (!at)
         return; /* over the buffer's maximum: its owner seals blocks before that */
-    put_u16(at, (unsigned)packed.len);
-    put_u64(at + 2, serial);
+    bytes_put_u16(at, (uint16_t)packed.len);
+    bytes_put_u64(at + 2, serial);
     memcpy(at + LEDGER_ENTRY_HEADER_BYTES, packed.data, packed.len);
     buf_commit(out, LEDGER_ENTRY_HEADER_BYTES + packed.len);
 }
@@ -75,10 +39,10 @@ void ledger_entry_append(struct buf *out, uint64_t serial, struct str packed)
 bool ledger_entry_next(struct str *block, uint64_t *ret_serial, struct str *ret_packed)
 {
     struct str header, rest = *block;
-    if (!take(&rest, LEDGER_ENTRY_HEADER_BYTES, &header) ||
-        !take(&rest, get_u16(header.data), ret_packed))
+    if (!bytes_take(&rest, LEDGER_ENTRY_HEADER_BYTES, &header) ||
+        !bytes_take(&rest, bytes_get_u16(header.data), ret_packed))
         return false;
-    *ret_serial = get_u64(header.data + 2);
+    *ret_serial = bytes_get_u64(header.data + 2);
     *block = rest;
     return true;
 }
@@ -136,7 +100,7 @@ void ledger_writer_init(struct ledger_writer *writer, size_t filled)
     writer->serial = writer->start_ms = 0;
     writer->id = STR("");
     buf_init(&writer->out, 2 * filled + ENTRY_BYTES_MAX + LEDGER_ROW_BYTES_MAX);
-    put_u16(version, VERSION);
+    bytes_put_u16(version, VERSION);
     buf_append(&writer->out, STR_FROM(version, sizeof version));
 }
 
@@ -154,9 +118,9 @@ static char *put_kind(char *at, const char *fixed, struct str texts)
 /* -1, of what is unknown, is as short as a count. */
 static char *put_numbers(struct ledger_writer *writer, char *at, const char *numbers)
 {
-    at = put_difference(at, &writer->start_ms, get_u64(numbers));
+    at = put_difference(at, &writer->start_ms, bytes_get_u64(numbers));
     for (size_t i = 1; i < NUMBERS; i++)
-        at = put_number(at, get_u64(numbers + 8 * i) + 1);
+        at = put_number(at, bytes_get_u64(numbers + 8 * i) + 1);
     return at;
 }
 
@@ -164,7 +128,10 @@ static char *put_numbers(struct ledger_writer *writer, char *at, const char *num
 static char *put_id(struct ledger_writer *writer, char *at, struct str id)
 {
     size_t same = 0, most = id.len < writer->id.len ? id.len : writer->id.len;
-    while (same < most && id.data[same] == writer->id.data[same])
+    const char *before = writer->id.data;
+    while (most - same >= 8 && bytes_get_u64(id.data + same) == bytes_get_u64(before + same))
+        same += 8;
+    while (same < most && id.data[same] == before[same])
         same++;
     writer->id = id;
     *at++ = (char)same;
@@ -177,7 +144,7 @@ unsigned ledger_writer_add(struct ledger_writer *writer, uint64_t serial, struct
 {
     struct str id = STR_FROM(packed.data + AT_ID + 1, (unsigned char)packed.data[AT_ID]);
     struct str texts = str_skip(packed, AT_ID + 1 + id.len);
-    uint64_t fixed = get_u64(packed.data);
+    uint64_t fixed = bytes_get_u64(packed.data);
     uint64_t hash = fast_hash(writer->secret, texts) ^ fixed * UINT64_C(0x9e3779b97f4a7c15);
     unsigned slot = (unsigned)(hash >> 56) % LEDGER_SLOTS;
     struct ledger_kind *kind = &writer->kinds[slot];
@@ -202,7 +169,7 @@ void ledger_reader_init(struct ledger_reader *reader, struct str block)
     reader->row[AT_ID] = 0;
     /* One of a newer version is taken for one of the first form, whose first row is too short to be
      * any. */
-    bool is_ours = block.len >= VERSION_BYTES && get_u16(block.data) == VERSION;
+    bool is_ours = block.len >= VERSION_BYTES && bytes_get_u16(block.data) == VERSION;
     reader->is_whole = !is_ours;
     reader->rest = is_ours ? str_skip(block, VERSION_BYTES) : block;
 }
@@ -211,11 +178,11 @@ static bool take_kind(struct ledger_reader *reader, struct str *ret)
 {
     struct str slot;
     uint64_t length;
-    if (!take(&reader->rest, 1, &slot) || !take_number(&reader->rest, &length) ||
+    if (!bytes_take(&reader->rest, 1, &slot) || !take_number(&reader->rest, &length) ||
         length > LEDGER_ROW_BYTES_MAX)
         return false;
     struct str *kept = &reader->kinds[(unsigned char)slot.data[0]];
-    if (length && !take(&reader->rest, length, kept))
+    if (length && !bytes_take(&reader->rest, length, kept))
         return false;
     *ret = *kept;
     return ret->len >= FIXED;
@@ -227,11 +194,11 @@ static bool take_numbers(struct ledger_reader *reader, char *ret)
     if (!take_difference(&reader->rest, &reader->serial) ||
         !take_difference(&reader->rest, &reader->start_ms))
         return false;
-    put_u64(ret, reader->start_ms);
+    bytes_put_u64(ret, reader->start_ms);
     for (size_t i = 1; i < NUMBERS; i++) {
         if (!take_number(&reader->rest, &number))
             return false;
-        put_u64(ret + 8 * i, number - 1);
+        bytes_put_u64(ret + 8 * i, number - 1);
     }
     return true;
 }
@@ -241,8 +208,8 @@ static bool take_id(struct ledger_reader *reader, size_t *ret_length)
 {
     struct str lengths, rest;
     size_t before = (unsigned char)reader->row[AT_ID];
-    if (!take(&reader->rest, 2, &lengths) ||
-        !take(&reader->rest, (unsigned char)lengths.data[1], &rest))
+    if (!bytes_take(&reader->rest, 2, &lengths) ||
+        !bytes_take(&reader->rest, (unsigned char)lengths.data[1], &rest))
         return false;
     size_t same = (unsigned char)lengths.data[0];
     *ret_length = same + rest.len;

@@ -3,8 +3,7 @@
  * BEGIN holds the row as it is to be when nothing more is heard of the attempt: INTERRUPTED. */
 #pragma once
 
-#include <endian.h>
-
+#include "base/bytes.h"
 #include "route/ledger_row.h"
 #include "store/journal.h"
 
@@ -22,20 +21,18 @@ struct ledger_record {
 static inline void ledger_record_put_head(char *at, const struct id *ledger, uint64_t serial,
                                           int64_t block)
 {
-    uint64_t numbers[2] = {htole64(serial), htole64((uint64_t)block)};
     memcpy(at, ledger->text, ID_LENGTH);
-    memcpy(at + ID_LENGTH, numbers, sizeof numbers);
+    bytes_put_u64(at + ID_LENGTH, serial);
+    bytes_put_u64(at + ID_LENGTH + 8, (uint64_t)block);
 }
 
 static inline bool ledger_record_read(struct str payload, struct ledger_record *ret)
 {
-    uint64_t numbers[2];
     if (payload.len < LEDGER_RECORD_HEAD_BYTES ||
         !id_parse(STR_FROM(payload.data, ID_LENGTH), &ret->ledger))
         return false;
-    memcpy(numbers, payload.data + ID_LENGTH, sizeof numbers);
-    ret->serial = le64toh(numbers[0]);
-    ret->block = (int64_t)le64toh(numbers[1]);
+    ret->serial = bytes_get_u64(payload.data + ID_LENGTH);
+    ret->block = (int64_t)bytes_get_u64(payload.data + ID_LENGTH + 8);
     ret->packed = str_skip(payload, LEDGER_RECORD_HEAD_BYTES);
     return ret->block >= 0;
 }

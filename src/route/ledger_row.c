@@ -2,8 +2,7 @@
  * are kept as text where their numbers may change from one version of Parley to the next. */
 #include "route/ledger_row.h"
 
-#include <endian.h>
-
+#include "base/bytes.h"
 #include "base/utf8.h"
 #include "route/route.h"
 
@@ -59,21 +58,9 @@ const char *ledger_outcome_name(enum ledger_outcome outcome)
 
 /* ---- Writing ----------------------------------------------------------------------------------- */
 
-static void put_u16(char *at, unsigned value)
-{
-    uint16_t stored = htole16((uint16_t)value);
-    memcpy(at, &stored, sizeof stored);
-}
-
-static void put_u64(char *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof value);
-}
-
 static void put_count(char *at, int64_t value, int64_t maximum)
 {
-    put_u64(at, (uint64_t)(value < -1 ? -1 : value > maximum ? maximum : value));
+    bytes_put_u64(at, (uint64_t)(value < -1 ? -1 : value > maximum ? maximum : value));
 }
 
 static char *put_text(char *at, struct str text, size_t bytes_max)
@@ -108,15 +95,15 @@ static void pack_head(const struct ledger_row *row, char *ret)
     ret[AT_OUTCOME] = (char)row->outcome;
     ret[AT_NUMBER] = (char)(row->number < 0 ? 0 : row->number > 255 ? 255 : row->number);
     bool status = row->http_status > 0 && row->http_status <= 999;
-    put_u16(ret + AT_STATUS, status ? (unsigned)row->http_status : 0);
+    bytes_put_u16(ret + AT_STATUS, status ? (uint16_t)row->http_status : 0);
     ret[AT_GROUPS] = (char)at_most(row->origin.group_count, LEDGER_GROUPS_MAX);
     ret[AT_TAGS] = (char)at_most(row->origin.tag_count, LEDGER_TAGS_MAX);
-    put_u64(ret + AT_START, (uint64_t)row->start_ms);
+    bytes_put_u64(ret + AT_START, (uint64_t)row->start_ms);
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         put_count(ret + AT_USAGE + 8 * i, counts[i], LEDGER_TOKENS_MAX);
     put_count(ret + AT_COST, row->cost_nano, LEDGER_COST_NANO_MAX);
-    put_u64(ret + AT_FIRST, row->first_content_us);
-    put_u64(ret + AT_DURATION, row->duration_us);
+    bytes_put_u64(ret + AT_FIRST, row->first_content_us);
+    bytes_put_u64(ret + AT_DURATION, row->duration_us);
 }
 
 size_t ledger_row_pack(const struct ledger_row *row, char ret[LEDGER_ROW_BYTES_MAX])
@@ -174,33 +161,10 @@ void ledger_row_set_reached(char *packed)
 
 /* ---- Reading ----------------------------------------------------------------------------------- */
 
-static unsigned get_u16(const char *at)
-{
-    uint16_t value;
-    memcpy(&value, at, sizeof value);
-    return le16toh(value);
-}
-
-static uint64_t get_u64(const char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
-}
-
-static bool take(struct str *rest, size_t length, struct str *ret)
-{
-    if (rest->len < length)
-        return false;
-    *ret = STR_FROM(rest->data, length);
-    *rest = str_skip(*rest, length);
-    return true;
-}
-
 static bool take_text(struct str *rest, struct str *ret)
 {
     struct str length;
-    return take(rest, 1, &length) && take(rest, (unsigned char)length.data[0], ret);
+    return bytes_take(rest, 1, &length) && bytes_take(rest, (unsigned char)length.data[0], ret);
 }
 
 /* An id, or none. */
@@ -213,7 +177,7 @@ static bool take_id(struct str *rest, struct id *ret)
 
 static bool take_count(const char *at, int64_t maximum, int64_t *ret)
 {
-    *ret = (int64_t)get_u64(at);
+    *ret = (int64_t)bytes_get_u64(at);
     return *ret >= -1 && *ret <= maximum;
 }
 
@@ -241,12 +205,12 @@ static bool unpack_head(const char *head, struct ledger_row *ret)
     usage->is_estimated = flags & FLAG_ESTIMATED;
     ret->outcome = (enum ledger_outcome)outcome;
     ret->number = (unsigned char)head[AT_NUMBER];
-    ret->http_status = (int)get_u16(head + AT_STATUS);
+    ret->http_status = (int)bytes_get_u16(head + AT_STATUS);
     ret->origin.group_count = (unsigned char)head[AT_GROUPS];
     ret->origin.tag_count = (unsigned char)head[AT_TAGS];
-    ret->start_ms = (int64_t)get_u64(head + AT_START);
-    ret->first_content_us = get_u64(head + AT_FIRST);
-    ret->duration_us = get_u64(head + AT_DURATION);
+    ret->start_ms = (int64_t)bytes_get_u64(head + AT_START);
+    ret->first_content_us = bytes_get_u64(head + AT_FIRST);
+    ret->duration_us = bytes_get_u64(head + AT_DURATION);
     bool good = ret->http_status <= 999 && ret->origin.group_count <= LEDGER_GROUPS_MAX &&
                 ret->origin.tag_count <= LEDGER_TAGS_MAX &&
                 take_count(head + AT_COST, LEDGER_COST_NANO_MAX, &ret->cost_nano);
@@ -259,7 +223,7 @@ static bool unpack_lists(struct str *rest, struct ledger_row_space *space, struc
 {
     struct str text;
     for (size_t i = 0; i < ret->origin.group_count; i++)
-        if (!take(rest, ID_LENGTH, &text) || !id_parse(text, &space->groups[i]))
+        if (!bytes_take(rest, ID_LENGTH, &text) || !id_parse(text, &space->groups[i]))
             return false;
     for (size_t i = 0; i < ret->origin.tag_count; i++)
         if (!take_text(rest, &space->tags[i]))
@@ -274,7 +238,7 @@ bool ledger_row_unpack_numbers(struct str bytes, struct ledger_row *ret, struct 
     struct str head;
     *ret = (struct ledger_row){0};
     *ret_rest = bytes;
-    return bytes.len <= LEDGER_ROW_BYTES_MAX && take(ret_rest, HEAD_BYTES, &head) &&
+    return bytes.len <= LEDGER_ROW_BYTES_MAX && bytes_take(ret_rest, HEAD_BYTES, &head) &&
            unpack_head(head.data, ret) && take_text(ret_rest, &ret->origin.request_id);
 }
 

@@ -3,7 +3,6 @@
 #include "store/segment.h"
 
 #include <dirent.h>
-#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/vec.h"
 
@@ -82,60 +82,22 @@ enum {
 _Static_assert(OFFSET_SEQUENCE + 8 == SEGMENT_HEADER_BYTES, "the header has no gaps");
 _Static_assert(OFFSET_SEQUENCE - OFFSET_ID == ID_LENGTH, "an id is text");
 
-static void put_u16(char *at, uint16_t value)
-{
-    value = htole16(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static void put_u32(char *at, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static void put_u64(char *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static uint16_t get_u16(const char *at)
-{
-    uint16_t value;
-    memcpy(&value, at, sizeof value);
-    return le16toh(value);
-}
-
-static uint32_t get_u32(const char *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return le32toh(value);
-}
-
-static uint64_t get_u64(const char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
-}
-
 void segment_encode(struct buf *out, uint64_t generation, const struct journal_record *record)
 {
     size_t size = SEGMENT_HEADER_BYTES + record->payload.len;
     char *at = buf_reserve(out, size);
     ASSERT(at); /* the caller keeps room */
-    put_u32(at + OFFSET_LENGTH, (uint32_t)(size - OFFSET_GENERATION));
-    put_u64(at + OFFSET_GENERATION, generation);
-    put_u16(at + OFFSET_KIND, record->kind);
-    put_u16(at + OFFSET_KEY_ID, 0);
-    put_u32(at + OFFSET_RESERVED, 0);
+    bytes_put_u32(at + OFFSET_LENGTH, (uint32_t)(size - OFFSET_GENERATION));
+    bytes_put_u64(at + OFFSET_GENERATION, generation);
+    bytes_put_u16(at + OFFSET_KIND, record->kind);
+    bytes_put_u16(at + OFFSET_KEY_ID, 0);
+    bytes_put_u32(at + OFFSET_RESERVED, 0);
     memcpy(at + OFFSET_ID, record->id.text, ID_LENGTH);
-    put_u64(at + OFFSET_SEQUENCE, record->sequence);
+    bytes_put_u64(at + OFFSET_SEQUENCE, record->sequence);
     if (record->payload.len)
         memcpy(at + SEGMENT_HEADER_BYTES, record->payload.data, record->payload.len);
-    put_u32(at + OFFSET_CHECKSUM, crc32c(0, at + OFFSET_GENERATION, size - OFFSET_GENERATION));
+    bytes_put_u32(at + OFFSET_CHECKSUM,
+                  crc32c(0, at + OFFSET_GENERATION, size - OFFSET_GENERATION));
     buf_commit(out, size);
 }
 
@@ -145,17 +107,17 @@ enum segment_decoded segment_decode(struct str bytes, uint64_t generation,
     if (bytes.len < SEGMENT_HEADER_BYTES)
         return SEGMENT_MORE;
     const char *at = bytes.data;
-    size_t size = (size_t)get_u32(at + OFFSET_LENGTH) + OFFSET_GENERATION;
+    size_t size = (size_t)bytes_get_u32(at + OFFSET_LENGTH) + OFFSET_GENERATION;
     if (size < SEGMENT_HEADER_BYTES || size > SEGMENT_RECORD_BYTES_MAX ||
-        get_u64(at + OFFSET_GENERATION) != generation)
+        bytes_get_u64(at + OFFSET_GENERATION) != generation)
         return SEGMENT_DAMAGED;
     if (bytes.len < size)
         return SEGMENT_MORE;
-    struct journal_record record = {.kind = get_u16(at + OFFSET_KIND),
-                                    .sequence = get_u64(at + OFFSET_SEQUENCE)};
+    struct journal_record record = {.kind = bytes_get_u16(at + OFFSET_KIND),
+                                    .sequence = bytes_get_u64(at + OFFSET_SEQUENCE)};
     uint32_t checksum = crc32c(0, at + OFFSET_GENERATION, size - OFFSET_GENERATION);
-    if (checksum != get_u32(at + OFFSET_CHECKSUM) || record.kind == 0 ||
-        get_u16(at + OFFSET_KEY_ID) != 0 || get_u32(at + OFFSET_RESERVED) != 0 ||
+    if (checksum != bytes_get_u32(at + OFFSET_CHECKSUM) || record.kind == 0 ||
+        bytes_get_u16(at + OFFSET_KEY_ID) != 0 || bytes_get_u32(at + OFFSET_RESERVED) != 0 ||
         !id_parse(STR_FROM(at + OFFSET_ID, ID_LENGTH), &record.id))
         return SEGMENT_DAMAGED;
     record.payload = STR_FROM(at + SEGMENT_HEADER_BYTES, size - SEGMENT_HEADER_BYTES);
