@@ -522,6 +522,7 @@ static enum err start_background(struct completion *completion, struct error *er
         .body = arena_str(arena, keeping_source(completion->keeping)),
         .route = &asked->route,
         .thread = keeping_thread(completion->keeping),
+        .unmapped = names_of_unmapped(arena, &decoded->llm),
         .is_streamed = decoded->llm.stream,
     };
     code = background_start(completion->request, &ask, error);

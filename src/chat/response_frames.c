@@ -4,7 +4,11 @@
 
 #include "llm/dialect.h"
 
-enum { FRAME_BYTES_MAX = 128 * 1024 * 1024, ARENA_BYTES_MAX = 512 * 1024 * 1024 };
+enum {
+    FRAME_BYTES_MAX = 128 * 1024 * 1024,
+    ARENA_BYTES_MAX = 512 * 1024 * 1024,
+    NAMES_BYTES_MAX = 8 * 1024
+};
 
 static const struct dialect *const form = &dialect_openai_responses;
 
@@ -272,4 +276,27 @@ enum err response_replay(struct str answer, int64_t after, struct buf *out)
     arena_free(scratch);
     arena_free(arena);
     return code == ERR_OK && buf_ok(out) ? ERR_OK : ERR_CORRUPT;
+}
+
+struct str response_extension(struct arena *arena, struct str extension,
+                              const struct llm_losses *losses, struct str unmapped)
+{
+    struct json_writer w;
+    struct buf names, out;
+    buf_init(&names, NAMES_BYTES_MAX);
+    llm_losses_write(losses, &names, NAMES_BYTES_MAX / 2);
+    if (unmapped.len)
+        buf_printf(&names, "%s%.*s", names.len ? ", " : "", STR_ARG(unmapped));
+    buf_init(&out, extension.len + 2 * NAMES_BYTES_MAX);
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    if (extension.len > 2) /* its members */
+        json_put_raw(&w, str_slice(extension, 1, extension.len - 2));
+    json_key_str(&w, "request_dropped", buf_str(&names));
+    json_end_object(&w);
+    if (names.len && buf_ok(&out))
+        extension = arena_str(arena, buf_str(&out));
+    buf_done(&names);
+    buf_done(&out);
+    return extension;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/json.h"
+#include "llm/losses.h"
 #include "llm/response.h"
 #include "wire/sse.h"
 
@@ -47,3 +48,9 @@ MUST_USE enum err response_each_event(struct str frames, struct arena *scratch,
  * over `after` (-1: all), and always the last one, which has the object whole. ERR_CORRUPT: it is no
  * answer. */
 MUST_USE enum err response_replay(struct str answer, int64_t after, struct buf *out);
+
+/* What an answer's last object says beside it (`extension`: an object's text, or none), with the names
+ * of what its provider's form could not carry of the request as "request_dropped", for whoever has no
+ * header to read them in. In `arena`; `extension` itself when there are none. */
+struct str response_extension(struct arena *arena, struct str extension,
+                              const struct llm_losses *losses, struct str unmapped);

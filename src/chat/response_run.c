@@ -398,8 +398,12 @@ static void on_event(void *user, const struct llm_event *event)
     } else if (event->kind == LLM_EVENT_START) {
         begin_encoding(run, event->model, !is_raw);
     } else if (event->kind != LLM_EVENT_END || !run->error) {
+        struct llm_event extended = *event;
         run->is_raw = is_raw;
-        encode(run, event, !is_raw);
+        if (event->kind == LLM_EVENT_FINISH && !is_raw)
+            extended.extension = response_extension(run->ask.arena, event->extension,
+                                                    route_losses(run->call), run->ask.unmapped);
+        encode(run, &extended, !is_raw);
     }
     if (event->kind == LLM_EVENT_END)
         on_end(run);

@@ -18,7 +18,8 @@ struct response_ask {
                                           the arena */
     bool is_streamed;                  /* the provider is asked for a stream */
     size_t at_once_max;                /* of one owner's */
-    struct id thread;                  /* the conversation that it adds to; none: to none */
+    struct str unmapped; /* names of members that only a provider of this form understands */
+    struct id thread;    /* the conversation that it adds to; none: to none */
     int64_t keep_ms;
     int64_t bytes_max; /* of all that its owner has */
 };

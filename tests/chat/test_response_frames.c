@@ -133,9 +133,28 @@ static void test_words(void **state)
     arena_free(arena);
 }
 
+static void what_a_request_lost_is_named(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new(65536);
+    struct llm_losses none, one;
+    llm_losses_init(&none, arena);
+    llm_losses_init(&one, arena);
+    llm_losses_add(&one, LLM_FIELD_TOP_K, -1, -1);
+    assert_null(response_extension(arena, STR_NONE, &none, STR_NONE).data);
+    assert_true(
+        str_eq(response_extension(arena, STR("{\"a\":1}"), &none, STR_NONE), STR("{\"a\":1}")));
+    assert_true(str_eq(response_extension(arena, STR("{\"a\":1}"), &none, STR("seed")),
+                       STR("{\"a\":1,\"request_dropped\":\"seed\"}")));
+    assert_true(str_eq(response_extension(arena, STR_NONE, &one, STR("seed")),
+                       STR("{\"request_dropped\":\"top_k, seed\"}")));
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_request_lost_is_named),
         cmocka_unit_test(test_told_again),
         cmocka_unit_test(test_other_ends),
         cmocka_unit_test(test_words),
