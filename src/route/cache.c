@@ -172,6 +172,8 @@ static struct str put(char **at, struct str text)
 }
 
 enum { CHUNK_ALIGN = _Alignof(struct tape_chunk) };
+/* Sizes are rounded, so that a new entry often fits the memory of the one that goes for it. */
+enum { SIZE_STEP = 512 };
 
 static size_t size_of_chunk(const struct tape_chunk *chunk)
 {
@@ -185,7 +187,7 @@ static size_t size_of(const struct cache_entry *entry)
                   entry->provider.len + CHUNK_ALIGN;
     for (const struct tape_chunk *chunk = entry->tape; chunk; chunk = chunk->next)
         size += size_of_chunk(chunk);
-    return size;
+    return (size + SIZE_STEP - 1) / SIZE_STEP * SIZE_STEP;
 }
 
 /* The chunks one behind the other, without the room that they have left. */
@@ -203,12 +205,11 @@ static const struct tape_chunk *put_tape(char **at, const struct tape_chunk *fro
     return first;
 }
 
-/* What must be aligned stands first. */
-static struct cache_entry *entry_new(const struct cache_entry *from, size_t size)
+/* What must be aligned stands first. `room`: memory of that size. */
+static struct cache_entry *put_entry(void *room, const struct cache_entry *from, size_t size)
 {
     const struct str losses = {(const char *)from->losses, from->loss_count * sizeof *from->losses};
-    struct cache_entry *entry = malloc(size);
-    ASSERT(entry);
+    struct cache_entry *entry = room;
     char *at = (char *)(entry + 1);
     *entry = *from;
     entry->references = 1;
@@ -224,7 +225,7 @@ static struct cache_entry *entry_new(const struct cache_entry *from, size_t size
     return entry;
 }
 
-/* The next one to go is not in the processor's caches. */
+/* One that goes soon is not in the processor's caches. */
 static void expect_to_go(const struct list *link)
 {
     const char *entry = (const char *)LIST_ENTRY(link, struct cache_entry, link);
@@ -232,21 +233,53 @@ static void expect_to_go(const struct list *link)
     __builtin_prefetch(entry + 64, 1);
 }
 
+/* Under the lock. */
+static void make_room(struct cache *cache, size_t size, struct list *gone)
+{
+    while (cache->bytes + size > cache->bytes_max) {
+        take_out(cache, LIST_ENTRY(cache->by_use.previous, struct cache_entry, link), gone);
+        metric_add(cache->evictions, 1);
+    }
+}
+
+/* Memory for an entry: of one that has gone, if it fits and nobody reads it. */
+static void *find_memory(struct cache *cache, size_t size)
+{
+    void *memory = NULL;
+    struct list gone;
+    list_init(&gone);
+    pthread_mutex_lock(&cache->lock);
+    make_room(cache, size, &gone);
+    pthread_mutex_unlock(&cache->lock);
+    while (!list_is_empty(&gone)) {
+        struct cache_entry *entry = LIST_ENTRY(gone.next, struct cache_entry, link);
+        list_remove(&entry->link);
+        if (atomic_fetch_sub(&entry->references, 1) != 1)
+            continue;
+        if (!memory && entry->size == size)
+            memory = entry;
+        else
+            free(entry);
+    }
+    if (!memory)
+        memory = malloc(size);
+    ASSERT(memory);
+    return memory;
+}
+
+/* Under the lock: others may have taken the room meanwhile. */
 static void insert(struct cache *cache, struct cache_entry *entry, struct list *gone)
 {
     struct cache_entry *before = *slot_of(cache, entry->hash);
     if (before)
         take_out(cache, before, gone);
-    while (cache->bytes + entry->size > cache->bytes_max) {
-        take_out(cache, LIST_ENTRY(cache->by_use.previous, struct cache_entry, link), gone);
-        metric_add(cache->evictions, 1);
-    }
+    make_room(cache, entry->size, gone);
     struct cache_entry **slot = &cache->buckets[entry->hash & (cache->bucket_count - 1)];
     entry->next = *slot;
     *slot = entry;
     list_prepend(&cache->by_use, &entry->link);
     cache->bytes += entry->size;
-    expect_to_go(cache->by_use.previous);
+    expect_to_go(cache->by_use.previous->previous);
     metric_set(cache->shown_bytes, (int64_t)cache->bytes);
 }
 
@@ -256,7 +289,7 @@ void cache_keep(struct cache *cache, const struct cache_entry *entry)
     size_t size = size_of(entry);
     if (size > CACHE_ENTRY_BYTES_MAX || size > cache->bytes_max)
         return;
-    struct cache_entry *kept = entry_new(entry, size);
+    struct cache_entry *kept = put_entry(find_memory(cache, size), entry, size);
     list_init(&gone);
     pthread_mutex_lock(&cache->lock);
     insert(cache, kept, &gone);
