@@ -366,8 +366,8 @@ enum err store_batch_line_clean(struct store_tx *tx, int64_t limit, int64_t *ret
         " batch_lines AS l WHERE NOT EXISTS (SELECT 1 FROM batches AS b WHERE b.owner = l.owner"
         " AND b.id = l.batch AND b." UNFINISHED ") LIMIT ?)");
     query_bind_int(&query, limit);
-    enum err code = query_run(&query, error);
-    if (code == ERR_OK)
-        *ret_deleted = sqlite3_changes(sqlite_handle(tx->sqlite));
+    int deleted;
+    enum err code = query_run_counted(&query, &deleted, error);
+    *ret_deleted = deleted;
     return code;
 }

@@ -86,10 +86,7 @@ enum err store_thread_expire(struct store_tx *tx, int64_t now_ms, int limit, int
                                 "  ORDER BY expires_ms LIMIT ?)");
     query_bind_int(&query, now_ms);
     query_bind_int(&query, limit);
-    enum err code = query_run(&query, error);
-    if (code == ERR_OK)
-        *ret_removed = sqlite3_changes(sqlite_handle(tx->sqlite));
-    return code;
+    return query_run_counted(&query, ret_removed, error);
 }
 
 /* ---- Items that come ------------------------------------------------------------------------- */

@@ -84,8 +84,9 @@ enum err store_block_insert(struct store_tx *tx, const struct store_block *block
     query_bind_int(&query, block->to_ms);
     query_bind_int(&query, block->rows);
     query_bind_blob(&query, block->data);
-    enum err code = query_run(&query, error);
-    *ret_inserted = code == ERR_OK && sqlite3_changes(sqlite_handle(tx->sqlite)) > 0;
+    int inserted;
+    enum err code = query_run_counted(&query, &inserted, error);
+    *ret_inserted = inserted > 0;
     return code;
 }
 
@@ -139,10 +140,7 @@ enum err store_block_forget(struct store_tx *tx, int64_t before_ms, int limit, i
                     " ORDER BY to_ms LIMIT ?)");
     query_bind_int(&query, before_ms);
     query_bind_int(&query, limit);
-    enum err code = query_run(&query, error);
-    if (code == ERR_OK)
-        *ret_removed = sqlite3_changes(sqlite_handle(tx->sqlite));
-    return code;
+    return query_run_counted(&query, ret_removed, error);
 }
 
 /* ---- Days -------------------------------------------------------------------------------------- */
@@ -189,8 +187,9 @@ enum err store_usage_admit_tag(struct store_tx *tx, const struct store_usage_day
     query_bind_int(&count, day->day);
     query_bind_text(&count, day->user);
     query_bind_int(&count, tags_max);
-    code = query_run(&count, error);
-    *ret_admitted = code == ERR_OK && sqlite3_changes(sqlite_handle(tx->sqlite)) > 0;
+    int admitted;
+    code = query_run_counted(&count, &admitted, error);
+    *ret_admitted = admitted > 0;
     return code;
 }
 

@@ -290,10 +290,18 @@ enum err query_run(struct query *query, struct error *error)
     return query_end(query, error);
 }
 
-enum err query_run_one(struct query *query, const char *what, struct error *error)
+enum err query_run_counted(struct query *query, int *ret_changed, struct error *error)
 {
     enum err code = query_run(query, error);
-    if (code == ERR_OK && sqlite3_changes(query->sqlite->handle) == 0)
+    *ret_changed = code == ERR_OK ? sqlite3_changes(query->sqlite->handle) : 0;
+    return code;
+}
+
+enum err query_run_one(struct query *query, const char *what, struct error *error)
+{
+    int changed;
+    enum err code = query_run_counted(query, &changed, error);
+    if (code == ERR_OK && changed == 0)
         return error_set(error, ERR_NOT_FOUND, NULL, "no such %s", what);
     return code;
 }

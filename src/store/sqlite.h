@@ -79,5 +79,7 @@ struct id query_id(struct query *query);
 MUST_USE enum err query_end(struct query *query, struct error *error);
 /* Runs a statement without rows to its end: query_next and query_end. */
 MUST_USE enum err query_run(struct query *query, struct error *error);
+/* The same; *ret_changed: how many rows it changed, 0 when it failed. */
+MUST_USE enum err query_run_counted(struct query *query, int *ret_changed, struct error *error);
 /* The same; ERR_NOT_FOUND ("no such <what>") when it changed no row. */
 MUST_USE enum err query_run_one(struct query *query, const char *what, struct error *error);
