@@ -70,12 +70,6 @@ void buf_expect_exactly(struct buf *buf, size_t size)
         resize(buf, buf->len + size);
 }
 
-void buf_fit(struct buf *buf)
-{
-    if (buf->capacity > buf->len)
-        resize(buf, buf->len);
-}
-
 void buf_append_slow(struct buf *buf, struct str s)
 {
     if (s.len == 0)

@@ -61,8 +61,6 @@ static inline void buf_commit(struct buf *buf, size_t size)
 void buf_expect(struct buf *buf, size_t size);
 /* The same with no byte to spare: for what is kept for long, whose owner says by how much it grows. */
 void buf_expect_exactly(struct buf *buf, size_t size);
-/* Gives back the memory behind its bytes. */
-void buf_fit(struct buf *buf);
 
 /* Drops the first `count` bytes (moves the rest down). */
 void buf_consume(struct buf *buf, size_t count);

@@ -32,7 +32,7 @@ struct facts *facts_ref(struct facts *facts);
 void facts_unref(struct facts *facts);
 
 /* The texts of an event, one by one: 0 to EVENT_TEXTS - 1. */
-enum { EVENT_TEXT_ITEM = 8, EVENT_TEXTS = 11 }; /* `text` is the first */
+enum { EVENT_TEXTS = 11 }; /* `text` is the first */
 static const size_t event_texts[EVENT_TEXTS] = {
     offsetof(struct llm_event, text),           offsetof(struct llm_event, id),
     offsetof(struct llm_event, name),           offsetof(struct llm_event, model),

@@ -65,8 +65,8 @@ void flow_note_text(struct flow *flow, struct str text)
         forget_text(flow, text);
 }
 
-/* A whole answer that says what it used need not be counted. Nor does, for now, a text that is kept:
- * as a rule the provider tells at its end. */
+/* A whole answer that says what it used need not be counted. Nor does a text that is kept, which
+ * is counted at the end if the provider has not told by then. */
 void flow_count_output(const struct flow *flow, struct flow_attempt *attempt,
                        const struct llm_event *event)
 {

@@ -95,13 +95,11 @@ static char *put_text(char *at, struct str text)
     return text.len ? put(at, text.data, text.len) : at;
 }
 
-/* Which texts an event has, by bits; *size grows by what they take. The many, increments, have but
- * two. */
+/* Which texts an event has, by bits; *size grows by what they take. */
 static uint16_t texts_of(const struct llm_event *event, size_t *size)
 {
-    bool is_increment = event->kind == LLM_EVENT_TEXT || event->kind == LLM_EVENT_TOOL_ARGUMENTS;
     unsigned texts = 0;
-    for (size_t i = 0; i < EVENT_TEXTS; i += is_increment ? EVENT_TEXT_ITEM : 1) {
+    for (size_t i = 0; i < EVENT_TEXTS; i++) {
         const struct str *text = event_text_of(event, i);
         texts |= (unsigned)(text->data != NULL) << i;
         *size += text->data ? sizeof(uint32_t) + text->len : 0;
