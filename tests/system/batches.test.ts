@@ -193,7 +193,7 @@ test("a key's rights are asked again for every line", async (t) => {
 test("a rotated key's batch goes on under its successor", async (t) => {
   const fake = await startFake(t);
   const parley = await startParley(t, { fake, config: "batches: {concurrency: 1}\n" });
-  const models = ["openai/echo", ...Array(3).fill("openai/count-3+delay-400"), "anthropic/echo", "anthropic/echo"];
+  const models = [...Array(4).fill("openai/count-3+delay-400"), "anthropic/echo", "anthropic/echo"];
   const begun = await begin(openaiOf(parley, parley.user), models.map((model, i) => chat(`r${i}`, model)));
   const rotated = await parley.ask("POST", `/api/v1/keys/${parley.user.keyId}/rotate`, { local: true, body: { overlap_seconds: 0 } });
   assert.equal(rotated.status, 201, rotated.text);
