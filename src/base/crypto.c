@@ -2,6 +2,7 @@
 #include "base/crypto.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 #ifdef HAS_XXHASH_DISPATCH /* to what the processor can do */
@@ -82,6 +83,37 @@ uint64_t fast_hash(const unsigned char secret[FAST_HASH_SECRET_BYTES], struct st
     _Static_assert((int)FAST_HASH_SECRET_BYTES >= (int)XXH3_SECRET_SIZE_MIN, "it is long enough");
     return XXH3_64bits_withSecret(data.data ? data.data : "", data.len, secret,
                                   FAST_HASH_SECRET_BYTES);
+}
+
+struct fast_hasher {
+    const unsigned char *secret;
+    XXH3_state_t *state; /* its size is the library's */
+};
+
+struct fast_hasher *fast_hasher_new(const unsigned char secret[FAST_HASH_SECRET_BYTES])
+{
+    struct fast_hasher *hasher = malloc(sizeof *hasher);
+    ASSERT(hasher);
+    *hasher = (struct fast_hasher){secret, XXH3_createState()};
+    ASSERT(hasher->state);
+    return hasher;
+}
+
+void fast_hasher_free(struct fast_hasher *hasher)
+{
+    if (!hasher)
+        return;
+    XXH3_freeState(hasher->state);
+    free(hasher);
+}
+
+uint64_t fast_hash_parts(struct fast_hasher *hasher, struct parts parts)
+{
+    XXH3_64bits_reset_withSecret(hasher->state, hasher->secret, FAST_HASH_SECRET_BYTES);
+    for (size_t i = 0; i < parts.count; i++)
+        if (parts.items[i].len)
+            XXH3_64bits_update(hasher->state, parts.items[i].data, parts.items[i].len);
+    return XXH3_64bits_digest(hasher->state);
 }
 
 bool crypto_equal(struct str a, struct str b)

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/parts.h"
 #include "base/str.h"
 
 enum {
@@ -31,6 +32,13 @@ uint64_t siphash(const unsigned char key[SIPHASH_KEY_BYTES], struct str data);
 /* XXH3 under a secret, for long data: a tenth of SipHash's work. It is no wall: who sees the hashes
  * could aim at it, so two data of one hash must do no harm. */
 uint64_t fast_hash(const unsigned char secret[FAST_HASH_SECRET_BYTES], struct str data);
+/* The same of texts in parts: the hash of all together. One thread at a time. */
+struct fast_hasher;
+/* `secret` is borrowed. Free with fast_hasher_free. */
+struct fast_hasher *fast_hasher_new(const unsigned char secret[FAST_HASH_SECRET_BYTES]);
+/* NULL is allowed. */
+void fast_hasher_free(struct fast_hasher *hasher);
+uint64_t fast_hash_parts(struct fast_hasher *hasher, struct parts parts);
 /* Compares without telling by time where the difference is. Lengths may differ (then false). */
 bool crypto_equal(struct str a, struct str b);
 

@@ -38,6 +38,42 @@ int str_compare(struct str a, struct str b)
     return order < 0 ? -1 : order > 0;
 }
 
+enum { STRIDE = 256, WORD = sizeof(uint64_t) };
+
+static bool same_word(const char *a, const char *b)
+{
+    uint64_t of_a, of_b;
+    memcpy(&of_a, a, WORD);
+    memcpy(&of_b, b, WORD);
+    return of_a == of_b;
+}
+
+size_t str_shared_prefix(struct str a, struct str b)
+{
+    size_t len = a.len < b.len ? a.len : b.len, at = 0;
+    while (len - at >= STRIDE && memcmp(a.data + at, b.data + at, STRIDE) == 0)
+        at += STRIDE;
+    while (len - at >= WORD && same_word(a.data + at, b.data + at))
+        at += WORD;
+    while (at < len && a.data[at] == b.data[at])
+        at++;
+    return at;
+}
+
+size_t str_shared_suffix(struct str a, struct str b)
+{
+    size_t len = a.len < b.len ? a.len : b.len, left = len;
+    struct str of_a = str_skip(a, a.len - len), of_b = str_skip(b, b.len - len);
+    while (left >= STRIDE &&
+           memcmp(of_a.data + left - STRIDE, of_b.data + left - STRIDE, STRIDE) == 0)
+        left -= STRIDE;
+    while (left >= WORD && same_word(of_a.data + left - WORD, of_b.data + left - WORD))
+        left -= WORD;
+    while (left && of_a.data[left - 1] == of_b.data[left - 1])
+        left--;
+    return len - left;
+}
+
 size_t str_find(struct str haystack, struct str needle)
 {
     if (needle.len == 0)

@@ -43,6 +43,9 @@ bool str_starts_with_nocase(struct str s, struct str prefix);
 bool str_ends_with(struct str s, struct str suffix);
 /* memcmp order, shorter first on a tie: -1, 0, 1. */
 int str_compare(struct str a, struct str b);
+/* How many bytes two texts have in common, at their beginnings and at their ends. */
+size_t str_shared_prefix(struct str a, struct str b);
+size_t str_shared_suffix(struct str a, struct str b);
 
 /* Offset of the first occurrence, or SIZE_MAX. An empty needle is found at 0. */
 size_t str_find(struct str haystack, struct str needle);

@@ -225,14 +225,46 @@ static void distances(void **state)
     assert_int_equal(str_distance(STR(""), STR_FROM(longest, 65)), SIZE_MAX);
 }
 
+/* Of every length around the strides, with one difference at every place. */
+static void what_is_shared_is_counted(void **state)
+{
+    (void)state;
+    enum { LEN = 300 };
+    char one[LEN], other[LEN];
+    for (size_t i = 0; i < LEN; i++)
+        one[i] = other[i] = (char)('a' + i % 23);
+    for (size_t len = 0; len <= LEN; len += len < 20 ? 1 : 7) {
+        struct str a = STR_FROM(one, len), b = STR_FROM(other, len);
+        assert_int_equal(str_shared_prefix(a, b), len);
+        assert_int_equal(str_shared_suffix(a, b), len);
+        for (size_t i = 0; i < len; i++) {
+            other[i] ^= 1;
+            assert_int_equal(str_shared_prefix(a, b), i);
+            assert_int_equal(str_shared_suffix(a, b), len - 1 - i);
+            other[i] ^= 1;
+        }
+    }
+    assert_int_equal(str_shared_prefix(STR("abc"), STR("abcde")), 3);
+    assert_int_equal(str_shared_suffix(STR("de"), STR("abcde")), 2);
+    assert_int_equal(str_shared_suffix(STR("abcde"), STR("")), 0);
+    assert_int_equal(str_shared_prefix(STR_NONE, STR("x")), 0);
+    assert_int_equal(str_shared_suffix(STR_NONE, STR_NONE), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equality_and_order), cmocka_unit_test(finding),
-        cmocka_unit_test(slices_are_clamped), cmocka_unit_test(cutting_at_a_separator),
-        cmocka_unit_test(unsigned_numbers),   cmocka_unit_test(signed_numbers),
-        cmocka_unit_test(real_numbers),       cmocka_unit_test(copies_cut_at_characters),
-        cmocka_unit_test(hashes_are_fnv),     cmocka_unit_test(distances),
+        cmocka_unit_test(what_is_shared_is_counted),
+        cmocka_unit_test(equality_and_order),
+        cmocka_unit_test(finding),
+        cmocka_unit_test(slices_are_clamped),
+        cmocka_unit_test(cutting_at_a_separator),
+        cmocka_unit_test(unsigned_numbers),
+        cmocka_unit_test(signed_numbers),
+        cmocka_unit_test(real_numbers),
+        cmocka_unit_test(copies_cut_at_characters),
+        cmocka_unit_test(hashes_are_fnv),
+        cmocka_unit_test(distances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
