@@ -72,12 +72,12 @@ struct facts *facts_of_call(const struct route_call *call, struct facts *before)
     return facts;
 }
 
-struct facts *facts_of_kept(const struct cache_entry *entry, bool is_raw, uint64_t overhead_us)
+struct facts *facts_of_kept(const struct cache_answer *answer, bool is_raw, uint64_t overhead_us)
 {
-    struct facts *facts = facts_new((struct route_target){entry->target, entry->provider});
+    struct facts *facts = facts_new((struct route_target){answer->target, answer->provider});
     facts->overhead_us = overhead_us;
     facts->is_raw = is_raw;
-    copy_losses(facts, entry->losses, entry->loss_count);
+    copy_losses(facts, answer->losses, answer->loss_count);
     return facts;
 }
 

@@ -27,7 +27,7 @@ struct facts *facts_of_plan(const struct route_plan *plan);
 /* Of the call now; `before` itself, with a reference more, when nothing has changed. */
 struct facts *facts_of_call(const struct route_call *call, struct facts *before);
 /* Of an answer that is told again from the cache: nobody was asked. */
-struct facts *facts_of_kept(const struct cache_entry *entry, bool is_raw, uint64_t overhead_us);
+struct facts *facts_of_kept(const struct cache_answer *answer, bool is_raw, uint64_t overhead_us);
 struct facts *facts_ref(struct facts *facts);
 void facts_unref(struct facts *facts);
 

@@ -1,16 +1,19 @@
-/* Cache: a table by a keyed hash of the whole key, which nobody outside can aim at, and a list by
- * last use. The hash alone proves nothing: keys are compared byte by byte. Two keys of one hash push
- * each other out.
+/* Cache: a table by a keyed hash of the whole key, which nobody outside can aim at. The hash alone
+ * proves nothing: keys are compared byte by byte. Two keys of one hash push each other out. A key is
+ * kept by its stem: of each family, the last key that was kept whole is one.
  *
- * One lock guards table and list and is held for neither hashing, comparing, copying nor freeing:
- * entries never change and are counted. */
+ * Entries and stems are blocks of one room: when a new one needs the place, those that were written
+ * longest ago go, but for those that were used since it was last their turn.
+ *
+ * One lock guards all of it and is held for neither hashing nor comparing: what has a pin stays and never
+ * changes. It is held for copying an entry, which is a few KiB. */
 #include "route/cache.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/aside.h"
 #include "base/assert.h"
 #include "base/crypto.h"
 #include "base/random.h"
@@ -26,19 +29,38 @@ static const struct metric_definition metric_bytes = {
 
 /* A table of so many entries' size that chains stay short, made at once. */
 enum { BYTES_PER_BUCKET = 1024, BUCKETS_MAX = 1024 * 1024 };
+/* Families share places. Shorter keys are not worth it; longer ones than this, or than one part of the
+ * room in so many, would take it from answers. */
+enum { STEMS = 64, STEM_BYTES_MIN = 256, STEM_BYTES_MAX = 64 * 1024, ROOM_PARTS = 4 * STEMS };
+
+struct cache_entry {
+    struct cache_block block;
+    bool is_in_table;         /* or it is only read to its end */
+    bool was_used;            /* since it was last its turn to go */
+    struct cache_entry *next; /* of the same bucket */
+    uint64_t hash;            /* of the key */
+    struct cache_name name;
+    struct cache_answer answer;
+};
 
 struct cache {
     pthread_mutex_t lock;
-    struct cache_entry **buckets; /* chains; each entry is referenced once */
+    struct cache_entry **buckets; /* chains */
     size_t bucket_count;          /* a power of two */
-    struct list by_use;           /* the newest first */
-    size_t bytes;
-    size_t bytes_max;
+    struct cache_room *room;
+    struct cache_stem *stems[STEMS]; /* by family; NULL: none */
+    size_t stem_bytes_max;
+    size_t bytes; /* of the entries in the table */
     unsigned char secret[FAST_HASH_SECRET_BYTES];
     struct metric *hits;
     struct metric *misses;
     struct metric *evictions;
     struct metric *shown_bytes;
+};
+
+struct cache_client {
+    struct cache *cache;
+    struct fast_hasher *hasher;
 };
 
 static size_t buckets_for(size_t bytes_max)
@@ -57,8 +79,9 @@ struct cache *cache_new(size_t bytes_max, struct metric_registry *metrics)
     cache->bucket_count = buckets_for(bytes_max);
     cache->buckets = calloc(cache->bucket_count, sizeof(struct cache_entry *));
     ASSERT(cache->buckets);
-    list_init(&cache->by_use);
-    cache->bytes_max = bytes_max;
+    cache->room = cache_room_new(bytes_max);
+    cache->stem_bytes_max =
+        bytes_max / ROOM_PARTS < STEM_BYTES_MAX ? bytes_max / ROOM_PARTS : STEM_BYTES_MAX;
     random_bytes(cache->secret, sizeof cache->secret);
     cache->hits = metric_get(metrics, &metric_requests, "result=\"hit\"");
     cache->misses = metric_get(metrics, &metric_requests, "result=\"miss\"");
@@ -67,48 +90,30 @@ struct cache *cache_new(size_t bytes_max, struct metric_registry *metrics)
     return cache;
 }
 
-/* What points to the entry of that hash, or to NULL where it would be. */
-static struct cache_entry **slot_of(struct cache *cache, uint64_t hash)
-{
-    struct cache_entry **slot = &cache->buckets[hash & (cache->bucket_count - 1)];
-    while (*slot && (*slot)->hash != hash)
-        slot = &(*slot)->next;
-    return slot;
-}
-
-/* Takes an entry out, into the list of what is to be given back outside the lock. */
-static void take_out(struct cache *cache, struct cache_entry *entry, struct list *gone)
-{
-    *slot_of(cache, entry->hash) = entry->next;
-    list_remove(&entry->link);
-    cache->bytes -= entry->size;
-    list_append(gone, &entry->link);
-}
-
-static void give_back(struct list *gone)
-{
-    while (!list_is_empty(gone)) {
-        struct cache_entry *entry = LIST_ENTRY(gone->next, struct cache_entry, link);
-        list_remove(&entry->link);
-        cache_entry_unref(entry);
-    }
-}
-
 void cache_free(struct cache *cache)
 {
     if (!cache)
         return;
-    give_back(&cache->by_use);
+    cache_room_free(cache->room);
     free(cache->buckets);
     pthread_mutex_destroy(&cache->lock);
     free(cache);
 }
 
-void cache_entry_unref(struct cache_entry *entry)
+struct cache_client *cache_client_new(struct cache *cache)
 {
-    if (!entry || atomic_fetch_sub(&entry->references, 1) != 1)
+    struct cache_client *client = malloc(sizeof *client);
+    ASSERT(client);
+    *client = (struct cache_client){cache, fast_hasher_new(cache->secret)};
+    return client;
+}
+
+void cache_client_free(struct cache_client *client)
+{
+    if (!client)
         return;
-    free(entry);
+    fast_hasher_free(client->hasher);
+    free(client);
 }
 
 void cache_count(struct cache *cache, bool was_hit)
@@ -116,78 +121,191 @@ void cache_count(struct cache *cache, bool was_hit)
     metric_add(was_hit ? cache->hits : cache->misses, 1);
 }
 
-/* ---- Finding --------------------------------------------------------------------------------- */
-
-static uint64_t age_ms(const struct cache_entry *entry, uint64_t now_ms)
+uint64_t cache_hash(struct cache_client *client, struct parts key)
 {
-    return now_ms > entry->kept_ms ? now_ms - entry->kept_ms : 0;
+    return fast_hash_parts(client->hasher, key);
 }
 
-/* The entry of that hash, as the one that was used last; under the lock. */
-static struct cache_entry *use(struct cache *cache, uint64_t hash, uint64_t now_ms,
-                               struct list *gone)
+/* ---- The table, under the lock --------------------------------------------------------------- */
+
+static struct cache_entry **bucket_of(const struct cache *cache, uint64_t hash)
+{
+    return &cache->buckets[hash & (cache->bucket_count - 1)];
+}
+
+/* What points to the entry of that hash, or to NULL where it would be. */
+static struct cache_entry **slot_of(const struct cache *cache, uint64_t hash)
+{
+    struct cache_entry **slot = bucket_of(cache, hash);
+    while (*slot && (*slot)->hash != hash)
+        slot = &(*slot)->next;
+    return slot;
+}
+
+static void insert(struct cache *cache, struct cache_entry *entry)
+{
+    struct cache_entry **bucket = bucket_of(cache, entry->hash);
+    entry->next = *bucket;
+    *bucket = entry;
+    entry->is_in_table = true;
+    cache->bytes += cache_block_size(&entry->block);
+    metric_set(cache->shown_bytes, (int64_t)cache->bytes);
+}
+
+/* Its block stays until its turn comes. */
+static void take_out(struct cache *cache, struct cache_entry *entry)
+{
+    *slot_of(cache, entry->hash) = entry->next;
+    entry->is_in_table = false;
+    cache->bytes -= cache_block_size(&entry->block);
+    metric_set(cache->shown_bytes, (int64_t)cache->bytes);
+    cache_stem_unpin(entry->name.stem);
+    entry->name.stem = NULL;
+}
+
+/* ---- Finding --------------------------------------------------------------------------------- */
+
+static uint64_t age_ms(const struct cache_answer *answer, uint64_t now_ms)
+{
+    return now_ms > answer->kept_ms ? now_ms - answer->kept_ms : 0;
+}
+
+/* The entry of that hash, pinned; under the lock. */
+static struct cache_entry *use(struct cache *cache, uint64_t hash, uint64_t now_ms)
 {
     struct cache_entry *entry = *slot_of(cache, hash);
     if (!entry)
         return NULL;
-    if (age_ms(entry, now_ms) >= entry->lives_ms) {
-        take_out(cache, entry, gone);
-        metric_set(cache->shown_bytes, (int64_t)cache->bytes);
+    if (age_ms(&entry->answer, now_ms) >= entry->answer.lives_ms) {
+        take_out(cache, entry);
         return NULL;
     }
-    list_remove(&entry->link);
-    list_prepend(&cache->by_use, &entry->link);
-    atomic_fetch_add(&entry->references, 1);
+    entry->was_used = true;
+    atomic_fetch_add(&entry->block.pins, 1);
     return entry;
 }
 
-uint64_t cache_hash(const struct cache *cache, struct str key)
+static void unpin(struct cache_entry *entry)
 {
-    return fast_hash(cache->secret, key);
+    atomic_fetch_sub(&entry->block.pins, 1);
 }
 
-struct cache_entry *cache_find(struct cache *cache, struct str key, uint64_t hash, uint64_t now_ms,
-                               uint64_t age_max_ms)
+void cache_let_go(const struct cache_answer *answer)
 {
-    struct list gone;
-    list_init(&gone);
+    if (answer)
+        unpin((struct cache_entry *)((char *)answer - offsetof(struct cache_entry, answer)));
+}
+
+void cache_expect(const struct cache_client *client, uint64_t hash)
+{
+    __builtin_prefetch(bucket_of(client->cache, hash), 1);
+}
+
+/* Whether it is what is wanted. What it was named by when it was found has pins. */
+static bool is_wanted(const struct cache_entry *entry, const struct cache_name *name,
+                      const struct cache_wanted *wanted)
+{
+    return cache_name_is(name, wanted->id.key) &&
+           age_ms(&entry->answer, wanted->now_ms) <= wanted->age_max_ms;
+}
+
+const struct cache_answer *cache_find(struct cache_client *client,
+                                      const struct cache_wanted *wanted, struct arena *arena,
+                                      struct cache_name *ret_name)
+{
+    struct cache *cache = client->cache;
+    struct cache_name name = {0};
     pthread_mutex_lock(&cache->lock);
-    struct cache_entry *entry = use(cache, hash, now_ms, &gone);
+    struct cache_entry *entry = use(cache, wanted->id.hash, wanted->now_ms);
+    if (entry)
+        name = entry->name;
+    else
+        name.stem = cache->stems[wanted->id.family % STEMS];
+    cache_stem_pin(name.stem);
     pthread_mutex_unlock(&cache->lock);
-    give_back(&gone);
-    if (!entry || (str_eq(entry->key, key) && age_ms(entry, now_ms) <= age_max_ms))
-        return entry;
-    cache_entry_unref(entry);
-    return NULL;
+    *ret_name = (struct cache_name){0};
+    if (!entry) {
+        *ret_name = cache_name_by(name.stem, wanted->id.key, arena);
+        return NULL;
+    }
+    bool is_it = is_wanted(entry, &name, wanted);
+    cache_stem_unpin(name.stem);
+    if (!is_it)
+        unpin(entry);
+    return is_it ? &entry->answer : NULL;
 }
 
-/* ---- Keeping --------------------------------------------------------------------------------- */
+/* ---- Keeping, under the lock ----------------------------------------------------------------- */
+
+/* One that was used since it was last its turn stays this time. */
+static bool may_go(void *user, struct cache_block *block)
+{
+    struct cache *cache = user;
+    struct cache_entry *entry = (struct cache_entry *)block;
+    if (block->kind == CACHE_BLOCK_STEM || !entry->is_in_table)
+        return true;
+    if (entry->was_used) {
+        entry->was_used = false;
+        return false;
+    }
+    take_out(cache, entry);
+    metric_add(cache->evictions, 1);
+    return true;
+}
+
+/* What goes next is out of the processor's caches: its place in the table is fetched, too. */
+static struct cache_block *take(struct cache *cache, size_t size, enum cache_block_kind kind)
+{
+    struct cache_block *block = cache_room_take(cache->room, size, kind, may_go, cache);
+    const struct cache_block *next = cache_room_next(cache->room);
+    if (next && next->kind == CACHE_BLOCK_ENTRY)
+        __builtin_prefetch(bucket_of(cache, ((const struct cache_entry *)next)->hash), 1);
+    return block;
+}
+
+static bool makes_stem(const struct cache *cache, size_t key_len)
+{
+    return key_len >= STEM_BYTES_MIN && key_len <= cache->stem_bytes_max;
+}
+
+/* The key becomes the stem of its family, and its own name. No stem: there is no room. */
+static struct cache_name new_stem(struct cache *cache, const struct cache_id *id)
+{
+    struct cache_stem **place = &cache->stems[id->family % STEMS];
+    size_t len = parts_len(id->key);
+    struct cache_block *block = take(cache, cache_stem_size(len), CACHE_BLOCK_STEM);
+    if (!block)
+        return (struct cache_name){0};
+    cache_stem_unpin(*place);
+    *place = cache_stem_write(block, id->key);
+    return (struct cache_name){cache_stem_pin(*place), len, 0, STR_NONE};
+}
 
 static struct str put(char **at, struct str text)
 {
-    copy_aside(*at, text.data, text.len);
+    if (text.len)
+        memcpy(*at, text.data, text.len);
     struct str copy = STR_FROM(*at, text.len);
     *at += text.len;
     return copy;
 }
 
 enum { CHUNK_ALIGN = _Alignof(struct tape_chunk) };
-/* Sizes are rounded, so that a new entry often fits the memory of the one that goes for it. */
-enum { SIZE_STEP = 512 };
 
 static size_t size_of_chunk(const struct tape_chunk *chunk)
 {
     return (sizeof *chunk + chunk->len + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
 }
 
-static size_t size_of(const struct cache_entry *entry)
+/* Of an entry with `key_len` bytes of its key. */
+static size_t size_of(const struct cache_answer *answer, size_t key_len)
 {
-    size_t size = sizeof *entry + entry->loss_count * sizeof *entry->losses + entry->key.len +
-                  entry->flags.len + entry->content_type.len + entry->target.len +
-                  entry->provider.len + CHUNK_ALIGN;
-    for (const struct tape_chunk *chunk = entry->tape; chunk; chunk = chunk->next)
+    size_t size = sizeof(struct cache_entry) + answer->loss_count * sizeof *answer->losses +
+                  answer->flags.len + answer->content_type.len + answer->target.len +
+                  answer->provider.len + key_len;
+    for (const struct tape_chunk *chunk = answer->tape; chunk; chunk = chunk->next)
         size += size_of_chunk(chunk);
-    return (size + SIZE_STEP - 1) / SIZE_STEP * SIZE_STEP;
+    return size;
 }
 
 /* The chunks one behind the other, without the room that they have left. */
@@ -197,7 +315,7 @@ static const struct tape_chunk *put_tape(char **at, const struct tape_chunk *fro
     for (; from; from = from->next) {
         struct tape_chunk *chunk = (struct tape_chunk *)(void *)*at;
         *chunk = (struct tape_chunk){.len = from->len, .capacity = from->len};
-        copy_aside(chunk->bytes, from->bytes, from->len);
+        memcpy(chunk->bytes, from->bytes, from->len);
         *link = chunk;
         link = &chunk->next;
         *at += size_of_chunk(from);
@@ -205,94 +323,79 @@ static const struct tape_chunk *put_tape(char **at, const struct tape_chunk *fro
     return first;
 }
 
-/* What must be aligned stands first. `room`: memory of that size. */
-static struct cache_entry *put_entry(void *room, const struct cache_entry *from, size_t size)
+/* What must be aligned stands first. Returns where the rest begins. */
+static char *put_answer(struct cache_entry *entry, const struct cache_answer *from)
 {
     const struct str losses = {(const char *)from->losses, from->loss_count * sizeof *from->losses};
-    struct cache_entry *entry = room;
     char *at = (char *)(entry + 1);
-    *entry = *from;
-    entry->references = 1;
-    entry->link = (struct list){0};
-    entry->size = size;
-    entry->tape = put_tape(&at, from->tape);
-    entry->losses = (const struct llm_loss *)(const void *)put(&at, losses).data;
-    entry->key = put(&at, from->key);
-    entry->flags = put(&at, from->flags);
-    entry->content_type = put(&at, from->content_type);
-    entry->target = put(&at, from->target);
-    entry->provider = put(&at, from->provider);
+    entry->answer = *from;
+    entry->answer.tape = put_tape(&at, from->tape);
+    entry->answer.losses = (const struct llm_loss *)(const void *)put(&at, losses).data;
+    entry->answer.flags = put(&at, from->flags);
+    entry->answer.content_type = put(&at, from->content_type);
+    entry->answer.target = put(&at, from->target);
+    entry->answer.provider = put(&at, from->provider);
+    return at;
+}
+
+/* An entry with `key_len` bytes of its key, and where they go. NULL: there is no room. */
+static struct cache_entry *new_entry(struct cache *cache, uint64_t hash,
+                                     const struct cache_answer *answer, size_t key_len,
+                                     char **ret_key)
+{
+    size_t size = size_of(answer, key_len);
+    if (size > CACHE_ANSWER_BYTES_MAX)
+        return NULL;
+    struct cache_entry *entry = (struct cache_entry *)take(cache, size, CACHE_BLOCK_ENTRY);
+    if (!entry)
+        return NULL;
+    entry->is_in_table = entry->was_used = false;
+    entry->hash = hash;
+    entry->name = (struct cache_name){0};
+    *ret_key = put_answer(entry, answer);
     return entry;
 }
 
-/* One that goes soon is not in the processor's caches. */
-static void expect_to_go(const struct list *link)
+/* Under a name that it has, under all of its key, or under a new stem: which is written behind the
+ * entry, so that it goes after it. */
+static struct cache_entry *write_entry(struct cache *cache, const struct cache_id *id,
+                                       struct cache_name name, const struct cache_answer *answer)
 {
-    const char *entry = (const char *)LIST_ENTRY(link, struct cache_entry, link);
-    __builtin_prefetch(entry, 1);
-    __builtin_prefetch(entry + 64, 1);
-}
-
-/* Under the lock. */
-static void make_room(struct cache *cache, size_t size, struct list *gone)
-{
-    while (cache->bytes + size > cache->bytes_max) {
-        take_out(cache, LIST_ENTRY(cache->by_use.previous, struct cache_entry, link), gone);
-        metric_add(cache->evictions, 1);
+    size_t len = parts_len(id->key);
+    bool is_new_stem = !name.stem && makes_stem(cache, len);
+    struct parts middle = name.stem ? (struct parts){&name.middle, 1} : id->key;
+    if (is_new_stem)
+        middle.count = 0;
+    char *key;
+    struct cache_entry *entry = new_entry(cache, id->hash, answer, parts_len(middle), &key);
+    if (!entry) {
+        cache_stem_unpin(name.stem);
+        return NULL;
     }
+    parts_copy(middle, 0, parts_len(middle), key);
+    name.middle = STR_FROM(key, parts_len(middle));
+    entry->name = is_new_stem ? new_stem(cache, id) : name;
+    return entry;
 }
 
-/* Memory for an entry: of one that has gone, if it fits and nobody reads it. */
-static void *find_memory(struct cache *cache, size_t size)
+static void keep(struct cache *cache, const struct cache_id *id, struct cache_name name,
+                 const struct cache_answer *answer)
 {
-    void *memory = NULL;
-    struct list gone;
-    list_init(&gone);
-    pthread_mutex_lock(&cache->lock);
-    make_room(cache, size, &gone);
-    pthread_mutex_unlock(&cache->lock);
-    while (!list_is_empty(&gone)) {
-        struct cache_entry *entry = LIST_ENTRY(gone.next, struct cache_entry, link);
-        list_remove(&entry->link);
-        if (atomic_fetch_sub(&entry->references, 1) != 1)
-            continue;
-        if (!memory && entry->size == size)
-            memory = entry;
-        else
-            free(entry);
-    }
-    if (!memory)
-        memory = malloc(size);
-    ASSERT(memory);
-    return memory;
-}
-
-/* Under the lock: others may have taken the room meanwhile. */
-static void insert(struct cache *cache, struct cache_entry *entry, struct list *gone)
-{
-    struct cache_entry *before = *slot_of(cache, entry->hash);
+    struct cache_entry *before = *slot_of(cache, id->hash);
     if (before)
-        take_out(cache, before, gone);
-    make_room(cache, entry->size, gone);
-    struct cache_entry **slot = &cache->buckets[entry->hash & (cache->bucket_count - 1)];
-    entry->next = *slot;
-    *slot = entry;
-    list_prepend(&cache->by_use, &entry->link);
-    cache->bytes += entry->size;
-    expect_to_go(cache->by_use.previous->previous);
-    metric_set(cache->shown_bytes, (int64_t)cache->bytes);
+        take_out(cache, before);
+    struct cache_entry *entry = write_entry(cache, id, name, answer);
+    if (!entry)
+        return;
+    if (entry->name.stem || entry->name.middle.len == parts_len(id->key))
+        insert(cache, entry);
+    unpin(entry);
 }
 
-void cache_keep(struct cache *cache, const struct cache_entry *entry)
+void cache_keep(struct cache_client *client, const struct cache_id *id, struct cache_name name,
+                const struct cache_answer *answer)
 {
-    struct list gone;
-    size_t size = size_of(entry);
-    if (size > CACHE_ENTRY_BYTES_MAX || size > cache->bytes_max)
-        return;
-    struct cache_entry *kept = put_entry(find_memory(cache, size), entry, size);
-    list_init(&gone);
-    pthread_mutex_lock(&cache->lock);
-    insert(cache, kept, &gone);
-    pthread_mutex_unlock(&cache->lock);
-    give_back(&gone);
+    pthread_mutex_lock(&client->cache->lock);
+    keep(client->cache, id, name, answer);
+    pthread_mutex_unlock(&client->cache->lock);
 }

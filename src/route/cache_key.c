@@ -69,14 +69,16 @@ bool cache_flags_find(const struct dialect *door, struct str body,
     return ret->count <= PASSTHROUGH_CUTS_MAX;
 }
 
-void cache_flags_write_body(const struct cache_flags *flags, struct str body, struct buf *out)
+size_t cache_flags_split(const struct cache_flags *flags, struct str body,
+                         struct str ret_parts[CACHE_BODY_PARTS_MAX])
 {
     size_t at = 0;
     for (size_t i = 0; i < flags->count; i++) {
-        buf_append(out, str_slice(body, at, flags->cuts[i].from - at));
+        ret_parts[i] = str_slice(body, at, flags->cuts[i].from - at);
         at = flags->cuts[i].to;
     }
-    buf_append(out, str_skip(body, at));
+    ret_parts[flags->count] = str_skip(body, at);
+    return flags->count + 1;
 }
 
 void cache_flags_write(const struct cache_flags *flags, struct str body, struct buf *out)

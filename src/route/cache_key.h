@@ -35,7 +35,9 @@ struct cache_flags {
 /* `members`: of the body; NULL: they are looked for. False: it has more than fit. */
 bool cache_flags_find(const struct dialect *door, struct str body,
                       const struct passthrough_members *members, struct cache_flags *ret);
-/* Appends the body without its flags. */
-void cache_flags_write_body(const struct cache_flags *flags, struct str body, struct buf *out);
+/* The body without its flags, in parts of it. Returns how many. */
+enum { CACHE_BODY_PARTS_MAX = PASSTHROUGH_CUTS_MAX + 1 };
+size_t cache_flags_split(const struct cache_flags *flags, struct str body,
+                         struct str ret_parts[CACHE_BODY_PARTS_MAX]);
 /* Appends the flags as they stand in the body, a comma behind each. */
 void cache_flags_write(const struct cache_flags *flags, struct str body, struct buf *out);

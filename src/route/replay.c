@@ -6,7 +6,7 @@
  *                           v  |                  |
  *                          PAUSED ----------------/
  *
- * Where it stands is a place on the tape of the entry, which it holds. Bytes are read again, for what
+ * Where it stands is a place on the tape of the answer, which it holds. Bytes are read again, for what
  * they say: their caller may want it in another form, and their row says what was used. */
 #include "route/replay.h"
 
@@ -18,10 +18,12 @@
 
 /* So much is told before others of this loop have their turn; without a pause they would not. */
 enum { TURN_BYTES_MAX = 256 * 1024, PAUSE_MS = 1 };
+/* Read at once: the longest piece, and what came before it. */
+enum { BYTES_MAX = 2 * CACHE_ANSWER_BYTES_MAX };
 
 struct replay {
     struct loop *loop;
-    struct cache_entry *entry;
+    const struct cache_answer *answer;
     struct facts *facts;
     struct replay_listener listener;
     struct tape_place place;     /* of the tape */
@@ -37,9 +39,9 @@ struct replay {
 
 static void replay_free(struct replay *replay)
 {
-    if (replay->entry->is_raw)
+    if (replay->answer->is_raw)
         answer_reader_done(&replay->reader);
-    cache_entry_unref(replay->entry);
+    cache_let_go(replay->answer);
     facts_unref(replay->facts);
     free(replay);
 }
@@ -58,25 +60,28 @@ static void on_read(void *user, const struct llm_event *event)
     struct replay *replay = user;
     if (event->kind == LLM_EVENT_USAGE)
         return;
-    if (event->kind == LLM_EVENT_FINISH && replay->entry->usage.output_total >= 0)
-        tell(replay, &(struct llm_event){.kind = LLM_EVENT_USAGE, .usage = replay->entry->usage});
+    if (event->kind == LLM_EVENT_FINISH && replay->answer->usage.output_total >= 0)
+        tell(replay, &(struct llm_event){.kind = LLM_EVENT_USAGE, .usage = replay->answer->usage});
     tell(replay, event);
 }
 
-/* So many bytes, or somewhat more: whole chunks are told. */
+/* So many bytes, or somewhat more. */
 static void tell_bytes(struct replay *replay)
 {
-    const struct cache_entry *entry = replay->entry;
-    for (size_t told = 0;
-         replay->place.chunk && told < TURN_BYTES_MAX && !replay->is_over && !replay->is_paused;
-         replay->place.chunk = replay->place.chunk->next) {
-        struct str bytes = STR_FROM(replay->place.chunk->bytes, replay->place.chunk->len);
+    const struct replay_listener *listener = &replay->listener;
+    struct buf bytes;
+    size_t told = 0;
+    buf_init(&bytes, BYTES_MAX);
+    while (told < TURN_BYTES_MAX && !replay->is_over && !replay->is_paused &&
+           tape_next_bytes(&replay->place, &bytes)) {
         told += bytes.len;
         if (replay->is_raw)
-            replay->listener.on_raw(replay->listener.user, entry->content_type, bytes);
+            listener->on_raw(listener->user, replay->answer->content_type, buf_str(&bytes));
         if (!replay->is_over)
-            answer_reader_feed(&replay->reader, bytes);
+            answer_reader_feed(&replay->reader, buf_str(&bytes));
+        buf_clear(&bytes);
     }
+    buf_done(&bytes);
     if (!replay->place.chunk && !replay->is_over)
         answer_reader_finish(&replay->reader);
 }
@@ -96,7 +101,7 @@ static void run(void *user)
 {
     struct replay *replay = user;
     replay->is_telling = true;
-    if (replay->entry->is_raw)
+    if (replay->answer->is_raw)
         tell_bytes(replay);
     else
         tell_events(replay);
@@ -107,19 +112,19 @@ static void run(void *user)
         loop_timer_set(replay->loop, &replay->timer, PAUSE_MS, run, replay);
 }
 
-struct replay *replay_start(struct loop *loop, struct cache_entry *entry, bool is_raw,
+struct replay *replay_start(struct loop *loop, const struct cache_answer *answer, bool is_raw,
                             uint64_t overhead_us, const struct replay_listener *listener)
 {
     struct replay *replay = calloc(1, sizeof *replay);
     ASSERT(replay);
     replay->loop = loop;
-    replay->entry = entry;
-    replay->place.chunk = entry->tape;
-    replay->facts = facts_of_kept(entry, is_raw, overhead_us);
+    replay->answer = answer;
+    replay->place.chunk = answer->tape;
+    replay->facts = facts_of_kept(answer, is_raw, overhead_us);
     replay->listener = *listener;
     replay->is_raw = is_raw;
-    if (entry->is_raw)
-        answer_reader_init(&replay->reader, entry->dialect, entry->is_streamed, on_read, replay);
+    if (answer->is_raw)
+        answer_reader_init(&replay->reader, answer->dialect, answer->is_streamed, on_read, replay);
     loop_defer(loop, &replay->first_task, run, replay);
     return replay;
 }

@@ -15,9 +15,9 @@ struct replay_listener {
     void *user;
 };
 
-/* Takes over a reference of the entry. `is_raw`: its bytes are told, too; else its
+/* Takes over the answer. `is_raw`: its bytes are told, too; else its
  * events alone. `overhead_us`: what it took to find it. Give it back with replay_end. */
-struct replay *replay_start(struct loop *loop, struct cache_entry *entry, bool is_raw,
+struct replay *replay_start(struct loop *loop, const struct cache_answer *answer, bool is_raw,
                             uint64_t overhead_us, const struct replay_listener *listener);
 /* Nothing is heard after it returns. Also after END, and inside callbacks. NULL is allowed. */
 void replay_end(struct replay *replay);

@@ -25,6 +25,7 @@ struct router *router_new(const struct router_options *options)
     random_bytes(&seed, sizeof seed);
     router->options = *options;
     router->books = books_new(options->metrics, options->log);
+    router->cache = options->cache ? cache_client_new(options->cache) : NULL;
     random_init(&router->random, seed);
     coalesce_home_init(&router->sharing, options->coalescer, options->loop, options->log);
     return router;
@@ -36,6 +37,7 @@ void router_free(struct router *router)
         return;
     coalesce_home_done(&router->sharing);
     books_free(router->books);
+    cache_client_free(router->cache);
     free(router);
 }
 

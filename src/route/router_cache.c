@@ -17,12 +17,13 @@ enum {
     GUARDRAILS_VERSION = 0 /* there are none yet */
 };
 
-/* What is to be kept. Of the key's body only where its flags are: the call has it. */
+/* What is to be kept. Of the key's body only where its flags are, and what no other has: the call has
+ * the rest. */
 struct recording {
-    struct cache *cache;
     struct str key_head; /* the key but for the body */
     struct cache_flags flags;
-    uint64_t hash; /* of the key */
+    uint64_t hash, family;  /* of the key, and of its head */
+    struct cache_name name; /* or none */
     enum { OF_NOTHING, OF_BYTES, OF_EVENTS } form;
     struct tape tape;
     struct str content_type; /* of bytes */
@@ -37,27 +38,42 @@ struct recording {
 static struct recording *recording_new(struct route_call *call, uint64_t lives_ms)
 {
     struct recording *recording = ARENA_NEW(call->arena, struct recording);
-    recording->cache = call->router->options.cache;
+
     recording->is_streamed = call->request.request->stream;
     recording->lives_ms = lives_ms;
     recording->usage = LLM_USAGE_UNKNOWN;
-    tape_init(&recording->tape, CACHE_ENTRY_BYTES_MAX);
+    tape_init(&recording->tape, loop_stock(call->router->options.loop), CACHE_ANSWER_BYTES_MAX);
     return recording;
 }
 
 void router_drop_recording(struct route_call *call)
 {
-    if (call->recording)
-        tape_done(&call->recording->tape);
+    if (!call->recording)
+        return;
+    tape_done(&call->recording->tape);
+    cache_stem_unpin(call->recording->name.stem);
     call->recording = NULL;
 }
 
-static void write_key(const struct route_call *call, const struct recording *recording,
-                      struct buf *out)
+/* The whole key, where its parts stand. */
+struct key {
+    struct str parts[1 + CACHE_BODY_PARTS_MAX];
+    size_t count;
+};
+
+static struct parts split_key(const struct route_call *call, const struct recording *recording,
+                              struct key *ret)
 {
-    buf_expect_exactly(out, recording->key_head.len + call->request.raw_body.len);
-    buf_append(out, recording->key_head);
-    cache_flags_write_body(&recording->flags, call->request.raw_body, out);
+    ret->parts[0] = recording->key_head;
+    ret->count = 1 + cache_flags_split(&recording->flags, call->request.raw_body, ret->parts + 1);
+    return (struct parts){ret->parts, ret->count};
+}
+
+static struct cache_id id_of(const struct route_call *call, const struct recording *recording,
+                             struct key *ret_key)
+{
+    return (struct cache_id){split_key(call, recording, ret_key), recording->hash,
+                             recording->family};
 }
 
 /* Who answered speaks the dialect of its bytes. */
@@ -71,30 +87,30 @@ static void keep(const struct route_call *call, struct recording *recording)
     struct loop *loop = call->router->options.loop;
     const struct llm_losses *losses = route_losses(call);
     const struct route_target target = route_target(call);
-    struct buf text; /* the key, and behind it the flags */
-    buf_init(&text, CACHE_ENTRY_BYTES_MAX);
-    loop_buf_lend(loop, &text);
-    write_key(call, recording, &text);
-    size_t key_len = text.len;
-    cache_flags_write(&recording->flags, call->request.raw_body, &text);
-    const struct cache_entry entry = {.hash = recording->hash,
-                                      .key = str_slice(buf_str(&text), 0, key_len),
-                                      .flags = str_skip(buf_str(&text), key_len),
-                                      .content_type = recording->content_type,
-                                      .tape = recording->tape.first,
-                                      .target = target.id,
-                                      .provider = target.provider,
-                                      .losses = losses->items,
-                                      .loss_count = losses->count,
-                                      .dialect = dialect_of(call),
-                                      .usage = recording->usage,
-                                      .is_streamed = recording->is_streamed,
-                                      .is_raw = recording->form == OF_BYTES,
-                                      .kept_ms = loop_now_ms(loop),
-                                      .lives_ms = recording->lives_ms};
-    if (buf_ok(&text))
-        cache_keep(recording->cache, &entry);
-    loop_buf_keep(loop, &text);
+    struct key key;
+    struct buf flags;
+    buf_init(&flags, FLAGS_BYTES_MAX);
+    loop_buf_lend(loop, &flags);
+    cache_flags_write(&recording->flags, call->request.raw_body, &flags);
+    const struct cache_answer answer = {.flags = buf_str(&flags),
+                                        .content_type = recording->content_type,
+                                        .tape = recording->tape.first,
+                                        .target = target.id,
+                                        .provider = target.provider,
+                                        .losses = losses->items,
+                                        .loss_count = losses->count,
+                                        .dialect = dialect_of(call),
+                                        .usage = recording->usage,
+                                        .is_streamed = recording->is_streamed,
+                                        .is_raw = recording->form == OF_BYTES,
+                                        .kept_ms = loop_now_ms(loop),
+                                        .lives_ms = recording->lives_ms};
+    const struct cache_id id = id_of(call, recording, &key);
+    if (buf_ok(&flags)) {
+        cache_keep(call->router->cache, &id, recording->name, &answer);
+        recording->name.stem = NULL;
+    }
+    loop_buf_keep(loop, &flags);
 }
 
 /* Whether this is how a whole answer ends. A joined one is of several, and says so. */
@@ -223,67 +239,77 @@ static void write_key_head(const struct route_call *call, struct buf *out)
                     out);
 }
 
-/* What a recording is found by, at first in `key`. False: there is too much of it. */
-static bool name_recording(const struct route_call *call, struct recording *recording,
-                           struct buf *key)
+/* What a recording is found by. False: there is too much of it. */
+static bool name_recording(const struct route_call *call, struct recording *recording)
 {
+    struct key key;
     const struct route_request *request = &call->request;
-    write_key_head(call, key);
-    recording->key_head = arena_str(call->arena, buf_str(key));
-    buf_clear(key);
-    if (!cache_flags_find(request->raw_dialect, request->raw_body, request->raw_members,
-                          &recording->flags))
+    struct buf head;
+    buf_init(&head, CACHE_ANSWER_BYTES_MAX);
+    loop_buf_lend(call->router->options.loop, &head);
+    write_key_head(call, &head);
+    recording->key_head = arena_str(call->arena, buf_str(&head));
+    bool is_named = buf_ok(&head) && cache_flags_find(request->raw_dialect, request->raw_body,
+                                                      request->raw_members, &recording->flags);
+    loop_buf_keep(call->router->options.loop, &head);
+    if (!is_named)
         return false;
-    write_key(call, recording, key);
-    recording->hash = cache_hash(recording->cache, buf_str(key));
-    return buf_ok(key);
+    recording->hash = cache_hash(call->router->cache, split_key(call, recording, &key));
+    cache_expect(call->router->cache, recording->hash);
+    recording->family = cache_hash(call->router->cache, (struct parts){&recording->key_head, 1});
+    return true;
 }
 
-static bool has_flags(const struct route_call *call, const struct cache_entry *entry)
+static bool has_flags(const struct route_call *call, const struct cache_answer *answer)
 {
     struct buf flags;
     buf_init(&flags, FLAGS_BYTES_MAX);
     cache_flags_write(&call->recording->flags, call->request.raw_body, &flags);
-    bool has = buf_ok(&flags) && str_eq(entry->flags, buf_str(&flags));
+    bool has = buf_ok(&flags) && str_eq(answer->flags, buf_str(&flags));
     buf_done(&flags);
     return has;
 }
 
 /* Its bytes are right only for who asks in the same mode, with the same flags. */
-static bool is_raw_for(const struct route_call *call, const struct cache_entry *entry)
+static bool is_raw_for(const struct route_call *call, const struct cache_answer *answer)
 {
-    return entry->is_raw && call->events.on_raw &&
-           entry->is_streamed == call->request.request->stream && has_flags(call, entry);
+    return answer->is_raw && call->events.on_raw &&
+           answer->is_streamed == call->request.request->stream && has_flags(call, answer);
 }
 
-static struct cache_entry *find(const struct route_call *call, struct str key)
+static const struct cache_answer *find(const struct route_call *call)
 {
-    const struct recording *recording = call->recording;
+    struct recording *recording = call->recording;
     const struct route_cache_ask *ask = &call->request.cache;
     uint64_t age_max_ms = recording->lives_ms - 1;
     uint64_t asked_ms = (uint64_t)ask->age_max_seconds * 1000;
     if (ask->has_age_max && asked_ms < age_max_ms)
         age_max_ms = asked_ms;
-    struct cache_entry *entry = cache_find(recording->cache, key, recording->hash,
-                                           loop_now_ms(call->router->options.loop), age_max_ms);
+    struct key key;
+    const struct cache_wanted wanted = {.id = id_of(call, recording, &key),
+                                        .now_ms = loop_now_ms(call->router->options.loop),
+                                        .age_max_ms = age_max_ms};
+    const struct cache_answer *answer =
+        cache_find(call->router->cache, &wanted, call->arena, &recording->name);
     /* What the canonical form does not carry of bytes is a loss, and not for who is strict. */
-    if (!entry || !entry->is_raw || !call->request.strict || is_raw_for(call, entry))
-        return entry;
-    cache_entry_unref(entry);
+    if (!answer || !answer->is_raw || !call->request.strict || is_raw_for(call, answer))
+        return answer;
+    cache_let_go(answer);
     return NULL;
 }
 
-/* Takes over a reference of the entry. */
-static void begin_replay(struct route_call *call, struct cache_entry *entry, uint64_t began_ns)
+/* Takes over the answer. */
+static void begin_replay(struct route_call *call, const struct cache_answer *answer,
+                         uint64_t began_ns)
 {
     struct loop *loop = call->router->options.loop;
     const struct replay_listener listener = {router_on_retold_event, router_on_retold_raw, call};
     uint64_t now_ms = loop_now_ms(loop);
-    bool is_raw = is_raw_for(call, entry);
+    bool is_raw = is_raw_for(call, answer);
     call->cached = ROUTE_CACHE_HIT;
-    call->cached_age_ms = now_ms > entry->kept_ms ? now_ms - entry->kept_ms : 0;
+    call->cached_age_ms = now_ms > answer->kept_ms ? now_ms - answer->kept_ms : 0;
     call->replay =
-        replay_start(loop, entry, is_raw, (clock_monotonic_ns() - began_ns) / 1000, &listener);
+        replay_start(loop, answer, is_raw, (clock_monotonic_ns() - began_ns) / 1000, &listener);
     router_drop_recording(call);
     if (call->events.on_request)
         call->request.request = NULL; /* it was borrowed for the start only */
@@ -292,26 +318,21 @@ static void begin_replay(struct route_call *call, struct cache_entry *entry, uin
 static void look_up(struct route_call *call, uint64_t lives)
 {
     const struct route_cache_ask *ask = &call->request.cache;
-    struct loop *loop = call->router->options.loop;
     uint64_t began_ns = clock_monotonic_ns();
-    struct cache_entry *entry = NULL;
-    struct buf key;
-    buf_init(&key, CACHE_ENTRY_BYTES_MAX);
-    loop_buf_lend(loop, &key);
+    const struct cache_answer *answer = NULL;
     call->recording = recording_new(call, lives);
-    bool is_named = name_recording(call, call->recording, &key);
+    bool is_named = name_recording(call, call->recording);
     bool is_read = is_named && !ask->skips && !(ask->has_age_max && !ask->age_max_seconds);
     if (is_read)
-        entry = find(call, buf_str(&key));
-    loop_buf_keep(loop, &key);
+        answer = find(call);
     if (!is_named) {
         router_drop_recording(call);
         return;
     }
     call->cached = ROUTE_CACHE_MISS;
-    cache_count(call->router->options.cache, entry != NULL);
-    if (entry)
-        begin_replay(call, entry, began_ns);
+    cache_count(call->router->options.cache, answer != NULL);
+    if (answer)
+        begin_replay(call, answer, began_ns);
 }
 
 enum err router_look_up(struct route_call *call, struct error *error)

@@ -13,6 +13,7 @@ struct router {
     struct books *books;
     struct coalesce_home sharing;
     struct random random;
+    struct cache_client *cache; /* NULL: no answers are kept */
 };
 
 /* One attempt's call. */

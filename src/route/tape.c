@@ -3,17 +3,24 @@
  *
  * The record of an event is its head, then its texts, each behind its length, then the usage if it is
  * one. Increments of one text that follow each other are one record: its head, a length, and each
- * piece behind a length of its own, so that a piece takes two bytes beside its own. */
+ * piece behind a length of its own, so that a piece takes two bytes beside its own.
+ *
+ * The record of bytes is one piece: how much of it is as in the base (the newest piece before it that
+ * stands whole) at the beginning and at the end, and what stands between. Frames of one stream differ
+ * in a few words, so a tape of them is about as long as the text that they bring. */
 #include "route/tape.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "route/block.h"
 
 /* Of chunks: many tapes are written at once, some for minutes, so they begin small. */
-enum { CHUNK_BYTES_MIN = 512, CHUNK_BYTES_MAX = 8 * 1024 };
+enum { CHUNK_BYTES_MIN = 512, CHUNK_BYTES_MAX = STOCK_BYTES_MAX - sizeof(struct tape_chunk) };
+/* Of bytes: a longer piece is no base, so that what is read at once is bounded. */
+enum { BASE_BYTES_MAX = 4096, STEP_BYTES = 16 * 1024 };
+/* So many are taken to have no more in common with the base than the one before, if they have that. */
+enum { LIKES_MAX = 16 };
 
 struct head {
     uint8_t kind; /* llm_event_kind */
@@ -24,18 +31,24 @@ struct head {
 enum { PIECES = 1 << 15 }; /* in place of texts */
 _Static_assert(EVENT_TEXTS < 16, "they have a bit each, beside it");
 
-void tape_init(struct tape *tape, size_t size_max)
+struct piece {
+    uint16_t before, behind; /* as in the base; both 0: it stands whole */
+    uint32_t len;            /* of what stands between */
+};
+_Static_assert(BASE_BYTES_MAX <= UINT16_MAX, "what is as in the base fits");
+
+void tape_init(struct tape *tape, struct stock *stock, size_t size_max)
 {
-    *tape = (struct tape){.size_max = size_max, .record = SIZE_MAX};
+    *tape = (struct tape){.stock = stock, .size_max = size_max, .record = SIZE_MAX};
 }
 
 void tape_done(struct tape *tape)
 {
     for (struct tape_chunk *next, *chunk = tape->first; chunk; chunk = next) {
         next = chunk->next;
-        free(chunk);
+        stock_give(tape->stock, chunk, sizeof *chunk + chunk->capacity);
     }
-    tape_init(tape, tape->size_max);
+    tape_init(tape, tape->stock, tape->size_max);
 }
 
 bool tape_is_whole(const struct tape *tape)
@@ -57,12 +70,12 @@ static bool add_chunk(struct tape *tape, size_t capacity_min)
         capacity > tape->size_max || tape->size + sizeof *tape->last > tape->size_max - capacity;
     if (tape->overflowed)
         return false;
-    struct tape_chunk *chunk = malloc(sizeof *chunk + capacity);
-    ASSERT(chunk);
-    *chunk = (struct tape_chunk){.capacity = capacity};
+    size_t size = sizeof(struct tape_chunk) + capacity;
+    struct tape_chunk *chunk = stock_take(tape->stock, &size);
+    *chunk = (struct tape_chunk){.capacity = size - sizeof *chunk};
     *(tape->last ? &tape->last->next : &tape->first) = chunk;
     tape->last = chunk;
-    tape->size += sizeof *chunk + capacity;
+    tape->size += size;
     tape->record = SIZE_MAX;
     return true;
 }
@@ -182,11 +195,72 @@ void tape_add_event(struct tape *tape, const struct llm_event *event)
         add_piece(tape, event->text);
 }
 
+/* A frame with the empty line behind it, or all there is: as what is hardly longer than the base. */
+static struct str first_piece(const struct tape *tape, struct str bytes)
+{
+    const char *at = bytes.data, *end = bytes.data + bytes.len;
+    if (bytes.len <= tape->base.len + tape->base.len / 2)
+        return bytes;
+    while ((at = memchr(at, '\n', (size_t)(end - at))) && ++at < end)
+        if (*at == '\n')
+            return str_slice(bytes, 0, (size_t)(at + 1 - bytes.data));
+    return bytes;
+}
+
+/* Whether it has as much of the base as the last one. */
+static bool is_alike(const struct tape *tape, struct str bytes)
+{
+    size_t shared = tape->before + tape->behind;
+    const char *behind = tape->base.data + tape->base.len - tape->behind;
+    return shared && bytes.len >= shared &&
+           memcmp(bytes.data, tape->base.data, tape->before) == 0 &&
+           memcmp(bytes.data + bytes.len - tape->behind, behind, tape->behind) == 0;
+}
+
+static void compare(struct tape *tape, struct str bytes)
+{
+    if (tape->likes++ % LIKES_MAX && is_alike(tape, bytes))
+        return;
+    tape->before = str_shared_prefix(bytes, tape->base);
+    tape->behind =
+        str_shared_suffix(str_skip(bytes, tape->before), str_skip(tape->base, tape->before));
+    tape->likes = 1;
+}
+
+static void put_bytes(struct tape *tape, struct piece piece, struct str middle)
+{
+    char *at = reserve(tape, sizeof piece + middle.len);
+    if (!at)
+        return;
+    at = put(at, &piece, sizeof piece);
+    if (middle.len)
+        put(at, middle.data, middle.len);
+    if (piece.before || piece.behind || middle.len > BASE_BYTES_MAX)
+        return;
+    tape->base = STR_FROM(at, middle.len);
+    tape->before = tape->behind = 0;
+    tape->likes = 0;
+}
+
+/* What has less than half in common with the base is kept whole. */
+static void add_bytes(struct tape *tape, struct str bytes)
+{
+    compare(tape, bytes);
+    size_t before = tape->before, behind = tape->behind;
+    if (before + behind < bytes.len / 2 || before + behind == 0)
+        before = behind = 0;
+    size_t len = bytes.len - before - behind;
+    put_bytes(tape, (struct piece){(uint16_t)before, (uint16_t)behind, (uint32_t)len},
+              str_slice(bytes, before, len));
+}
+
 void tape_add_bytes(struct tape *tape, struct str bytes)
 {
-    char *room = bytes.len ? reserve(tape, bytes.len) : NULL;
-    if (room)
-        memcpy(room, bytes.data, bytes.len);
+    while (bytes.len && !tape->overflowed) {
+        struct str piece = first_piece(tape, bytes);
+        add_bytes(tape, piece);
+        bytes = str_skip(bytes, piece.len);
+    }
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -245,16 +319,22 @@ static void enter_pieces(struct str text, struct tape_place *place, const struct
         .kind = (enum llm_event_kind)head->kind, .index = head->index, .usage = LLM_USAGE_UNKNOWN};
 }
 
-bool tape_next(struct tape_place *place, struct llm_event *ret_event)
+/* The chunk that the next record is in; STR_NONE at the end. */
+static struct str enter_chunk(struct tape_place *place)
 {
-    struct head head;
     if (place->chunk && place->at == place->chunk->len) {
         place->chunk = place->chunk->next;
         place->at = 0;
     }
-    if (!place->chunk)
+    return place->chunk ? STR_FROM(place->chunk->bytes, place->chunk->len) : STR_NONE;
+}
+
+bool tape_next(struct tape_place *place, struct llm_event *ret_event)
+{
+    struct head head;
+    struct str text = enter_chunk(place);
+    if (!text.data)
         return false;
-    struct str text = STR_FROM(place->chunk->bytes, place->chunk->len);
     if (!place->pieces_end) {
         take(text, &place->at, &head, sizeof head);
         if (head.texts != PIECES) {
@@ -264,5 +344,29 @@ bool tape_next(struct tape_place *place, struct llm_event *ret_event)
         enter_pieces(text, place, &head);
     }
     take_piece(text, place, ret_event);
+    return true;
+}
+
+static void take_bytes(struct str text, struct tape_place *place, struct buf *out)
+{
+    struct piece piece;
+    take(text, &place->at, &piece, sizeof piece);
+    ASSERT(piece.len <= text.len - place->at && piece.before + piece.behind <= place->base.len);
+    struct str middle = str_slice(text, place->at, piece.len);
+    place->at += piece.len;
+    buf_append(out, str_slice(place->base, 0, piece.before));
+    buf_append(out, middle);
+    buf_append(out, str_skip(place->base, place->base.len - piece.behind));
+    if (!piece.before && !piece.behind && piece.len <= BASE_BYTES_MAX)
+        place->base = middle;
+}
+
+bool tape_next_bytes(struct tape_place *place, struct buf *out)
+{
+    struct str text = enter_chunk(place);
+    if (!text.data)
+        return false;
+    for (size_t end = out->len + STEP_BYTES; text.data && out->len < end; text = enter_chunk(place))
+        take_bytes(text, place, out);
     return true;
 }

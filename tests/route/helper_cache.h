@@ -14,10 +14,21 @@
 #include "route/cache.h"
 #include "route/tape.h"
 
-static inline struct cache_entry *cache_find_text(struct cache *cache, struct str key,
-                                                  uint64_t now_ms, uint64_t age_max_ms)
+static inline const struct cache_answer *cache_find_text(struct cache *cache, struct str key,
+                                                         uint64_t now_ms, uint64_t age_max_ms)
 {
-    return cache_find(cache, key, cache_hash(cache, key), now_ms, age_max_ms);
+    const struct parts parts = {&key, 1};
+    struct cache_client *client = cache_client_new(cache);
+    const struct cache_wanted wanted = {.id = {.key = parts, .hash = cache_hash(client, parts)},
+                                        .now_ms = now_ms,
+                                        .age_max_ms = age_max_ms};
+    struct cache_name name;
+    struct arena *arena = arena_new(SIZE_MAX);
+    const struct cache_answer *answer = cache_find(client, &wanted, arena, &name);
+    cache_stem_unpin(name.stem);
+    arena_free(arena);
+    cache_client_free(client);
+    return answer;
 }
 
 /* `bytes_of`: its tape has the bytes of a stream of that dialect; NULL: events. */
@@ -25,22 +36,25 @@ static inline void cache_keep_tape(struct cache *cache, const char *key, const s
                                    const struct dialect *bytes_of, uint64_t now_ms,
                                    uint64_t lives_ms)
 {
-    struct cache_entry entry = {.hash = cache_hash(cache, str_from_cstr(key)),
-                                .key = str_from_cstr(key),
-                                .flags = STR("f"),
-                                .tape = tape->first,
-                                .target = STR("fake/m"),
-                                .provider = STR("fake"),
-                                .kept_ms = now_ms,
-                                .lives_ms = lives_ms};
+    const struct str whole = str_from_cstr(key);
+    const struct parts parts = {&whole, 1};
+    struct cache_client *client = cache_client_new(cache);
+    const struct cache_id id = {.key = parts, .hash = cache_hash(client, parts)};
+    struct cache_answer answer = {.flags = STR("f"),
+                                  .tape = tape->first,
+                                  .target = STR("fake/m"),
+                                  .provider = STR("fake"),
+                                  .kept_ms = now_ms,
+                                  .lives_ms = lives_ms};
     if (bytes_of) {
-        entry.is_raw = true;
-        entry.is_streamed = true;
-        entry.dialect = bytes_of;
-        entry.content_type = STR("t/t");
-        entry.usage = LLM_USAGE_UNKNOWN;
+        answer.is_raw = true;
+        answer.is_streamed = true;
+        answer.dialect = bytes_of;
+        answer.content_type = STR("t/t");
+        answer.usage = LLM_USAGE_UNKNOWN;
     }
-    cache_keep(cache, &entry);
+    cache_keep(client, &id, (struct cache_name){0}, &answer);
+    cache_client_free(client);
 }
 
 /* An answer of that text. */
@@ -48,7 +62,7 @@ static inline void cache_keep_text(struct cache *cache, const char *key, struct 
                                    uint64_t now_ms, uint64_t lives_ms)
 {
     struct tape tape;
-    tape_init(&tape, 16 * 1024 * 1024);
+    tape_init(&tape, NULL, 16 * 1024 * 1024);
     tape_add_bytes(&tape, text);
     cache_keep_tape(cache, key, &tape, NULL, now_ms, lives_ms);
     tape_done(&tape);

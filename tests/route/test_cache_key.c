@@ -50,7 +50,10 @@ static struct str write_key(struct arena *arena, struct asked asked, struct str 
     buf_init(&out, 65536);
     if (cache_flags_find(asked.key.door, asked.body, NULL, &flags)) {
         cache_key_write(&asked.key, &out);
-        cache_flags_write_body(&flags, asked.body, &out);
+        struct str parts[CACHE_BODY_PARTS_MAX];
+        size_t count = cache_flags_split(&flags, asked.body, parts);
+        for (size_t i = 0; i < count; i++)
+            buf_append(&out, parts[i]);
         assert_true(buf_ok(&out));
         text = arena_str(arena, buf_str(&out));
         buf_clear(&out);

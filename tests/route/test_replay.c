@@ -107,7 +107,7 @@ static void start(struct fixture *f, int count, struct str text, enum told as)
     bool is_raw = as != EVENTS;
     const struct replay_listener listener = {on_event, on_raw, f};
     struct tape tape;
-    tape_init(&tape, 4 * 1024 * 1024);
+    tape_init(&tape, NULL, 4 * 1024 * 1024);
     if (!is_raw)
         tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_START});
     for (int i = 0; i < count; i++)
@@ -118,12 +118,10 @@ static void start(struct fixture *f, int count, struct str text, enum told as)
         tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_END});
     assert_true(tape_is_whole(&tape));
     cache_keep_tape(f->cache, "k", &tape, is_raw ? &dialect_openai_chat : NULL, 0, 1000);
-    struct cache_entry *entry = cache_find_text(f->cache, STR("k"), 0, 1000);
-    assert_non_null(entry);
+    const struct cache_answer *answer = cache_find_text(f->cache, STR("k"), 0, 1000);
+    assert_non_null(answer);
     tape_done(&tape);
-    f->replay = replay_start(f->loop, entry, as == BYTES, 42, &listener);
-    cache_free(f->cache); /* whatever becomes of it */
-    f->cache = NULL;
+    f->replay = replay_start(f->loop, answer, as == BYTES, 42, &listener);
     assert_int_equal(f->told, 0); /* a turn later */
 }
 

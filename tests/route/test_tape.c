@@ -20,7 +20,7 @@ static void events_keep_all_that_they_say(void **state)
 {
     (void)state;
     struct tape tape;
-    tape_init(&tape, 65536);
+    tape_init(&tape, NULL, 65536);
     const struct llm_usage usage = {7, 3, 1, 9, 2, true};
     const struct llm_event events[] = {
         {.kind = LLM_EVENT_START, .id = STR("id"), .model = STR("m")},
@@ -62,26 +62,82 @@ static void events_keep_all_that_they_say(void **state)
     tape_done(&tape);
 }
 
+/* All of it, in as many steps as it takes. */
+static void assert_bytes(const struct tape *tape, struct str expected)
+{
+    struct tape_place place = {.chunk = tape->first};
+    struct buf bytes;
+    size_t at = 0;
+    buf_init(&bytes, 1024 * 1024);
+    while (tape_next_bytes(&place, &bytes)) {
+        assert_true(str_eq(buf_str(&bytes), str_slice(expected, at, bytes.len)));
+        at += bytes.len;
+        buf_clear(&bytes);
+    }
+    assert_int_equal(at, expected.len);
+    assert_false(tape_next_bytes(&place, &bytes));
+    buf_done(&bytes);
+}
+
 static void bytes_are_put_together(void **state)
 {
     (void)state;
     struct tape tape;
-    tape_init(&tape, 65536);
+    tape_init(&tape, NULL, 65536);
+    assert_bytes(&tape, STR(""));
     tape_add_bytes(&tape, STR("data: 1\n\n"));
     tape_add_bytes(&tape, STR(""));
     tape_add_bytes(&tape, STR("data: 2\n\n"));
-    struct tape_place place = {.chunk = tape.first};
-    assert_true(
-        str_eq(STR_FROM(place.chunk->bytes, place.chunk->len), STR("data: 1\n\ndata: 2\n\n")));
-    assert_null(place.chunk->next);
+    assert_bytes(&tape, STR("data: 1\n\ndata: 2\n\n"));
     tape_done(&tape);
+}
+
+/* A stream of frames, of two shapes, with what is no frame between them. */
+static void write_stream(struct buf *out, int frames)
+{
+    for (int i = 0; i < frames; i++) {
+        if (i % 50 == 7)
+            buf_append(out, STR(": a comment\n\n\n\n"));
+        buf_printf(
+            out,
+            "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,");
+        if (i % 90 > 60)
+            buf_printf(out, "\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[%d]}}]}\n\n", i);
+        else
+            buf_printf(out, "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word %d\"}}]}\n\n",
+                       i);
+    }
+    for (int i = 0; i < 5000; i++) /* longer than a base, and than a chunk */
+        buf_append_char(out, (char)('a' + i % 7));
+    buf_append(out, STR("data: {\"id\":\"chatcmpl-1\"}"));
+}
+
+/* However it is cut. */
+static void frames_take_what_differs(void **state)
+{
+    (void)state;
+    static const size_t steps[] = {1, 7, 150, 151, 1000, 20000, SIZE_MAX};
+    struct buf stream;
+    buf_init(&stream, 1024 * 1024);
+    write_stream(&stream, 400);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct tape tape;
+        tape_init(&tape, NULL, 4 * 1024 * 1024);
+        for (size_t at = 0; at < stream.len; at += str_slice(buf_str(&stream), at, steps[i]).len)
+            tape_add_bytes(&tape, str_slice(buf_str(&stream), at, steps[i]));
+        assert_bytes(&tape, buf_str(&stream));
+        if (steps[i] == SIZE_MAX)
+            assert_true(tape.size < stream.len / 2);
+        tape_done(&tape);
+    }
+    buf_done(&stream);
 }
 
 static void too_much_is_told(void **state)
 {
     (void)state;
     struct tape tape;
-    tape_init(&tape, 1024);
+    tape_init(&tape, NULL, 1024);
     tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("short")});
     assert_true(tape_is_whole(&tape));
     for (int i = 0; i < 300; i++)
@@ -108,7 +164,7 @@ static void pieces_stay_apart(void **state)
     (void)state;
     enum { COUNT = sizeof pieces / sizeof pieces[0] };
     struct tape tape;
-    tape_init(&tape, 65536);
+    tape_init(&tape, NULL, 65536);
     for (size_t i = 0; i < COUNT; i++)
         tape_add_event(&tape, &pieces[i]);
     struct tape_place place = {.chunk = tape.first};
@@ -127,7 +183,7 @@ static void they_take_little_room(void **state)
 {
     (void)state;
     struct tape tape;
-    tape_init(&tape, 65536);
+    tape_init(&tape, NULL, 65536);
     for (int i = 0; i < 1000; i++)
         tape_add_event(&tape, &(struct llm_event){.kind = LLM_EVENT_TEXT, .text = STR("more")});
     assert_true(tape_is_whole(&tape));
@@ -144,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_keep_all_that_they_say),
         cmocka_unit_test(bytes_are_put_together),
+        cmocka_unit_test(frames_take_what_differs),
         cmocka_unit_test(too_much_is_told),
         cmocka_unit_test(pieces_stay_apart),
         cmocka_unit_test(they_take_little_room),

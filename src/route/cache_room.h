@@ -1,0 +1,43 @@
+/* Room: the memory of the cache, one piece, in blocks that are taken one behind the other, round after
+ * round; what stands where the next one goes has to go, unless it stays for a reason. So what comes and
+ * goes with every request neither scatters over the heap nor tears holes into it.
+ *
+ * The whole room is always tiled by blocks; those that nobody needs are joined by the next round. Not
+ * for several threads at once, but for pins. Inside route only; below cache. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum cache_block_kind { CACHE_BLOCK_FREE, CACHE_BLOCK_STEM, CACHE_BLOCK_ENTRY };
+
+/* What every block begins with. */
+struct cache_block {
+    uint32_t lines; /* its size, in lines of CACHE_LINE_BYTES */
+    enum cache_block_kind kind;
+    _Atomic int
+        pins; /* by those who look at it: it stays where it is. Any thread may give one back. */
+};
+
+enum { CACHE_LINE_BYTES = 64 };
+
+struct cache_room;
+
+/* `size` bytes, rounded up to lines; memory is used as it is written. Free with cache_room_free. */
+struct cache_room *cache_room_new(size_t size);
+/* NULL is allowed. */
+void cache_room_free(struct cache_room *room);
+
+/* Says whether a block may go; if so, nothing refers to it any more. Of one that is free nobody is asked,
+ * one with pins stays anyway. */
+typedef bool cache_room_may_go(void *user, struct cache_block *block);
+/* A block for `size` bytes, CACHE_LINE_BYTES aligned, with one pin, its kind set. NULL: too much stays. */
+struct cache_block *cache_room_take(struct cache_room *room, size_t size,
+                                    enum cache_block_kind kind, cache_room_may_go *may_go,
+                                    void *user);
+/* The block that is the next to go; NULL: none, or it is not known yet. */
+const struct cache_block *cache_room_next(const struct cache_room *room);
+/* The bytes of a block. */
+size_t cache_block_size(const struct cache_block *block);
