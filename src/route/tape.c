@@ -217,6 +217,7 @@ static bool is_alike(const struct tape *tape, struct str bytes)
            memcmp(bytes.data + bytes.len - tape->behind, behind, tape->behind) == 0;
 }
 
+/* What has less than three quarters of the base becomes one: the text of its like is all that differs. */
 static void compare(struct tape *tape, struct str bytes)
 {
     if (tape->likes++ % LIKES_MAX && is_alike(tape, bytes))
@@ -225,6 +226,8 @@ static void compare(struct tape *tape, struct str bytes)
     tape->behind =
         str_shared_suffix(str_skip(bytes, tape->before), str_skip(tape->base, tape->before));
     tape->likes = 1;
+    if (tape->before + tape->behind < bytes.len - bytes.len / 4)
+        tape->before = tape->behind = 0;
 }
 
 static void put_bytes(struct tape *tape, struct piece piece, struct str middle)
@@ -242,13 +245,10 @@ static void put_bytes(struct tape *tape, struct piece piece, struct str middle)
     tape->likes = 0;
 }
 
-/* What has less than half in common with the base is kept whole. */
 static void add_bytes(struct tape *tape, struct str bytes)
 {
     compare(tape, bytes);
     size_t before = tape->before, behind = tape->behind;
-    if (before + behind < bytes.len / 2 || before + behind == 0)
-        before = behind = 0;
     size_t len = bytes.len - before - behind;
     put_bytes(tape, (struct piece){(uint16_t)before, (uint16_t)behind, (uint32_t)len},
               str_slice(bytes, before, len));

@@ -99,8 +99,8 @@ static void write_stream(struct buf *out, int frames)
         if (i % 50 == 7)
             buf_append(out, STR(": a comment\n\n\n\n"));
         buf_printf(
-            out,
-            "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,");
+            out, "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,"
+                 "\"model\":\"one-2026-01-01\",\"system_fingerprint\":\"fp_0123456789\",");
         if (i % 90 > 60)
             buf_printf(out, "\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[%d]}}]}\n\n", i);
         else

@@ -194,11 +194,11 @@ test("the memory is bounded, and metrics tell", async (t) => {
     assert.ok(line, `${name}\n${text.slice(0, 500)}`);
     return Number(line.split(" ").at(-1));
   };
-  const names = Array.from({ length: 8 }, () => own("burst-1000x60"));
+  const names = Array.from({ length: 8 }, () => own("burst-3000x60"));
   for (const name of names) assert.equal((await chat(parley, `openai/${name}`, true)).headers[CACHED], "miss");
   assert.equal((await chat(parley, `openai/${names.at(-1)}`, true)).headers[CACHED], "hit");
   assert.equal((await chat(parley, `openai/${names[0]}`, true)).headers[CACHED], "miss", "it had to go");
-  assert.ok(await metric("parley_cache_evictions_total") >= 4);
+  assert.ok(await metric("parley_cache_evictions_total") >= 3);
   const bytes = await metric("parley_cache_bytes");
   assert.ok(bytes > 200_000 && bytes <= 1024 * 1024, `${bytes}`);
   assert.equal(await metric('parley_cache_requests_total{result="hit"}'), 1);
