@@ -23,7 +23,6 @@
 #include "api/completion_head.h"
 #include "api/keeping.h"
 #include "api/origin.h"
-#include "base/clock.h"
 #include "llm/foreign.h"
 #include "llm/passthrough.h"
 
@@ -155,8 +154,8 @@ static struct dialect_encoder *encoder_of(struct completion *completion)
     struct arena *arena = completion->request->arena;
     if (completion->encoder)
         return completion->encoder;
-    completion->encoder =
-        completion->form->dialect->encoder_new(arena, clock_wall_ms(), completion->wants_usage);
+    completion->encoder = completion->form->dialect->encoder_new(
+        arena, loop_wall_ms(completion->request->api->options.loop), completion->wants_usage);
     if (completion->has_raw && !completion->form->follows_raw)
         follow(completion, &(struct llm_event){.kind = LLM_EVENT_START,
                                                .id = completion->id,
@@ -249,9 +248,9 @@ static void end_whole(struct completion *completion)
     if (!completion->has_raw) {
         loop_buf_lend(completion->request->api->options.loop, &completion->out);
         built = llm_builder_response(completion->builder);
-        completion->form->dialect->encode_response(completion->request->arena, built,
-                                                   clock_wall_ms(), &completion->out,
-                                                   &completion->losses);
+        completion->form->dialect->encode_response(
+            completion->request->arena, built, loop_wall_ms(completion->request->api->options.loop),
+            &completion->out, &completion->losses);
         note_losses(completion);
     }
     if (completion->form->is_array)
@@ -347,7 +346,7 @@ static const struct llm_event *named(struct completion *completion, const struct
     bool is_own = completion->keeping && !route_is_raw(completion->call);
     if (event->kind != LLM_EVENT_START || (event->id.len && !is_own) || !prefix)
         return event;
-    struct id id = id_new(clock_wall_ms());
+    struct id id = id_new(loop_wall_ms(completion->request->api->options.loop));
     *ret_named = *event;
     ret_named->id =
         arena_printf(request->arena, "%s%.*s", prefix,

@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "wire/url.h"
 
 enum { REPLY_BYTES_MAX = 256 * 1024 * 1024 };
@@ -107,7 +106,7 @@ void api_keep_policy(struct api_request *request, struct policy *policy)
 struct policy *api_policy(struct api_request *request)
 {
     struct policy *policy = request->policy;
-    if (policy && policy_is_current(policy, clock_wall_tick_ms()))
+    if (policy && policy_is_current(policy, loop_wall_ms(request->api->options.loop)))
         return policy;
     if (account_policy(request->api->options.account, &request->who, &policy) != ERR_OK)
         policy = NULL;

@@ -103,7 +103,8 @@ static void make_router(struct worker *worker)
                                             .log = options->log,
                                             .metrics = options->metrics});
     if (config_get_bool(options->config, "server.governed"))
-        worker->governor = governor_new(&(struct governor_options){.account = options->account,
+        worker->governor = governor_new(&(struct governor_options){.loop = worker->loop,
+                                                                   .account = options->account,
                                                                    .limiter = options->limiter,
                                                                    .ledger = worker->ledger,
                                                                    .log = options->log});

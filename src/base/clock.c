@@ -17,21 +17,11 @@ uint64_t clock_monotonic_ms(void)
     return clock_monotonic_ns() / 1000000u;
 }
 
-static int64_t wall_ms(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int64_t clock_wall_ms(void)
 {
-    return wall_ms(CLOCK_REALTIME);
-}
-
-int64_t clock_wall_tick_ms(void)
-{
-    return wall_ms(CLOCK_REALTIME_COARSE);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* 1000-01-01T00:00:00Z and 9999-12-31T23:59:59Z. */

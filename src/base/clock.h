@@ -1,4 +1,5 @@
-/* Time: the clock of the machine, and the few formats of it that protocols need. */
+/* Time: the clock of the machine, and the few formats of it that protocols need. What runs on a loop
+ * asks the loop (net/loop.h), which reads the clock once for each thing that it handles. */
 #pragma once
 
 #include <stdint.h>
@@ -12,9 +13,6 @@ uint64_t clock_monotonic_ms(void);
 uint64_t clock_monotonic_ns(void);
 /* Milliseconds since 1970-01-01 UTC. What is stored and shown uses these. */
 int64_t clock_wall_ms(void);
-/* The same as of the kernel's last tick: far cheaper, and some milliseconds late at most, which nobody
- * may notice: what has just expired is not expired yet. */
-int64_t clock_wall_tick_ms(void);
 
 /* "2026-11-22T10:00:00.123Z" (RFC 3339, 24 characters and a NUL). Times outside the years 1000 to
  * 9999 are moved to their border. */

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "llm/call_internal.h"
 #include "llm/frame_reader.h"
 #include "llm/frame_shape.h"
@@ -205,7 +204,7 @@ static void tell_head(struct http_attempt *attempt, int status, const struct htt
                                  .connect_ms = http_call_timing(attempt->http)->connect_ms};
     if (!call->events.on_head)
         return;
-    llm_limits_read(headers, clock_wall_tick_ms(), &head.limits);
+    llm_limits_read(headers, loop_wall_ms(call->loop), &head.limits);
     call->events.on_head(call->user, &head);
 }
 

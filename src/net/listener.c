@@ -74,7 +74,9 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 {
     (void)status, (void)events;
     struct listener *listener = handle->data;
+    loop_enter(listener->loop);
     int number = accept_some(listener, ACCEPTS_PER_TURN);
+    loop_leave(listener->loop);
     if (!is_shortage(number) || listener->closed)
         return;
     log_warning(loop_log(listener->loop), "cannot accept connections for now",

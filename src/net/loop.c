@@ -2,13 +2,16 @@
  *
  * One turn:  timers -> poll (callbacks queue tasks and output) -> check: tasks, records, flushes.
  * and once more before the wait, for what timers and messages left behind: nothing is left queued
- * while the loop sleeps. Whoever sends in the middle of a turn runs the records first. */
+ * while the loop sleeps. Whoever sends in the middle of a turn runs the records first.
+ *
+ * The time that a callback has asked for holds until it returns, or the next task begins. */
 #include "net/loop.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 enum {
     SCRATCHES_KEPT = 4,             /* as deep as callbacks that borrow are nested, and more */
@@ -41,26 +44,73 @@ struct loop {
     size_t buf_count;
     struct transit *transit;
     struct stock *stock;
+    bool is_inside;  /* a callback */
+    uint64_t now_us; /* of what is handled now; 0: nobody has asked */
+    int64_t wall_ms; /* likewise */
     char read_buffer[LOOP_READ_BYTES];
 };
 
-static void run_tasks(struct list *tasks)
+/* ---- Time ------------------------------------------------------------------------------------ */
+
+/* What follows is another thing, with a time of its own. */
+static void forget_time(struct loop *loop)
+{
+    loop->now_us = 0;
+    loop->wall_ms = 0;
+}
+
+void loop_enter(struct loop *loop)
+{
+    forget_time(loop);
+    loop->is_inside = true;
+}
+
+void loop_leave(struct loop *loop)
+{
+    loop->is_inside = false;
+}
+
+uint64_t loop_now_ms(const struct loop *loop)
+{
+    return uv_now(&loop->uv);
+}
+
+uint64_t loop_now_us(struct loop *loop)
+{
+    if (!loop->is_inside || !loop->now_us)
+        loop->now_us = clock_monotonic_ns() / 1000;
+    return loop->now_us;
+}
+
+int64_t loop_wall_ms(struct loop *loop)
+{
+    if (!loop->is_inside || !loop->wall_ms)
+        loop->wall_ms = clock_wall_ms();
+    return loop->wall_ms;
+}
+
+/* ---- Turns ----------------------------------------------------------------------------------- */
+
+static void run_tasks(struct loop *loop, struct list *tasks)
 {
     while (!list_is_empty(tasks)) {
         struct loop_task *task = LIST_ENTRY(tasks->next, struct loop_task, link);
         list_remove(&task->link);
+        forget_time(loop);
         task->run(task->user);
     }
 }
 
 static void end_turn(struct loop *loop)
 {
+    loop_enter(loop);
     while (!list_is_empty(&loop->tasks) || !list_is_empty(&loop->records) ||
            !list_is_empty(&loop->flushes)) {
-        run_tasks(&loop->tasks);
-        run_tasks(&loop->records);
-        run_tasks(&loop->flushes);
+        run_tasks(loop, &loop->tasks);
+        run_tasks(loop, &loop->records);
+        run_tasks(loop, &loop->flushes);
     }
+    loop_leave(loop);
 }
 
 static void on_prepare(uv_prepare_t *handle)
@@ -81,11 +131,14 @@ static void on_timer(uv_timer_t *handle)
     uint64_t now = uv_now(&loop->uv);
     loop->timer_due = 0;
     struct heap_node *first;
+    loop_enter(loop);
     while ((first = heap_first(&loop->timers)) && first->key <= now) {
         struct loop_timer *timer = LIST_ENTRY(first, struct loop_timer, node);
         heap_remove(&loop->timers, first);
+        forget_time(loop);
         timer->fire(timer->user);
     }
+    loop_leave(loop);
     arm_timer(loop);
 }
 
@@ -112,7 +165,9 @@ static void on_wake(uv_async_t *handle)
     }
     bool stop = loop->stop;
     pthread_mutex_unlock(&loop->lock);
-    run_tasks(&posted);
+    loop_enter(loop);
+    run_tasks(loop, &posted);
+    loop_leave(loop);
     if (stop)
         uv_stop(&loop->uv);
 }
@@ -199,11 +254,6 @@ int loop_index(const struct loop *loop)
 struct log *loop_log(const struct loop *loop)
 {
     return loop->log;
-}
-
-uint64_t loop_now_ms(const struct loop *loop)
-{
-    return uv_now(&loop->uv);
 }
 
 uv_loop_t *loop_uv(struct loop *loop)
@@ -307,7 +357,7 @@ void loop_defer_record(struct loop *loop, struct loop_task *task, void (*run)(vo
 
 void loop_run_records(struct loop *loop)
 {
-    run_tasks(&loop->records);
+    run_tasks(loop, &loop->records);
 }
 
 void loop_task_cancel(struct loop_task *task)
@@ -337,7 +387,10 @@ static void work_done(uv_work_t *request, int status)
 {
     (void)status; /* never cancelled */
     struct loop_work *work = request->data;
+    struct loop *loop = work->loop; /* `done` may free it */
+    loop_enter(loop);
     work->done(work->user);
+    loop_leave(loop);
 }
 
 void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(void *user),

@@ -30,10 +30,24 @@ void loop_run_once(struct loop *loop);
 
 int loop_index(const struct loop *loop);
 struct log *loop_log(const struct loop *loop);
-/* The time of this turn: every decision within one turn sees the same. Monotonic milliseconds. */
+
+/* ---- Time: what code on a loop asks; clock.h is for other threads, and for measuring how long the
+ * caller's own work takes. On the loop's thread. ---------------------------------------------- */
+/* Of this turn: every decision within one turn sees the same. Monotonic milliseconds. */
 uint64_t loop_now_ms(const struct loop *loop);
+/* Of the one thing that is handled now (a socket that is ready, a timer, a task, a message), as of
+ * when it was first asked for: the clock is read once for each of them. Microseconds of
+ * clock_monotonic_ns; only grows. Outside of callbacks it is read every time. */
+uint64_t loop_now_us(struct loop *loop);
+/* Likewise, milliseconds of clock_wall_ms. */
+int64_t loop_wall_ms(struct loop *loop);
+
 /* For code of the net floor that makes libuv handles. */
 uv_loop_t *loop_uv(struct loop *loop);
+/* Around what each callback of libuv does. Without it everything is right, but the clock is read
+ * every time that it is asked for. */
+void loop_enter(struct loop *loop);
+void loop_leave(struct loop *loop);
 /* 64 KiB to read into, shared by everything on the loop, valid within one callback. */
 enum { LOOP_READ_BYTES = 65536 };
 char *loop_read_buffer(struct loop *loop);

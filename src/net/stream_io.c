@@ -352,6 +352,7 @@ void stream_on_connected(struct stream *stream)
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
     struct stream *stream = handle->data;
+    loop_enter(stream->loop);
     if (status < 0)
         stream->interest = 0; /* libuv has stopped watching */
     if (stream->phase == PHASE_CONNECTING) {
@@ -368,4 +369,5 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     }
     if (stream->phase < PHASE_ENDED)
         stream_update_interest(stream);
+    loop_leave(stream->loop);
 }

@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "llm/estimate.h"
 #include "route/ask.h"
 #include "route/router_internal.h"
@@ -78,9 +77,9 @@ static bool is_refusal(const struct llm_error *error)
            ask_is_strict_error(error);
 }
 
-static uint64_t now_ms(void)
+static uint64_t now_ms(const struct count *count)
 {
-    return clock_monotonic_ns() / 1000000;
+    return loop_now_ms(count->ask.router->options.loop);
 }
 
 static bool may_keep(const struct count *count)
@@ -92,7 +91,7 @@ static void keep(struct count *count, int64_t tokens)
 {
     struct str bytes = STR_FROM((const char *)&tokens, sizeof tokens);
     if (may_keep(count))
-        memo_put(count->request.memo, &count->key, bytes, now_ms(),
+        memo_put(count->request.memo, &count->key, bytes, now_ms(count),
                  count->request.keep_seconds * 1000);
 }
 
@@ -198,7 +197,7 @@ static bool look_up(struct count *count, const struct relay_attempt *attempt)
     }
     count->key = memo_key_of(parts, part_count);
     bool is_found =
-        memo_get(count->request.memo, &count->key, now_ms(), count->ask.arena, &value) &&
+        memo_get(count->request.memo, &count->key, now_ms(count), count->ask.arena, &value) &&
         value.len == sizeof count->kept;
     if (is_found)
         memcpy(&count->kept, value.data, sizeof count->kept);

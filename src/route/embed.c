@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "llm/passthrough.h"
 #include "route/ask.h"
 #include "route/router_internal.h"
@@ -64,7 +63,7 @@ static struct memo_key key_of(const struct embed *embed, size_t index)
 static void look_up(struct embed *embed)
 {
     struct memo *memo = embed->request.memo;
-    uint64_t now_ms = clock_monotonic_ns() / 1000000;
+    uint64_t now_ms = loop_now_ms(embed->ask.router->options.loop);
     embed->kept = ARENA_NEW_ARRAY(embed->ask.arena, embed->request.asked->input_count, struct str);
     embed->missing_count = embed->request.asked->input_count;
     for (size_t i = 0; may_keep(embed) && i < embed->request.asked->input_count; i++) {
@@ -77,7 +76,7 @@ static void look_up(struct embed *embed)
 static void keep(struct embed *embed)
 {
     struct memo *memo = embed->request.memo;
-    uint64_t now_ms = clock_monotonic_ns() / 1000000;
+    uint64_t now_ms = loop_now_ms(embed->ask.router->options.loop);
     for (size_t i = 0, next = 0; may_keep(embed) && i < embed->request.asked->input_count; i++) {
         if (embed->kept[i].data)
             continue;

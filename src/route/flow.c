@@ -70,7 +70,7 @@ static void become_busy(struct flow *flow)
 void flow_become_idle(struct flow *flow)
 {
     if (flow->mark_us)
-        flow->overhead_us += now_of(flow) - flow->mark_us;
+        flow->overhead_us += flow->ops->moment_us(flow->user) - flow->mark_us;
     flow->mark_us = 0;
 }
 
@@ -567,7 +567,8 @@ int flow_attempts(const struct flow *flow)
 
 uint64_t flow_overhead_us(const struct flow *flow)
 {
-    return flow->overhead_us + (flow->mark_us ? now_of(flow) - flow->mark_us : 0);
+    uint64_t running_us = flow->mark_us ? flow->ops->moment_us(flow->user) - flow->mark_us : 0;
+    return flow->overhead_us + running_us;
 }
 
 size_t flow_joints(const struct flow *flow, const struct flow_joint **ret_joints)

@@ -66,7 +66,10 @@ struct flow_joint {
 enum { FLOW_JOINTS_MAX = 8 };
 
 struct flow_ops {
-    uint64_t (*now_us)(void *user); /* grows only */
+    /* The time of what happens now; grows only. */
+    uint64_t (*now_us)(void *user);
+    /* The same clock at this very moment, which may be later: for what the flow itself takes. */
+    uint64_t (*moment_us)(void *user);
     /* Begins an attempt; its events come later, by flow_on_event. An error (the request cannot be
      * put into that target's form, no address): *ret_error filled, nothing comes of it. */
     enum err (*start)(void *user, struct flow_start *start, struct llm_error *ret_error);

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "route/plan.h"
 
 enum {
@@ -73,9 +72,15 @@ void governor_free(struct governor *governor)
     free(governor);
 }
 
-static struct limiter_time time_now(void)
+static struct limiter_time time_of(const struct charge *charge)
 {
-    return (struct limiter_time){clock_monotonic_ns() / 1000, clock_wall_ms()};
+    struct loop *loop = charge->governor->options.loop;
+    return (struct limiter_time){loop_now_us(loop), loop_wall_ms(loop)};
+}
+
+static int64_t wall_ms_of(const struct charge *charge)
+{
+    return loop_wall_ms(charge->governor->options.loop);
 }
 
 /* ---- Who asks -------------------------------------------------------------------------------- */
@@ -251,7 +256,7 @@ static void note(struct charge *charge, enum ledger_outcome outcome, struct str 
 {
     struct ledger *ledger = charge->governor->options.ledger;
     if (ledger)
-        ledger_note(ledger, &(struct ledger_row){.start_ms = clock_wall_ms(),
+        ledger_note(ledger, &(struct ledger_row){.start_ms = wall_ms_of(charge),
                                                  .origin = charge->origin,
                                                  .target = target,
                                                  .mode = route_mode_name(ROUTE_WHOLE),
@@ -305,7 +310,7 @@ static enum err renew_policy(struct charge *charge, struct llm_error *ret_error)
 {
     struct account *account = charge->governor->options.account;
     struct policy *renewed = NULL;
-    if (!charge->policy || !account || policy_is_current(charge->policy, clock_wall_tick_ms()))
+    if (!charge->policy || !account || policy_is_current(charge->policy, wall_ms_of(charge)))
         return ERR_OK;
     if (account_policy(account, &charge->policy->who, &renewed) != ERR_OK) {
         *ret_error = (struct llm_error){.class = ERR_UNAUTHENTICATED, .retry_after_ms = -1};
@@ -364,7 +369,7 @@ static bool reserve(struct charge *charge, int64_t tokens, int64_t cost_nano,
                                     .count = list_subjects(charge, subjects),
                                     .tokens = tokens,
                                     .cost_nano = cost_nano,
-                                    .now = time_now()};
+                                    .now = time_of(charge)};
     bool is_granted =
         limiter_reserve(options->limiter, &ask, &charge->lease, ret_why, &charge->view, soft);
     if (soft[0])
@@ -453,7 +458,7 @@ void governor_begin(struct charge *charge, int slot, const struct target *target
 {
     struct ledger *ledger = charge->governor->options.ledger;
     struct attempt *attempt = &charge->attempts[slot];
-    *attempt = (struct attempt){.start_ms = clock_wall_ms()};
+    *attempt = (struct attempt){.start_ms = wall_ms_of(charge)};
     if (!ledger)
         return;
     write_ended(charge);
@@ -488,7 +493,7 @@ void governor_end(struct charge *charge, int slot, const struct flow_row *from)
     if (!charge->governor->options.ledger)
         return;
     write_ended(charge);
-    int64_t start_ms = attempt->start_ms ? attempt->start_ms : clock_wall_ms();
+    int64_t start_ms = attempt->start_ms ? attempt->start_ms : wall_ms_of(charge);
     struct ledger_row *row = &charge->ended;
     *row = row_of(charge, from->target->id, from->number, from->mode, from->is_hedge, start_ms);
     row->outcome = (enum ledger_outcome)from->outcome;
@@ -528,7 +533,7 @@ void governor_close(struct charge *charge)
     limiter = charge->governor->options.limiter;
     write_ended(charge);
     if (charge->lease.count)
-        limiter_settle(limiter, &charge->lease, charge->tokens, charge->cost_nano, time_now());
+        limiter_settle(limiter, &charge->lease, charge->tokens, charge->cost_nano, time_of(charge));
     policy_unref(charge->policy);
     free((char *)(uintptr_t)charge->losses.data);
 }
@@ -543,7 +548,7 @@ static void count_used(struct charge *charge)
     for (size_t i = 0; i < count; i++)
         for (int period = 0; period < QUOTA_PERIODS; period++)
             limiter_restore(limiter, subjects[i], (enum quota_period)period, 0, charge->tokens,
-                            charge->cost_nano, clock_wall_ms());
+                            charge->cost_nano, wall_ms_of(charge));
 }
 
 void governor_record(struct governor *governor, const struct governor_ask *ask,

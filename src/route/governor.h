@@ -11,6 +11,7 @@
 struct governor;
 
 struct governor_options {
+    struct loop *loop;       /* whose time it is */
     struct account *account; /* NULL: nobody has a policy */
     struct limiter *limiter; /* the program's; NULL: no limits */
     struct ledger *ledger;   /* the loop's; NULL: no rows */

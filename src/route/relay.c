@@ -80,7 +80,7 @@ static void give_up(struct relay *relay)
 void relay_failed(struct relay *relay)
 {
     relay->has_error = true;
-    if (relay_targets_failed(&relay->targets, relay->candidate, &relay->error, relay_now_us()))
+    if (relay_targets_failed(&relay->targets, relay->candidate, &relay->error, relay_now_us(relay)))
         try_next(relay);
     else
         give_up(relay);
@@ -105,7 +105,7 @@ static void on_waited(void *user)
 
 static void wait_until(struct relay *relay, uint64_t until_us)
 {
-    uint64_t now = relay_now_us();
+    uint64_t now = relay_now_us(relay);
     uint64_t wait_ms = until_us > now ? (until_us - now + 999) / 1000 : 1;
     relay_set_state(relay, RELAY_WAITING);
     if (until_us)
@@ -120,7 +120,7 @@ static enum err check_scope(struct relay *relay)
                         : ERR_OK;
     if (code == ERR_OK)
         return ERR_OK;
-    cell_forget(&relay->lease, relay_now_us(), 0);
+    cell_forget(&relay->lease, relay_now_us(relay), 0);
     relay->candidate->out = relay->has_error = true;
     relay->has_answer = false;
     return code;
@@ -131,7 +131,7 @@ static void try_next(struct relay *relay)
     struct relay_choice choice;
     relay_set_state(relay, RELAY_CHOOSING);
     for (;;) {
-        relay_targets_next(&relay->targets, relay_now_us(), wake_fire, relay->wake, &choice);
+        relay_targets_next(&relay->targets, relay_now_us(relay), wake_fire, relay->wake, &choice);
         if (choice.verdict != RELAY_GO)
             break;
         relay->candidate = choice.candidate;
@@ -310,7 +310,7 @@ enum err relay_start(struct router *router, const struct relay_request *request,
     relay->request.chain = NULL;
     relay_targets_init(&relay->targets, relay->arena, &relay->plan, request->priority,
                        request->input_tokens, request->is_retried, &relay->router->random,
-                       relay_now_us());
+                       relay_now_us(relay));
     relay->targets.is_aside = request->is_aside;
     loop_defer(relay_loop(relay), &relay->begun_task, begin, relay);
     *ret_relay = relay;

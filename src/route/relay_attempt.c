@@ -31,7 +31,7 @@ static void tell_cell(struct relay *relay, enum flow_outcome outcome,
     const struct route_policy *policy = relay->plan.policy;
     const struct llm_error *error = &relay->error;
     struct cell *cell = relay->lease.cell;
-    uint64_t now = relay_now_us();
+    uint64_t now = relay_now_us(relay);
     if (relay->request.is_aside) {
         cell_forget(&relay->lease, now, 0);
         return;
@@ -72,7 +72,7 @@ void relay_end_attempt(struct relay *relay, enum flow_outcome outcome,
         .cost_nano = cost_of(relay->attempt.target, usage),
         .start_us = relay->start_us,
         .first_content_us = relay->content_us,
-        .end_us = relay_now_us() - relay->start_us,
+        .end_us = relay_now_us(relay) - relay->start_us,
     };
     tell_cell(relay, outcome, &attribution, tokens_of(usage));
     books_note(relay->router->books, &row, relay->request_id);
@@ -175,7 +175,7 @@ static void note_head(struct relay *relay, const struct http_headers *headers, u
     struct llm_limits limits;
     if (relay->request.is_aside)
         return;
-    llm_limits_read(headers, clock_wall_ms(), &limits);
+    llm_limits_read(headers, loop_wall_ms(relay_loop(relay)), &limits);
     cell_note_head(&relay->lease, now, http_call_timing(relay->http)->connect_ms * 1000, &limits);
     if (relay->status < 400)
         cell_note_content(&relay->lease, now, relay->content_us);
@@ -184,7 +184,7 @@ static void note_head(struct relay *relay, const struct http_headers *headers, u
 static void on_headers(void *user, int status, const struct http_headers *headers)
 {
     struct relay *relay = user;
-    uint64_t now = relay_now_us();
+    uint64_t now = relay_now_us(relay);
     relay_enter(relay);
     relay->status = status;
     relay->content_us = now > relay->start_us ? now - relay->start_us : 1;
@@ -377,7 +377,7 @@ static enum err prepare(struct relay *relay, struct llm_error *ret_error)
 static void pass_over(struct relay *relay, const struct llm_error *error)
 {
     relay->candidate->out = true;
-    cell_forget(&relay->lease, relay_now_us(), 0);
+    cell_forget(&relay->lease, relay_now_us(relay), 0);
     if (!relay->has_error)
         relay->error = *error;
     relay->has_error = true;
@@ -389,7 +389,7 @@ static enum err start_attempt(struct relay *relay)
 {
     struct error error = {0};
     relay->has_answer = false;
-    relay->start_us = relay_now_us();
+    relay->start_us = relay_now_us(relay);
     relay->content_us = 0;
     relay->status = 0;
     relay_targets_begun(&relay->targets, relay->candidate);
@@ -408,7 +408,7 @@ static enum err start_attempt(struct relay *relay)
 /* The caller has it already. */
 static void end_answered(struct relay *relay)
 {
-    cell_forget(&relay->lease, relay_now_us(), 0);
+    cell_forget(&relay->lease, relay_now_us(relay), 0);
     if (relay->charge)
         governor_note(relay->charge, LEDGER_CACHED, relay->attempt.target->id, 0);
     forget_sent(relay);

@@ -2,7 +2,6 @@
  * attempt). */
 #pragma once
 
-#include "base/clock.h"
 #include "route/relay.h"
 #include "route/relay_targets.h"
 #include "route/router_internal.h"
@@ -45,14 +44,14 @@ struct relay {
     int depth;    /* of callbacks that will come back here */
 };
 
-static inline uint64_t relay_now_us(void)
-{
-    return clock_monotonic_ns() / 1000;
-}
-
 static inline struct loop *relay_loop(const struct relay *relay)
 {
     return relay->router->options.loop;
+}
+
+static inline uint64_t relay_now_us(const struct relay *relay)
+{
+    return loop_now_us(relay_loop(relay));
 }
 
 /* relay.c: around everything that comes from outside. */

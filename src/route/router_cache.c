@@ -300,7 +300,7 @@ static const struct cache_answer *find(const struct route_call *call)
 
 /* Takes over the answer. */
 static void begin_replay(struct route_call *call, const struct cache_answer *answer,
-                         uint64_t began_ns)
+                         uint64_t began_us)
 {
     struct loop *loop = call->router->options.loop;
     const struct replay_listener listener = {router_on_retold_event, router_on_retold_raw, call};
@@ -309,7 +309,7 @@ static void begin_replay(struct route_call *call, const struct cache_answer *ans
     call->cached = ROUTE_CACHE_HIT;
     call->cached_age_ms = now_ms > answer->kept_ms ? now_ms - answer->kept_ms : 0;
     call->replay =
-        replay_start(loop, answer, is_raw, (clock_monotonic_ns() - began_ns) / 1000, &listener);
+        replay_start(loop, answer, is_raw, clock_monotonic_ns() / 1000 - began_us, &listener);
     router_drop_recording(call);
     if (call->events.on_request)
         call->request.request = NULL; /* it was borrowed for the start only */
@@ -318,7 +318,7 @@ static void begin_replay(struct route_call *call, const struct cache_answer *ans
 static void look_up(struct route_call *call, uint64_t lives)
 {
     const struct route_cache_ask *ask = &call->request.cache;
-    uint64_t began_ns = clock_monotonic_ns();
+    uint64_t began_us = loop_now_us(call->router->options.loop);
     const struct cache_answer *answer = NULL;
     call->recording = recording_new(call, lives);
     bool is_named = name_recording(call, call->recording);
@@ -332,7 +332,7 @@ static void look_up(struct route_call *call, uint64_t lives)
     call->cached = ROUTE_CACHE_MISS;
     cache_count(call->router->options.cache, answer != NULL);
     if (answer)
-        begin_replay(call, answer, began_ns);
+        begin_replay(call, answer, began_us);
 }
 
 enum err router_look_up(struct route_call *call, struct error *error)

@@ -68,6 +68,12 @@ static void on_timer(void *user)
 
 static uint64_t now_us(void *user)
 {
+    const struct route_call *call = user;
+    return loop_now_us(call->router->options.loop);
+}
+
+static uint64_t moment_us(void *user)
+{
     (void)user;
     return clock_monotonic_ns() / 1000;
 }
@@ -247,6 +253,7 @@ static void tell_raw(void *user, struct str content_type, struct str bytes)
 
 const struct flow_ops router_world = {
     .now_us = now_us,
+    .moment_us = moment_us,
     .start = start,
     .cancel = cancel,
     .timer = set_timer,

@@ -388,6 +388,84 @@ static void test_memory_of_buffers_is_lent(void **state)
     }
 }
 
+/* ---- Time ------------------------------------------------------------------------------------ */
+
+struct watch {
+    struct fixture *fixture;
+    struct loop_timer timer;
+    struct loop_task task;
+    struct loop_work work;
+    uint64_t now_us; /* as it was told last */
+};
+
+static void pass_time(void)
+{
+    uint64_t before_us = clock_monotonic_ns() / 1000;
+    while (clock_monotonic_ns() / 1000 < before_us + 3000)
+        ;
+}
+
+/* In a callback: a time of its own, which holds while it goes on. */
+static void look_twice(void *user)
+{
+    struct watch *watch = user;
+    struct loop *loop = watch->fixture->loop;
+    uint64_t before_us = clock_monotonic_ns() / 1000;
+    uint64_t now_us = loop_now_us(loop);
+    int64_t wall_ms = loop_wall_ms(loop);
+    assert_true(now_us >= before_us && now_us > watch->now_us);
+    assert_in_range(wall_ms, clock_wall_ms() - 1000, clock_wall_ms());
+    pass_time();
+    assert_true(loop_now_us(loop) == now_us && loop_wall_ms(loop) == wall_ms);
+    watch->now_us = now_us;
+    leave(&(struct mark){.fixture = watch->fixture, .name = 'w'});
+}
+
+static void look_in_a_timer(void *user)
+{
+    struct watch *watch = user;
+    look_twice(watch);
+    loop_defer(watch->fixture->loop, &watch->task, look_twice, watch);
+}
+
+static void nothing(void *user)
+{
+    (void)user;
+}
+
+static void test_each_callback_has_its_time(void **state)
+{
+    struct fixture *fixture = *state;
+    struct watch watch = {.fixture = fixture};
+    struct loop_timer other = {0};
+    struct loop_task message = {0};
+    loop_timer_set(fixture->loop, &watch.timer, 0, look_in_a_timer, &watch);
+    loop_timer_set(fixture->loop, &other, 0, look_twice,
+                   &watch); /* in the same callback of libuv */
+    TURN_UNTIL(fixture->loop, fixture->order.len == 3);
+    assert_true(loop_post(fixture->loop, &message, look_twice, &watch));
+    TURN_UNTIL(fixture->loop, fixture->order.len == 4);
+    loop_work_start(fixture->loop, &watch.work, nothing, look_twice, &watch);
+    TURN_UNTIL(fixture->loop, fixture->order.len == 5);
+    expect_order(fixture, "wwwww");
+}
+
+/* At the start of the program, and for callbacks that do not tell of themselves. */
+static void test_outside_time_goes_on(void **state)
+{
+    struct fixture *fixture = *state;
+    struct watch watch = {.fixture = fixture};
+    uint64_t before_us = loop_now_us(fixture->loop);
+    int64_t before_ms = loop_wall_ms(fixture->loop);
+    pass_time();
+    assert_true(loop_now_us(fixture->loop) >= before_us + 3000);
+    assert_true(loop_wall_ms(fixture->loop) >= before_ms + 2);
+    assert_true(loop_post(fixture->loop, &watch.task, look_twice, &watch));
+    TURN_UNTIL(fixture->loop, fixture->order.len == 1);
+    expect_order(fixture, "w");
+    assert_true(loop_now_us(fixture->loop) >= watch.now_us + 3000);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -406,6 +484,8 @@ int main(void)
         TEST(test_work_at_the_end),
         TEST(test_scratch_is_nobody_elses),
         TEST(test_memory_of_buffers_is_lent),
+        TEST(test_each_callback_has_its_time),
+        TEST(test_outside_time_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

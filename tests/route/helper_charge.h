@@ -120,6 +120,7 @@ struct policy *directory_policy(struct directory *directory, const struct princi
 /* ---- A world ----------------------------------------------------------------------------------- */
 
 struct fixture {
+    struct loop *loop;
     struct governor *governor;
     struct limiter *limiter;
     struct directory directory;
@@ -162,9 +163,10 @@ static inline int set_up(void **state)
     assert_int_equal(pipe2(f->log_fds, O_CLOEXEC | O_NONBLOCK), 0);
     f->log = log_new(f->log_fds[1], LOG_DEBUG, LOG_FORMAT_TEXT);
     f->account.directory = &f->directory;
+    f->loop = loop_new(0, f->log);
     f->limiter = limiter_new();
     f->arena = arena_new(SIZE_MAX);
-    const struct governor_options options = {&f->account, f->limiter, &f->ledger, f->log};
+    const struct governor_options options = {f->loop, &f->account, f->limiter, &f->ledger, f->log};
     f->governor = governor_new(&options);
     give_targets(f);
     *state = f;
@@ -177,6 +179,7 @@ static inline int tear_down(void **state)
     policy_unref(f->directory.now);
     governor_free(f->governor);
     limiter_free(f->limiter);
+    loop_free(f->loop);
     arena_free(f->arena);
     log_free(f->log);
     close(f->log_fds[0]);

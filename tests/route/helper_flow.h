@@ -73,6 +73,7 @@ struct world {
     int row_count;
     int wakes;
     bool is_active[FLOW_SLOTS];
+    uint64_t takes_us; /* what the flow does at now_us */
 };
 
 /* ---- What the flow does ---------------------------------------------------------------------- */
@@ -80,6 +81,12 @@ struct world {
 static inline uint64_t world_now(void *user)
 {
     return ((struct world *)user)->now_us;
+}
+
+static inline uint64_t world_moment(void *user)
+{
+    const struct world *w = user;
+    return w->now_us + w->takes_us;
 }
 
 static inline enum err world_start(void *user, struct flow_start *start,
@@ -206,6 +213,7 @@ static inline void world_ledger(void *user, const struct flow_row *row)
 
 static const struct flow_ops world_ops = {
     .now_us = world_now,
+    .moment_us = world_moment,
     .start = world_start,
     .cancel = world_cancel,
     .timer = world_timer,

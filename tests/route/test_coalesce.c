@@ -107,7 +107,8 @@ static void test_first_one_pays_once(void **state)
     struct limiter *limiter = limiter_new();
     limiter_set(limiter, ann, &quota);
     struct router *before = s->router;
-    s->governor = governor_new(&(struct governor_options){.limiter = limiter, .log = s->log});
+    s->governor = governor_new(
+        &(struct governor_options){.loop = s->net->loop, .limiter = limiter, .log = s->log});
     s->router = sharing_router(s, s->net->loop, s->net->client);
     struct caller caller = {.policy = policy_new(&like)};
     struct limiter_used used;

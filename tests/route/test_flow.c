@@ -514,6 +514,23 @@ static void overhead_is_what_we_do_ourselves(void **state)
     say_stop(w, 0);
 }
 
+/* The time of what happens stands still meanwhile, and the overhead is counted all the same. */
+static void overhead_is_measured(void **state)
+{
+    struct world *w = *state;
+    w->policy.backoff_us = 0;
+    w->takes_us = 7;
+    world_begin(w);
+    assert_int_equal(flow_overhead_us(w->flow), 7);
+    w->now_us += 50;
+    say_error(w, 0, ERR_SERVER, 500, 0);
+    assert_int_equal(flow_overhead_us(w->flow), 14);
+    w->now_us += 50;
+    say_begun(w, w->starts[w->start_count - 1].slot, "Hi");
+    assert_int_equal(flow_overhead_us(w->flow), 14);
+    say_stop(w, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,6 +562,7 @@ int main(void)
         FLOW_TEST(a_whole_answer_says_first_what_it_used),
         FLOW_TEST(a_long_text_is_counted),
         FLOW_TEST(overhead_is_what_we_do_ourselves),
+        FLOW_TEST(overhead_is_measured),
     };
     return cmocka_run_group_tests_name("route/flow", tests, NULL, NULL);
 }

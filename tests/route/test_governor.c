@@ -510,7 +510,8 @@ static void test_nothing_governs(void **state)
     struct fixture *f = *state;
     struct llm_error error;
     struct charge *charge;
-    struct governor *free_governor = governor_new(&(struct governor_options){.log = f->log});
+    struct governor *free_governor =
+        governor_new(&(struct governor_options){.loop = f->loop, .log = f->log});
     const struct governor_origin origin = {0};
     const struct governor_ask ask = {.origin = &origin};
     assert_int_equal(governor_open(free_governor, &ask, f->arena, NULL, &charge, &error), ERR_OK);

@@ -60,8 +60,8 @@ static void test_policy_goes_between_attempts(void **state)
     join_group(f, &ann);
     struct ledger *ledger =
         ledger_new(&(struct ledger_options){.loop = f->loop, .store = f->store});
-    struct governor *governor =
-        governor_new(&(struct governor_options){.account = f->account, .ledger = ledger});
+    struct governor *governor = governor_new(
+        &(struct governor_options){.loop = f->loop, .account = f->account, .ledger = ledger});
     struct governor_origin origin = {.door = STR("openai"), .request_id = STR("r1")};
     assert_int_equal(account_policy(f->account, &who, &origin.policy), ERR_OK);
     assert_int_equal(origin.policy->group_count, 1);
@@ -92,7 +92,8 @@ static void test_long_name_is_no_way_in(void **state)
     struct fixture *f = *state;
     struct id ann = make_person(f);
     struct principal who = make_key(f, &ann);
-    struct governor *governor = governor_new(&(struct governor_options){.account = f->account});
+    struct governor *governor =
+        governor_new(&(struct governor_options){.loop = f->loop, .account = f->account});
     struct governor_origin origin = {.door = STR("openai"), .request_id = STR("r1")};
     char name[200];
     memset(name, 'x', sizeof name);

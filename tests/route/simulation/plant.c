@@ -107,6 +107,7 @@ static void *wake_user(void *user)
 
 const struct flow_ops plant_ops = {
     .now_us = now,
+    .moment_us = now,
     .start = answer_start,
     .cancel = answer_cancel,
     .timer = spoil_timer,

@@ -144,6 +144,7 @@ static void *wake_user(void *user)
 
 const struct flow_ops world_ops = {
     .now_us = now,
+    .moment_us = now,
     .start = answer_start,
     .cancel = answer_cancel,
     .timer = set_timer,
