@@ -225,11 +225,19 @@ static void give_back(struct cell *cell, struct cell_lease *lease, uint64_t now_
     wake_first(cell);
 }
 
+static bool says_anything(const struct llm_limits *limits)
+{
+    return limits->requests.limit >= 0 || limits->requests.remaining >= 0 ||
+           limits->tokens.limit >= 0 || limits->tokens.remaining >= 0;
+}
+
 void cell_note_head(const struct cell_lease *lease, uint64_t now_us, uint64_t connect_us,
                     const struct llm_limits *limits)
 {
     struct cell *cell = lease->cell;
-    if (!cell)
+    if (limits && !says_anything(limits))
+        limits = NULL;
+    if (!cell || (!connect_us && !limits))
         return;
     pthread_mutex_lock(&cell->lock);
     if (connect_us && cell->connect_us)
@@ -242,17 +250,31 @@ void cell_note_head(const struct cell_lease *lease, uint64_t now_us, uint64_t co
     pthread_mutex_unlock(&cell->lock);
 }
 
+/* Under the lock. */
+static void hear_content(struct cell *cell, const struct cell_lease *lease, uint64_t now_us,
+                         uint64_t first_content_us)
+{
+    latency_add(&cell->latency, now_us, first_content_us);
+    bool was_closed = cell->breaker.state == BREAKER_CLOSED;
+    breaker_content(&cell->breaker, lease->probe);
+    if (!was_closed && cell->breaker.state == BREAKER_CLOSED)
+        wake_first(cell);
+}
+
+/* What was kept for the end, which is near: under the lock, before anything else is said. */
+static void hear_kept(struct cell *cell, const struct cell_lease *lease, uint64_t now_us)
+{
+    if (lease->first_content_us)
+        hear_content(cell, lease, now_us, lease->first_content_us);
+}
+
 void cell_note_content(const struct cell_lease *lease, uint64_t now_us, uint64_t first_content_us)
 {
     struct cell *cell = lease->cell;
     if (!cell)
         return;
     pthread_mutex_lock(&cell->lock);
-    latency_add(&cell->latency, now_us, first_content_us);
-    bool was_closed = cell->breaker.state == BREAKER_CLOSED;
-    breaker_content(&cell->breaker, lease->probe);
-    if (!was_closed && cell->breaker.state == BREAKER_CLOSED)
-        wake_first(cell);
+    hear_content(cell, lease, now_us, first_content_us);
     pthread_mutex_unlock(&cell->lock);
 }
 
@@ -263,6 +285,7 @@ void cell_succeed(struct cell_lease *lease, const struct breaker_policy *policy,
     if (!cell)
         return;
     pthread_mutex_lock(&cell->lock);
+    hear_kept(cell, lease, now_us);
     cell->succeeded++;
     if (counts(cell, lease))
         breaker_success(&cell->breaker, policy, now_us, lease->probe);
@@ -288,6 +311,7 @@ void cell_fail(struct cell_lease *lease, const struct breaker_policy *policy, ui
                              : retry_after_us                     ? now_us + retry_after_us
                                                                   : 0;
     pthread_mutex_lock(&cell->lock);
+    hear_kept(cell, lease, now_us);
     cell->failed++;
     note_error(cell, now_us, class, message);
     if (cell->paused_until_us < not_before_us)
@@ -304,6 +328,7 @@ void cell_forget(struct cell_lease *lease, uint64_t now_us, int64_t tokens)
     if (!cell)
         return;
     pthread_mutex_lock(&cell->lock);
+    hear_kept(cell, lease, now_us);
     breaker_forget(&cell->breaker, lease->probe);
     give_back(cell, lease, now_us, tokens);
     pthread_mutex_unlock(&cell->lock);

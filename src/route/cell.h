@@ -33,6 +33,7 @@ struct cell_lease {
     int64_t tokens;    /* reserved */
     uint64_t since;    /* breaker.probes when it was granted: of another one, it is old news */
     bool is_hedge;
+    uint64_t first_content_us; /* kept to be told with the end; 0: nothing is kept */
 };
 
 enum cell_verdict {
@@ -87,11 +88,17 @@ void cell_wait_end(struct cell_waiter *waiter);
 
 /* ---- What happened to a call with a lease ---------------------------------------------------- */
 
-/* The provider's headers came. `connect_us`: 0 when a kept connection was used. */
+/* The provider's headers came. `connect_us`: 0 when a kept connection was used. Costs nothing when they
+ * say nothing. */
 void cell_note_head(const struct cell_lease *lease, uint64_t now_us, uint64_t connect_us,
                     const struct llm_limits *limits);
 /* Its first content came, so long after the request. */
 void cell_note_content(const struct cell_lease *lease, uint64_t now_us, uint64_t first_content_us);
+/* The same of a whole answer, whose end comes in this same callback: told with it, under one lock. */
+static inline void cell_keep_content(struct cell_lease *lease, uint64_t first_content_us)
+{
+    lease->first_content_us = first_content_us;
+}
 /* The three ends; each empties the lease. `tokens`: really used, or -1. */
 void cell_succeed(struct cell_lease *lease, const struct breaker_policy *policy, uint64_t now_us,
                   int64_t tokens);

@@ -250,11 +250,14 @@ static void commit(struct flow *flow, int slot)
     attempt->is_raw = attempt->is_raw && !attempt->raw_has_ended;
 }
 
-static void note_content(struct flow *flow, struct flow_attempt *attempt)
+static void note_content(struct flow *flow, struct flow_attempt *attempt, bool is_whole)
 {
     uint64_t now = now_of(flow);
     attempt->content_us = now > attempt->start_us ? now - attempt->start_us : 1;
-    cell_note_content(&attempt->lease, now, attempt->content_us);
+    if (is_whole)
+        cell_keep_content(&attempt->lease, attempt->content_us);
+    else
+        cell_note_content(&attempt->lease, now, attempt->content_us);
 }
 
 static void note_shown(struct flow *flow, struct flow_attempt *attempt,
@@ -356,7 +359,7 @@ static void on_answer_event(struct flow *flow, int slot, const struct llm_event 
     struct flow_attempt *attempt = flow->attempts[slot];
     flow_count_output(flow, attempt, event);
     if (!attempt->content_us && is_substance(event))
-        note_content(flow, attempt);
+        note_content(flow, attempt, event->is_whole);
     if (flow->shown != slot) {
         if (!commits(flow, attempt, event))
             return;

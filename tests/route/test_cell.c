@@ -538,6 +538,56 @@ static void what_is_learned(void **state)
     assert_int_equal(look(f).connect_us, 9000);
 }
 
+/* A whole answer's content is heard with its end, whatever that is. */
+static void what_is_kept_is_told_with_the_end(void **state)
+{
+    struct fixture *f = *state;
+    struct cell_lease leases[] = {take(f), take(f), take(f)};
+    for (int i = 0; i < 3; i++)
+        cell_keep_content(&leases[i], 100000 * (uint64_t)(i + 1));
+    assert_int_equal(look(f).first_content_us, 0);
+    succeed(f, &leases[0]);
+    assert_int_equal(look(f).first_content_us, 100000);
+    fail_lease(f, &leases[1], 0);
+    assert_int_equal(look(f).first_content_us, 200000);
+    cell_forget(&leases[2], f->now_us, -1);
+    assert_int_equal(look(f).first_content_us, 300000);
+    struct cell_lease next = take(f);
+    assert_int_equal(next.first_content_us, 0);
+    succeed(f, &next);
+}
+
+/* The probe has answered before it failed: it fails as any other call does. */
+static void a_probes_kept_content_closes(void **state)
+{
+    struct fixture *f = *state;
+    open_breaker(f);
+    f->now_us = look(f).until_us;
+    struct cell_lease probe = take(f);
+    assert_true(probe.probe != 0);
+    cell_keep_content(&probe, 1000);
+    assert_int_equal(look(f).breaker, BREAKER_HALF_OPEN);
+    fail_lease(f, &probe, 0);
+    assert_int_equal(look(f).breaker, BREAKER_CLOSED);
+    assert_int_equal(look(f).failed_percent, 100);
+}
+
+static void a_head_that_says_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct cell_lease lease = take(f);
+    struct llm_limits limits = LLM_LIMITS_UNKNOWN;
+    cell_note_head(&lease, f->now_us, 0, &limits);
+    cell_note_head(&lease, f->now_us, 0, NULL);
+    assert_int_equal(look(f).connect_us, 0);
+    cell_note_head(&lease, f->now_us, 4000, &limits);
+    assert_int_equal(look(f).connect_us, 4000);
+    limits.requests = (struct llm_limit){10, 0, 60000};
+    cell_note_head(&lease, f->now_us, 0, &limits);
+    assert_int_equal(ask(f), CELL_PACED);
+    succeed(f, &lease);
+}
+
 static void the_last_error(void **state)
 {
     struct fixture *f = *state;
@@ -648,7 +698,9 @@ static void use(struct worker *worker, struct cell_lease *lease)
     if (is_probe)
         atomic_store(&shared->probe, 0);
     uint64_t way = random_below(&worker->random, 8);
-    if (way & 1)
+    if (way == 1)
+        cell_keep_content(lease, 1000 + now_us % 1000);
+    else if (way & 1)
         cell_note_content(lease, now_us, 1000 + now_us % 1000);
     atomic_fetch_sub(&shared->calls, 1);
     if (way < 4)
@@ -819,6 +871,9 @@ int main(void)
         TEST(waiting_for_pace),
         TEST(a_change_of_state_wakes),
         TEST(what_is_learned),
+        TEST(what_is_kept_is_told_with_the_end),
+        TEST(a_probes_kept_content_closes),
+        TEST(a_head_that_says_nothing),
         TEST(the_last_error),
         TEST(cells_by_name),
         TEST(four_threads),

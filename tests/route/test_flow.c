@@ -465,8 +465,10 @@ static void a_whole_answer_says_first_what_it_used(void **state)
     struct world *w = *state;
     w->policy.recovery = ROUTE_WHOLE; /* no text is kept */
     world_begin(w);
+    w->now_us += 1000;
     say_whole(w, 2);
     say_stop(w, 0);
+    assert_int_equal(look_at(w, 0).first_content_us, 1000);
     const struct flow_row *row = expect_row(w, 0, 0, FLOW_ANSWERED, ERR_OK);
     assert_int_equal(row->usage.output_total, 2);
     assert_false(row->usage.is_estimated);
