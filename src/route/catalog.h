@@ -118,6 +118,9 @@ void registry_free(struct registry *registry);
 
 /* The newest snapshot; give it back with catalog_unref. Any thread. */
 const struct catalog *registry_acquire(struct registry *registry);
+/* The same for who asks with every request, and so keeps the one that it has seen last: *held, NULL at
+ * first, which it gives back when it asks no more. While that is the newest nothing is locked. */
+const struct catalog *registry_follow(struct registry *registry, const struct catalog **held);
 void catalog_unref(const struct catalog *catalog);
 
 /* One configured provider. */

@@ -45,8 +45,8 @@ struct refresh {
 };
 
 struct registry {
-    pthread_mutex_t lock; /* guards current */
-    struct snapshot *current;
+    pthread_mutex_t lock; /* of who changes current, or takes a reference by it */
+    _Atomic(struct snapshot *) current;
     pthread_mutex_t changing; /* held while one snapshot is made from another: before `lock` */
     /* From the configuration, but for its entries; guarded by `changing`. */
     struct registry_configuration wished;
@@ -64,13 +64,29 @@ void catalog_unref(const struct catalog *catalog)
         snapshot_unref((struct snapshot *)(uintptr_t)catalog);
 }
 
+static const struct catalog *ref(struct snapshot *snapshot)
+{
+    atomic_fetch_add(&snapshot->references, 1);
+    return &snapshot->catalog;
+}
+
 const struct catalog *registry_acquire(struct registry *registry)
 {
     pthread_mutex_lock(&registry->lock);
-    atomic_fetch_add(&registry->current->references, 1);
-    const struct catalog *catalog = &registry->current->catalog;
+    const struct catalog *catalog = ref(registry->current);
     pthread_mutex_unlock(&registry->lock);
     return catalog;
+}
+
+/* What is held cannot be freed, so that the same address is the same snapshot. */
+const struct catalog *registry_follow(struct registry *registry, const struct catalog **held)
+{
+    struct snapshot *newest = atomic_load_explicit(&registry->current, memory_order_acquire);
+    if (*held != &newest->catalog) {
+        catalog_unref(*held);
+        *held = registry_acquire(registry);
+    }
+    return ref((struct snapshot *)(uintptr_t)*held);
 }
 
 static void publish(struct registry *registry, struct snapshot_building *b)

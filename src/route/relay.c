@@ -216,7 +216,7 @@ static enum err make_plan(struct relay *relay, struct error *error)
 {
     struct relay_request *request = &relay->request;
     struct str name = request->provider;
-    relay->catalog = registry_acquire(relay->router->options.registry);
+    relay->catalog = registry_follow(relay->router->options.registry, &relay->router->catalog);
     if (!name.len)
         return catalog_plan(relay->catalog, relay->arena, request->model, request->chain,
                             request->chain_count, &relay->plan, error);

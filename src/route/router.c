@@ -38,6 +38,7 @@ void router_free(struct router *router)
     coalesce_home_done(&router->sharing);
     books_free(router->books);
     cache_client_free(router->cache);
+    catalog_unref(router->catalog);
     free(router);
 }
 
@@ -130,7 +131,7 @@ static enum err make_plan(struct route_call *call, struct error *error)
 {
     const struct route_request *request = &call->request;
     llm_needs_of(request->request, &call->needs);
-    call->catalog = registry_acquire(call->router->options.registry);
+    call->catalog = registry_follow(call->router->options.registry, &call->router->catalog);
     return catalog_plan(call->catalog, call->arena, request->request->model, request->chain,
                         request->chain_count, &call->plan, error);
 }

@@ -10,6 +10,7 @@
 
 struct router {
     struct router_options options;
+    const struct catalog *catalog; /* of the last call; NULL: there was none */
     struct books *books;
     struct coalesce_home sharing;
     struct random random;

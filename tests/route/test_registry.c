@@ -307,10 +307,15 @@ struct readers {
 static void *read_on(void *user)
 {
     struct readers *readers = user;
+    const struct catalog *held = NULL;
     while (!atomic_load(&readers->stop)) {
-        const struct catalog *catalog = registry_acquire(readers->registry);
+        int round = atomic_load(&readers->reads);
+        const struct catalog *catalog = round % 4 ? registry_follow(readers->registry, &held)
+                                                  : registry_acquire(readers->registry);
         struct arena *arena = arena_new(100000);
-        static const char *const names[] = {"fake/x", "mix", "a", ""};
+        char stranger[32];
+        snprintf(stranger, sizeof stranger, "fake/x%d", round % 7);
+        const char *const names[] = {stranger, "mix", "a", ""};
         for (size_t i = 0; i < 4; i++) {
             struct route_plan plan;
             if (catalog_plan(catalog, arena, str_from_cstr(names[i]), NULL, 0, &plan, NULL) ==
@@ -326,7 +331,35 @@ static void *read_on(void *user)
         catalog_unref(catalog);
         atomic_fetch_add(&readers->reads, 1);
     }
+    catalog_unref(held);
     return NULL;
+}
+
+/* Who follows has the newest at its next request, and keeps one from going. */
+static void test_following(void **state)
+{
+    struct call_fixture *f = *state;
+    struct cells *cells = cells_new();
+    struct registry *registry = registry_new(NULL, cells);
+    const struct catalog *held = NULL;
+    configure(registry, f->provider, true, "fake/a");
+    const struct catalog *first = registry_follow(registry, &held);
+    assert_ptr_equal(first, held);
+    const struct catalog *again = registry_follow(registry, &held);
+    assert_ptr_equal(again, first);
+    catalog_unref(again);
+    configure(registry, f->provider, true, "");
+    assert_ptr_equal(held, first);
+    const struct catalog *second = registry_follow(registry, &held);
+    assert_ptr_equal(second, held);
+    assert_ptr_not_equal(second, first);
+    assert_int_equal(first->provider_count, second->provider_count); /* it is there still */
+    catalog_unref(first);
+    catalog_unref(second);
+    registry_free(registry); /* what is held stays */
+    assert_int_equal(held->provider_count, 3);
+    catalog_unref(held);
+    cells_free(cells);
 }
 
 static void test_many_readers(void **state)
@@ -352,9 +385,13 @@ static void test_many_readers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_configuring),          TEST(test_asking),
-        TEST(test_routes_stay),          TEST(test_absent),
-        TEST(test_asking_one_or_nobody), TEST(test_a_provider_that_comes_meanwhile_is_asked),
+        TEST(test_configuring),
+        TEST(test_asking),
+        TEST(test_routes_stay),
+        TEST(test_absent),
+        TEST(test_asking_one_or_nobody),
+        TEST(test_a_provider_that_comes_meanwhile_is_asked),
+        TEST(test_following),
         TEST(test_many_readers),
     };
     return cmocka_run_group_tests_name("route/registry", tests, NULL, NULL);
