@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "account/key_memo.h"
 #include "account/operation.h"
 #include "base/assert.h"
 #include "base/clock.h"
@@ -90,7 +91,6 @@ enum err account_open(const struct account_options *options, struct account **re
         options->session_lifetime_ms ? options->session_lifetime_ms : session_lifetime_default_ms;
     account->directory = directory_new();
     account->throttle = throttle_new();
-    account->key_memo = key_memo_new();
     hasher_init(&account->hasher);
     for (int version = 1; version <= KEY_PEPPER_VERSION; version++)
         key_pepper(store_secret(account->store), version, account->peppers[version - 1]);
@@ -113,7 +113,6 @@ void account_close(struct account *account)
         return;
     directory_free(account->directory);
     throttle_free(account->throttle);
-    key_memo_free(account->key_memo);
     hasher_done(&account->hasher);
     sodium_memzero(account, sizeof *account);
     free(account);
@@ -171,8 +170,8 @@ static void write_use(struct account *account, const struct principal *principal
     store_write(account->store, NULL, &touch->job);
 }
 
-/* By its hash under each pepper; NULL: there is none. What is found is remembered. */
-static struct key *look_key_up(struct account *account, struct str text, struct key_memo_tag tag)
+/* By its hash under each pepper; NULL: there is none. */
+static struct key *find_key(struct account *account, struct str text)
 {
     struct key *key = NULL;
     if (!key_is_valid(text))
@@ -183,27 +182,45 @@ static struct key *look_key_up(struct account *account, struct str text, struct 
         key = directory_find_key(account->directory, STR_FROM((const char *)hash, sizeof hash),
                                  version);
     }
-    if (key)
-        key_memo_put(account->key_memo, tag, key);
     return key;
 }
 
-enum err account_authenticate_key(struct account *account, struct str text,
-                                  struct principal *ret_principal, struct policy **ret_policy)
+/* What is remembered is as good as the directory's word: see key_memo.h. */
+static bool use_key(struct account *account, struct key_memo *memo, struct str text, int64_t now_ms,
+                    struct principal *ret_principal, struct policy **ret_policy, bool *ret_write)
 {
-    if (!key_has_form(text))
-        return ERR_UNAUTHENTICATED;
-    int64_t now_ms = clock_wall_ms();
-    bool write = false;
-    struct key_memo_tag tag = key_memo_tag(account->key_memo, text);
-    struct key *key = key_memo_find(account->key_memo, tag);
-    if (!key)
-        key = look_key_up(account, text, tag);
-    if (!key || !directory_use_found_key(account->directory, key, now_ms, ret_principal, ret_policy,
-                                         &write))
+    struct key_memo_tag tag = key_memo_tag(memo, text);
+    const struct key_memo_entry *known = key_memo_find(memo, tag, now_ms);
+    if (known) {
+        *ret_policy = policy_ref(known->policy);
+        *ret_principal = known->policy->who;
+        *ret_write = directory_note_use(known->key, now_ms);
+        return true;
+    }
+    struct key *key = find_key(account, text);
+    if (!key || !directory_use_found_key(account->directory, key, now_ms, ret_principal, ret_write))
+        return false;
+    *ret_policy = directory_policy(account->directory, ret_principal, now_ms);
+    if (*ret_policy)
+        key_memo_put(memo, tag, key, *ret_policy);
+    return true;
+}
+
+enum err account_authenticate_key(struct account *account, struct key_memo *memo, struct str text,
+                                  int64_t now_ms, struct principal *ret_principal,
+                                  struct policy **ret_policy)
+{
+    struct policy *policy;
+    bool write;
+    if (!key_has_form(text) ||
+        !use_key(account, memo, text, now_ms, ret_principal, &policy, &write))
         return ERR_UNAUTHENTICATED;
     if (write)
         write_use(account, ret_principal, now_ms);
+    if (ret_policy)
+        *ret_policy = policy;
+    else
+        policy_unref(policy);
     return ERR_OK;
 }
 

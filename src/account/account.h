@@ -28,6 +28,7 @@ struct principal {
 #define PRINCIPAL_NOBODY ((struct principal){.kind = PRINCIPAL_ANONYMOUS})
 
 struct account;
+struct key_memo;
 struct policy;
 
 struct account_options {
@@ -46,9 +47,11 @@ void account_close(struct account *account);
 /* `token`: the value of the cookie. ERR_UNAUTHENTICATED when unknown or expired. */
 MUST_USE enum err account_authenticate_session(struct account *account, struct str token,
                                                struct principal *ret_principal);
-/* `key`: "sk-parley-...". A wrong checksum is refused without a look-up. *ret_policy (may be NULL):
- * what account_policy would give, referenced, if it is at hand; else NULL. */
-MUST_USE enum err account_authenticate_key(struct account *account, struct str key,
+/* `key`: "sk-parley-...". A wrong checksum is refused without a look-up. `memo`: of the caller's
+ * thread, and for this account alone. *ret_policy (may be NULL): what account_policy would give,
+ * referenced; NULL where that would fail. */
+MUST_USE enum err account_authenticate_key(struct account *account, struct key_memo *memo,
+                                           struct str key, int64_t now_ms,
                                            struct principal *ret_principal,
                                            struct policy **ret_policy);
 /* As whom one acts with the key of that id, without presenting it: for who is trusted by other means.

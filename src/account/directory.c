@@ -1,5 +1,4 @@
-/* The in-memory side of accounts: what every request asks, so a reader takes the lock shared and
- * looks up one map. Policies and groups are in directory_policy.c; what is listed, in
+/* The in-memory side of accounts: a reader takes the lock shared and looks up one map. Policies and groups are in directory_policy.c; what is listed, in
  * directory_list.c. */
 #include <stdlib.h>
 #include <string.h>
@@ -253,8 +252,7 @@ bool directory_find_session(struct directory *directory, struct str token_hash, 
     return found;
 }
 
-/* Whether this caller is the one to write the use. */
-static bool note_use(struct key *key, int64_t now_ms)
+bool directory_note_use(struct key *key, int64_t now_ms)
 {
     atomic_store_explicit(&key->last_used_ms, now_ms, memory_order_relaxed);
     int64_t written_ms = atomic_load_explicit(&key->written_ms, memory_order_relaxed);
@@ -268,7 +266,7 @@ static bool use(struct key *key, int64_t now_ms, struct principal *ret_principal
     if (!key || !directory_key_is_good(key, now_ms))
         return false;
     *ret_principal = directory_principal_of_key(key);
-    *ret_write = note_use(key, now_ms);
+    *ret_write = directory_note_use(key, now_ms);
     return true;
 }
 
@@ -282,13 +280,10 @@ struct key *directory_find_key(struct directory *directory, struct str key_hash,
 }
 
 bool directory_use_found_key(struct directory *directory, struct key *key, int64_t now_ms,
-                             struct principal *ret_principal, struct policy **ret_policy,
-                             bool *ret_write)
+                             struct principal *ret_principal, bool *ret_write)
 {
     pthread_rwlock_rdlock(&directory->lock);
     bool found = use(key, now_ms, ret_principal, ret_write);
-    if (found && ret_policy)
-        *ret_policy = key->policy ? policy_ref(key->policy) : NULL;
     pthread_rwlock_unlock(&directory->lock);
     return found;
 }

@@ -39,11 +39,11 @@ bool directory_find_session(struct directory *directory, struct str token_hash, 
 struct key *directory_find_key(struct directory *directory, struct str key_hash,
                                int pepper_version);
 /* Who holds the key; also notes the use. *ret_write: the last written use is so long ago that this
- * one should be written (said to one caller only). *ret_policy (may be NULL): the policy in force,
- * referenced, or NULL: directory_policy makes it. */
+ * one should be written (said to one caller only). */
 bool directory_use_found_key(struct directory *directory, struct key *key, int64_t now_ms,
-                             struct principal *ret_principal, struct policy **ret_policy,
-                             bool *ret_write);
+                             struct principal *ret_principal, bool *ret_write);
+/* Notes the use of a key that is known to be good; returns what *ret_write is. Takes no lock. */
+bool directory_note_use(struct key *key, int64_t now_ms);
 /* The same by the key's id. */
 bool directory_use_key(struct directory *directory, const struct id *id, int64_t now_ms,
                        struct principal *ret_principal, bool *ret_write);

@@ -3,7 +3,8 @@
  *
  *   none --directory_policy--> kept --directory_retire (key, person, groups)--> none
  *
- * so that a request pays for one lock, one map and one counter. */
+ * so that a request pays for one lock, one map and one counter; and one that holds a policy already,
+ * or whose loop remembers it (key_memo.h), for none of them: that it is not retired says all. */
 #include <stdlib.h>
 #include <string.h>
 

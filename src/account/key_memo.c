@@ -1,7 +1,6 @@
 /* Key memo: a direct-mapped table; a new key takes its place from an older one. */
 #include "account/key_memo.h"
 
-#include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -9,22 +8,15 @@
 
 enum { PLACES = 1024 };
 
-struct place {
-    struct key_memo_tag tag;
-    struct key *key; /* NULL: free */
-};
-
 struct key_memo {
-    pthread_mutex_t lock;
     unsigned char seed[crypto_shorthash_siphashx24_KEYBYTES];
-    struct place places[PLACES];
+    struct key_memo_entry places[PLACES];
 };
 
 struct key_memo *key_memo_new(void)
 {
     struct key_memo *memo = calloc(1, sizeof *memo);
     ASSERT(memo);
-    pthread_mutex_init(&memo->lock, NULL);
     randombytes_buf(memo->seed, sizeof memo->seed);
     return memo;
 }
@@ -33,7 +25,8 @@ void key_memo_free(struct key_memo *memo)
 {
     if (!memo)
         return;
-    pthread_mutex_destroy(&memo->lock);
+    for (size_t i = 0; i < PLACES; i++)
+        policy_unref(memo->places[i].policy);
     sodium_memzero(memo, sizeof *memo);
     free(memo);
 }
@@ -53,18 +46,18 @@ static bool tag_is(const struct key_memo_tag *a, const struct key_memo_tag *b)
     return !((a->words[0] ^ b->words[0]) | (a->words[1] ^ b->words[1]));
 }
 
-struct key *key_memo_find(struct key_memo *memo, struct key_memo_tag tag)
+const struct key_memo_entry *key_memo_find(const struct key_memo *memo, struct key_memo_tag tag,
+                                           int64_t now_ms)
 {
-    const struct place *place = &memo->places[tag.words[0] % PLACES];
-    pthread_mutex_lock(&memo->lock);
-    struct key *key = tag_is(&place->tag, &tag) ? place->key : NULL;
-    pthread_mutex_unlock(&memo->lock);
-    return key;
+    const struct key_memo_entry *place = &memo->places[tag.words[0] % PLACES];
+    bool is_known = place->policy && tag_is(&place->tag, &tag);
+    return is_known && policy_is_current(place->policy, now_ms) ? place : NULL;
 }
 
-void key_memo_put(struct key_memo *memo, struct key_memo_tag tag, struct key *key)
+void key_memo_put(struct key_memo *memo, struct key_memo_tag tag, struct key *key,
+                  struct policy *policy)
 {
-    pthread_mutex_lock(&memo->lock);
-    memo->places[tag.words[0] % PLACES] = (struct place){tag, key};
-    pthread_mutex_unlock(&memo->lock);
+    struct key_memo_entry *place = &memo->places[tag.words[0] % PLACES];
+    policy_unref(place->policy);
+    *place = (struct key_memo_entry){tag, key, policy_ref(policy)};
 }

@@ -8,7 +8,6 @@
 #include "account/group.h"
 #include "account/hasher.h"
 #include "account/key.h"
-#include "account/key_memo.h"
 #include "account/throttle.h"
 
 enum { SETUP_TOKEN_LENGTH = 32, SESSION_TOKEN_LENGTH = 43, ACCOUNT_PASSWORD_BYTES_MAX = 1024 };
@@ -21,7 +20,6 @@ struct account {
     uint64_t session_lifetime_ms;
     struct directory *directory;
     struct throttle *throttle;
-    struct key_memo *key_memo;
     struct hasher hasher;
     unsigned char peppers[KEY_PEPPER_VERSION][SHA256_BYTES]; /* of version 1, 2, ... */
     char setup_token[SETUP_TOKEN_LENGTH + 1];                /* "" when somebody existed at start */

@@ -71,6 +71,13 @@ enum err api_check_scope(const struct policy *policy, struct str door, struct st
     return ERR_OK;
 }
 
+static enum err use_key(struct api *api, struct str key, struct principal *ret_who,
+                        struct policy **ret_policy)
+{
+    return account_authenticate_key(api->options.account, api->key_memo, key,
+                                    loop_wall_ms(api->options.loop), ret_who, ret_policy);
+}
+
 static enum err find_holder(struct api *api, const struct api_credential *credential,
                             struct principal *ret_who)
 {
@@ -79,7 +86,7 @@ static enum err find_holder(struct api *api, const struct api_credential *creden
     switch (credential->kind) {
     case PRINCIPAL_KEY:
         *ret_who = credential->who;
-        return text.len ? account_authenticate_key(account, text, ret_who, NULL) : ERR_OK;
+        return text.len ? use_key(api, text, ret_who, NULL) : ERR_OK;
     case PRINCIPAL_SESSION:
         return account_authenticate_session(account, text, ret_who);
     case PRINCIPAL_LOCAL:
@@ -172,7 +179,7 @@ enum err api_authenticate(struct api_request *request, struct error *error)
     struct str key = key_of(request);
     if (key.len) {
         struct policy *policy;
-        if (account_authenticate_key(account, key, &request->who, &policy) == ERR_OK) {
+        if (use_key(request->api, key, &request->who, &policy) == ERR_OK) {
             api_keep_policy(request, policy);
             return ERR_OK;
         }

@@ -336,6 +336,7 @@ struct api *api_new(const struct api_options *options)
     api->options = *options;
     endpoints_list(arena, &api->endpoints, &api->endpoint_count);
     make_paths(api);
+    api->key_memo = key_memo_new();
     list_init(&api->sockets);
     read_address_keys(api);
     api->request_log =
@@ -366,5 +367,6 @@ void api_free(struct api *api)
     for (int method = 0; method < HTTP_METHOD_COUNT; method++)
         map_free(api->paths[method]);
     request_log_free(api->request_log);
+    key_memo_free(api->key_memo);
     arena_free(api->arena);
 }

@@ -3,6 +3,7 @@
 
 #include "account/address_keys.h"
 #include "account/authorise.h"
+#include "account/key_memo.h"
 #include "account/policy.h"
 #include "api/api.h"
 #include "base/json.h"
@@ -21,6 +22,7 @@ struct api {
     struct str openapi; /* made once */
     struct address_keys address_keys;
     struct request_log *request_log;
+    struct key_memo *key_memo;
     struct arena *arena; /* of what lives as long as the api */
 };
 

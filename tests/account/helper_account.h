@@ -4,11 +4,14 @@
 #include "../store/support.h"
 #include "account/api_key.h"
 #include "account/group.h"
+#include "account/key_memo.h"
+#include "base/clock.h"
 
 struct fixture {
     char *directory;
     struct store *store;
     struct account *account;
+    struct key_memo *memo;
     struct loop *loop;
 };
 
@@ -19,10 +22,12 @@ static inline void open_account(struct fixture *f, uint64_t lifetime_ms)
     struct error error = {0};
     if (account_open(&options, &f->account, &error) != ERR_OK)
         fail_msg("%s", error_message(&error));
+    f->memo = key_memo_new();
 }
 
 static inline void close_account(struct fixture *f)
 {
+    key_memo_free(f->memo);
     account_close(f->account);
     store_close(f->store);
 }
@@ -184,7 +189,11 @@ static inline struct answer revoke_key(struct fixture *f, const struct id *owner
 
 static inline enum err by_key(struct fixture *f, const char *key, struct principal *ret)
 {
-    return account_authenticate_key(f->account, str_from_cstr(key), ret, NULL);
+    struct policy *policy = NULL;
+    enum err code = account_authenticate_key(f->account, f->memo, str_from_cstr(key),
+                                             clock_wall_ms(), ret, &policy);
+    policy_unref(policy);
+    return code;
 }
 
 static inline enum err by_session(struct fixture *f, const char *token, struct principal *ret)

@@ -224,6 +224,91 @@ static void test_key_policy(void **state)
     policy_unref(others); /* outlives the directory that made it */
 }
 
+static enum err at(struct fixture *f, struct key_memo *memo, const struct answer *key,
+                   int64_t now_ms, struct principal *ret_who, struct policy **ret_policy)
+{
+    *ret_policy = NULL;
+    return account_authenticate_key(f->account, memo, str_from_cstr(key->secret), now_ms, ret_who,
+                                    ret_policy);
+}
+
+static void disable(struct fixture *f, const struct id *person, bool disabled)
+{
+    struct answer answer = {0};
+    const struct account_user_change change = {.members = ACCOUNT_USER_DISABLED,
+                                               .disabled = disabled};
+    account_edit_user(f->account, f->loop, person, &change, on_user, &answer);
+    assert_int_equal(wait_for(f, &answer).code, ERR_OK);
+}
+
+/* Who is remembered is known by the policy, and not for longer than it is in force. */
+static void test_keys_are_remembered(void **state)
+{
+    struct fixture *f = *state;
+    struct principal who, again;
+    struct policy *first, *second;
+    struct answer ann = create(f, "ann@b", "", "", STR_NONE);
+    struct answer key = create_key(f, &ann.id, "k");
+    int64_t now_ms = clock_wall_ms();
+    assert_int_equal(at(f, f->memo, &key, now_ms, &who, &first), ERR_OK);
+    assert_int_equal(at(f, f->memo, &key, now_ms, &again, &second), ERR_OK);
+    assert_ptr_equal(first, second);
+    assert_true(who.kind == again.kind && who.role == again.role);
+    assert_true(id_eq(&who.key, &again.key) && id_eq(&who.user, &again.user));
+    policy_unref(second);
+    const struct account_key_change expiry = {.members = ACCOUNT_KEY_EXPIRY,
+                                              .expires_ms = now_ms + 60000};
+    edit(f, &key.id, &expiry);
+    assert_int_equal(at(f, f->memo, &key, now_ms + 59999, &who, &second), ERR_OK);
+    assert_ptr_not_equal(first, second);
+    assert_true(second->expires_ms == now_ms + 60000);
+    policy_unref(first);
+    policy_unref(second);
+    assert_int_equal(at(f, f->memo, &key, now_ms + 60000, &who, &first), ERR_UNAUTHENTICATED);
+    disable(f, &ann.id, true);
+    assert_int_equal(at(f, f->memo, &key, now_ms, &who, &first), ERR_UNAUTHENTICATED);
+    disable(f, &ann.id, false);
+    assert_int_equal(at(f, f->memo, &key, now_ms, &who, &first), ERR_OK);
+    policy_unref(first);
+    assert_int_equal(revoke_key(f, &ann.id, &key.id).code, ERR_OK);
+    assert_int_equal(at(f, f->memo, &key, now_ms, &who, &first), ERR_UNAUTHENTICATED);
+    assert_null(first);
+}
+
+/* As many as there are, each is itself, wherever they push each other out. */
+static void test_memo_of_many(void **state)
+{
+    (void)state;
+    enum { TEXTS = 3000 };
+    struct key_memo *memo = key_memo_new();
+    const struct policy like = {.who = {.kind = PRINCIPAL_KEY}, .expires_ms = 100};
+    struct policy *policies[3];
+    size_t found = 0;
+    for (int i = 0; i < 3; i++)
+        policies[i] = policy_new(&like);
+    for (int i = 0; i < TEXTS; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "key %d", i);
+        struct key_memo_tag tag = key_memo_tag(memo, str_from_cstr(text));
+        assert_null(key_memo_find(memo, tag, 0));
+        key_memo_put(memo, tag, (struct key *)&policies[i % 3], policies[i % 3]);
+        assert_ptr_equal(key_memo_find(memo, tag, 99)->policy, policies[i % 3]);
+        assert_null(key_memo_find(memo, tag, 100));
+    }
+    for (int i = 0; i < TEXTS; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "key %d", i);
+        const struct key_memo_entry *entry =
+            key_memo_find(memo, key_memo_tag(memo, str_from_cstr(text)), 0);
+        assert_true(!entry || entry->policy == policies[i % 3]);
+        found += entry != NULL;
+    }
+    assert_in_range(found, 500, 1024);
+    key_memo_free(memo);
+    for (int i = 0; i < 3; i++)
+        policy_unref(policies[i]);
+}
+
 static void test_expiry(void **state)
 {
     struct fixture *f = *state;
@@ -340,6 +425,8 @@ int main(void)
         WITH_ACCOUNT(test_nobody_and_local),
         WITH_ACCOUNT(test_key_policy),
         WITH_ACCOUNT(test_expiry),
+        WITH_ACCOUNT(test_keys_are_remembered),
+        cmocka_unit_test(test_memo_of_many),
         WITH_ACCOUNT(test_groups_and_people),
         WITH_ACCOUNT(test_many_threads),
     };
