@@ -20,8 +20,8 @@ struct stranger {
 
 struct strangers {
     _Atomic(const struct stranger *) rows[STRANGERS_MAX]; /* by hash; the newest first */
-    unsigned char seed[SIPHASH_KEY_BYTES];
-    pthread_mutex_t lock; /* of who adds: guards the arena and the count */
+    unsigned char secret[FAST_HASH_SECRET_BYTES]; /* who finds names that meet gains nothing */
+    pthread_mutex_t lock;                         /* of who adds: guards the arena and the count */
     struct arena *arena;
     size_t count;
 };
@@ -30,7 +30,7 @@ struct strangers *strangers_new(struct arena *arena)
 {
     struct strangers *strangers = ARENA_NEW(arena, struct strangers);
     pthread_mutex_init(&strangers->lock, NULL);
-    random_bytes(strangers->seed, sizeof strangers->seed);
+    random_bytes(strangers->secret, sizeof strangers->secret);
     strangers->arena = arena;
     return strangers;
 }
@@ -85,7 +85,7 @@ const struct catalog_meaning *strangers_get(struct strangers *strangers,
 {
     if (!strangers || model.len > STRANGER_NAME_BYTES_MAX)
         return NULL;
-    uint64_t hash = siphash(strangers->seed, model);
+    uint64_t hash = fast_hash(strangers->secret, model);
     const struct catalog_meaning *found = find(strangers, model, hash);
     if (found)
         return found;
