@@ -85,6 +85,20 @@ void json_end_str(struct json_writer *w);
 
 /* A key of ours in one piece: plain text, in which nothing needs escaping. */
 void json_literal_key(struct json_writer *w, struct str key);
+/* Several steps in one piece, a literal of ours: from where a value or key begins, with the comma that it
+ * may need in front, up to where another one begins; and one that ends what was begun so. */
+static inline void json_open_piece(struct json_writer *w, struct str piece)
+{
+    if (w->comma)
+        buf_append_char(w->out, ',');
+    buf_append(w->out, piece);
+    w->comma = false;
+}
+static inline void json_close_piece(struct json_writer *w, struct str piece)
+{
+    buf_append(w->out, piece);
+    w->comma = true;
+}
 /* Key and value in one. `key` is a C literal: inline, so that its length is known. */
 static inline void json_key_str(struct json_writer *w, const char *key, struct str value)
 {

@@ -216,8 +216,8 @@ static void begin_block(struct json_writer *w, const char *type)
 
 static void write_text(struct json_writer *w, struct str text)
 {
-    begin_block(w, "text");
-    json_key_str(w, "text", text);
+    json_open_piece(w, STR("{\"type\":\"text\",\"text\":"));
+    json_put_str(w, text);
     json_end_object(w);
 }
 

@@ -194,13 +194,13 @@ static void write_messages(struct encoding *encoding)
     }
     json_key_array(w, "messages");
     for (size_t i = 0; i < plan->turn_count; i++) {
-        json_begin_object(w);
-        json_key_str(w, "role", plan->turns[i].is_user ? STR("user") : STR("assistant"));
-        json_key_array(w, "content");
+        if (plan->turns[i].is_user)
+            json_open_piece(w, STR("{\"role\":\"user\",\"content\":["));
+        else
+            json_open_piece(w, STR("{\"role\":\"assistant\",\"content\":["));
         write_items(encoding, &plan->turns[i].results);
         write_items(encoding, &plan->turns[i].others);
-        json_end_array(w);
-        json_end_object(w);
+        json_close_piece(w, STR("]}"));
     }
     json_end_array(w);
 }
