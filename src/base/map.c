@@ -76,7 +76,7 @@ static void grow(struct map *map)
 
 void *map_get(const struct map *map, struct str key)
 {
-    return map->count ? find(map, key, hash_key(map, key))->value : NULL;
+    return map && map->count ? find(map, key, hash_key(map, key))->value : NULL;
 }
 
 void *map_set(struct map *map, struct str key, void *value)

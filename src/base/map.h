@@ -11,7 +11,7 @@ struct map;
  * caller's). One thread at a time. */
 struct map *map_new(void);
 void map_free(struct map *map);
-/* The value under `key`, or NULL. */
+/* The value under `key`, or NULL. A map that is NULL is an empty one. */
 void *map_get(const struct map *map, struct str key);
 /* Sets it (value not NULL) and returns the value that was there, or NULL. */
 void *map_set(struct map *map, struct str key, void *value);

@@ -7,7 +7,8 @@ void *vec_grow_slow(struct arena *arena, void *items, size_t *capacity, size_t i
 {
     /* Large elements are mostly alone: the parts of a message. */
     size_t larger = *capacity ? *capacity * 2 : item_size > LARGE_ITEM_BYTES ? 1 : 4;
-    items = arena_realloc(arena, items, *capacity * item_size, larger * item_size);
+    items = *capacity ? arena_realloc(arena, items, *capacity * item_size, larger * item_size)
+                      : arena_alloc(arena, larger * item_size);
     *capacity = larger;
     return items;
 }

@@ -80,6 +80,10 @@ static void note_id(struct anthropic_plan *plan, const struct anthropic_item *it
 
 static void add_call(struct anthropic_plan *plan, struct anthropic_item *item)
 {
+    if (!plan->call_by_id) { /* most requests have no calls */
+        plan->call_by_id = map_new();
+        plan->wire_ids = map_new();
+    }
     item->id = new_wire_id(plan, item->part->call_id);
     note_id(plan, item);
     struct anthropic_call *call =
@@ -237,12 +241,8 @@ void anthropic_plan_make(struct anthropic_plan *plan, struct arena *arena,
                          const struct llm_request *request, const struct dialect_target *target,
                          struct llm_losses *losses)
 {
-    *plan = (struct anthropic_plan){.arena = arena,
-                                    .request = request,
-                                    .target = target,
-                                    .losses = losses,
-                                    .call_by_id = map_new(),
-                                    .wire_ids = map_new()};
+    *plan = (struct anthropic_plan){
+        .arena = arena, .request = request, .target = target, .losses = losses};
     int message = 0;
     while (message < (int)request->message_count && request->messages[message].role == LLM_SYSTEM)
         add_leading_system(plan, message++);

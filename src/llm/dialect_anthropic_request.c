@@ -11,32 +11,32 @@ enum { MAX_TOKENS_DEFAULT = 8192, BUDGET_MIN = 1024 };
 enum thinking { THINKING_ADAPTIVE, THINKING_BUDGET, THINKING_NONE };
 
 struct family {
-    const char *prefix; /* from "claude-" on; the first that fits counts */
+    struct str prefix; /* from "claude-" on; the first that fits counts */
     enum thinking thinking;
     bool has_formats; /* structured outputs */
 };
 
 /* Only what is older; everything else is as the newest ones are. */
 static const struct family families[] = {
-    {"claude-instant", THINKING_NONE, false},
-    {"claude-2", THINKING_NONE, false},
-    {"claude-3-7", THINKING_BUDGET, false},
-    {"claude-3.7", THINKING_BUDGET, false},
-    {"claude-3", THINKING_NONE, false},
-    {"claude-opus-4-5", THINKING_BUDGET, true},
-    {"claude-opus-4-1", THINKING_BUDGET, true},
-    {"claude-sonnet-4-5", THINKING_BUDGET, true},
-    {"claude-haiku-4-5", THINKING_BUDGET, true},
-    {"claude-opus-4-0", THINKING_BUDGET, false},
-    {"claude-opus-4-2", THINKING_BUDGET, false},
-    {"claude-opus-4@", THINKING_BUDGET, false},
-    {"claude-sonnet-4-0", THINKING_BUDGET, false},
-    {"claude-sonnet-4-2", THINKING_BUDGET, false},
-    {"claude-sonnet-4@", THINKING_BUDGET, false},
-    {"claude-", THINKING_ADAPTIVE, true},
+    {STR_INIT("claude-instant"), THINKING_NONE, false},
+    {STR_INIT("claude-2"), THINKING_NONE, false},
+    {STR_INIT("claude-3-7"), THINKING_BUDGET, false},
+    {STR_INIT("claude-3.7"), THINKING_BUDGET, false},
+    {STR_INIT("claude-3"), THINKING_NONE, false},
+    {STR_INIT("claude-opus-4-5"), THINKING_BUDGET, true},
+    {STR_INIT("claude-opus-4-1"), THINKING_BUDGET, true},
+    {STR_INIT("claude-sonnet-4-5"), THINKING_BUDGET, true},
+    {STR_INIT("claude-haiku-4-5"), THINKING_BUDGET, true},
+    {STR_INIT("claude-opus-4-0"), THINKING_BUDGET, false},
+    {STR_INIT("claude-opus-4-2"), THINKING_BUDGET, false},
+    {STR_INIT("claude-opus-4@"), THINKING_BUDGET, false},
+    {STR_INIT("claude-sonnet-4-0"), THINKING_BUDGET, false},
+    {STR_INIT("claude-sonnet-4-2"), THINKING_BUDGET, false},
+    {STR_INIT("claude-sonnet-4@"), THINKING_BUDGET, false},
+    {STR_INIT("claude-"), THINKING_ADAPTIVE, true},
 };
 
-static const struct family newest = {"", THINKING_ADAPTIVE, true};
+static const struct family newest = {STR_INIT(""), THINKING_ADAPTIVE, true};
 
 /* What an effort is called, and the budget that stands for it on older models. */
 struct effort {
@@ -98,9 +98,8 @@ bool anthropic_effort_from_name(struct str name, enum llm_effort *ret)
 static const struct family *family_of(struct str model)
 {
     size_t at = str_find(model, STR("claude-"));
-    struct str name = at == SIZE_MAX ? STR("") : str_skip(model, at);
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (str_starts_with(name, str_from_cstr(families[i].prefix)))
+    for (size_t i = 0; at != SIZE_MAX && i < sizeof families / sizeof *families; i++)
+        if (str_starts_with(str_skip(model, at), families[i].prefix))
             return &families[i];
     return &newest;
 }

@@ -91,7 +91,7 @@ static size_t write_parts(struct encoding *encoding, int message)
         ollama_write_message(&encoding->w, encoding->arena, str_from_cstr(roles[source->role]),
                              source->parts, source->part_count);
     for (size_t i = 0; i < source->part_count; i++)
-        llm_call_names_note(encoding->names, &source->parts[i]);
+        llm_call_names_note(&encoding->names, &source->parts[i]);
     return kept;
 }
 
@@ -113,7 +113,7 @@ static void close_message(struct encoding *encoding, int message, size_t kept)
 
 static void write_messages(struct encoding *encoding)
 {
-    encoding->names = map_new();
+    encoding->names = NULL;
     json_key_array(&encoding->w, "messages");
     for (int i = 0; i < (int)encoding->request->message_count; i++) {
         bool is_tool = encoding->request->messages[i].role == LLM_TOOL;

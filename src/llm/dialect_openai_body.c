@@ -11,7 +11,7 @@ enum err openai_put_body(struct openai_encoder *e, struct buf *out,
                          void (*put_members)(struct openai_encoder *e), struct error *error)
 {
     json_writer_init(&e->w, out);
-    e->names = map_new();
+    e->names = NULL;
     json_begin_object(&e->w);
     json_key_str(&e->w, "model", e->target->model);
     put_members(e);
@@ -53,7 +53,7 @@ void openai_put_text_part(struct openai_encoder *e, const char *type, const char
 void openai_note_calls(struct openai_encoder *e, const struct llm_message *message)
 {
     for (size_t p = 0; p < message->part_count; p++)
-        llm_call_names_note(e->names, &message->parts[p]);
+        llm_call_names_note(&e->names, &message->parts[p]);
 }
 
 void openai_note_result(struct openai_encoder *e, const struct llm_part *result, int message,

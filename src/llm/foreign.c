@@ -30,8 +30,9 @@ static const struct str names[] = {
 /* Also in other cases of its letters: some readers do not tell them apart. */
 bool llm_is_redirection(struct str key)
 {
+    char first = key.len ? key.data[0] | 0x20 : '\0'; /* most keys begin like none of them */
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (key.len == names[i].len && str_eq_nocase(key, names[i]))
+        if (first == names[i].data[0] && str_eq_nocase(key, names[i]))
             return true;
     return false;
 }

@@ -108,13 +108,28 @@ void llm_reader_unmapped_member(struct llm_reader *reader, const char *member)
 
 /* ---- Objects and arrays ---------------------------------------------------------------------- */
 
+/* Names are short: most are two words that may overlap, which is less than a call. */
+static inline bool is_same(const char *a, const char *b, size_t len)
+{
+    uint64_t first[2], last[2];
+    if (len < sizeof *first || len > sizeof first)
+        return memcmp(a, b, len) == 0;
+    memcpy(&first[0], a, sizeof *first);
+    memcpy(&first[1], b, sizeof *first);
+    memcpy(&last[0], a + len - sizeof *last, sizeof *last);
+    memcpy(&last[1], b + len - sizeof *last, sizeof *last);
+    return first[0] == first[1] && last[0] == last[1];
+}
+
 static const struct llm_member *find_member(const struct llm_member *members, size_t count,
                                             struct str name)
 {
-    for (size_t i = 0; i < count && name.len; i++) {
+    if (!name.len || name.len >= LLM_MEMBER_NAME_BYTES)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
         const char *candidate = members[i].name;
-        if (candidate[0] == name.data[0] && strncmp(candidate, name.data, name.len) == 0 &&
-            !candidate[name.len])
+        if (candidate[0] == name.data[0] && candidate[name.len - 1] && !candidate[name.len] &&
+            is_same(candidate, name.data, name.len))
             return &members[i];
     }
     return NULL;

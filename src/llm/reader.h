@@ -25,10 +25,12 @@ struct llm_reader {
     struct llm_place places[LLM_READER_DEPTH_MAX]; /* the path is written when it is asked for */
 };
 
+enum { LLM_MEMBER_NAME_BYTES = 32 };
+
 /* One member of an object: `read` gets its value and target + offset. Null counts as absent. A
  * NULL read: known, and nothing to do. */
 struct llm_member {
-    const char *name;
+    char name[LLM_MEMBER_NAME_BYTES]; /* in the row itself, with NULs behind it */
     enum err (*read)(struct llm_reader *reader, yyjson_val *value, void *field);
     size_t offset;
 };

@@ -144,10 +144,13 @@ bool llm_request_equal(struct arena *arena, const struct llm_request *a,
 
 /* ---- Names of tool results ------------------------------------------------------------------- */
 
-void llm_call_names_note(struct map *names, const struct llm_part *part)
+void llm_call_names_note(struct map **names, const struct llm_part *part)
 {
-    if (part->kind == LLM_PART_TOOL_CALL && part->call_id.len)
-        map_set(names, part->call_id, (void *)(uintptr_t)part);
+    if (part->kind != LLM_PART_TOOL_CALL || !part->call_id.len)
+        return;
+    if (!*names)
+        *names = map_new();
+    map_set(*names, part->call_id, (void *)(uintptr_t)part);
 }
 
 struct str llm_call_names_find(const struct map *names, struct str call_id)
@@ -158,12 +161,12 @@ struct str llm_call_names_find(const struct map *names, struct str call_id)
 
 void llm_request_name_results(struct llm_request *request)
 {
-    struct map *names = map_new();
+    struct map *names = NULL;
     for (size_t m = 0; m < request->message_count; m++) {
         struct llm_message *message = &request->messages[m];
         for (size_t p = 0; p < message->part_count; p++) {
             struct llm_part *part = &message->parts[p];
-            llm_call_names_note(names, part);
+            llm_call_names_note(&names, part);
             if (part->kind == LLM_PART_TOOL_RESULT && !part->name.len)
                 part->name = llm_call_names_find(names, part->call_id);
         }

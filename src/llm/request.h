@@ -160,10 +160,10 @@ bool llm_parts_equal(struct arena *arena, const struct llm_part *a, size_t a_cou
  * take it from the call with the same id, so an encoder loses LLM_FIELD_PART_NAME only when the
  * part's name differs from that. */
 
-/* Which call id has which name: a map_new() that is fed the parts in order (they are borrowed by
- * it). A later call with the same id wins. */
+/* Which call id has which name: a map that is fed the parts in order (they are borrowed by it), NULL at
+ * first; most requests have no calls. A later call with the same id wins. Free with map_free. */
 struct map;
-void llm_call_names_note(struct map *names, const struct llm_part *part);
+void llm_call_names_note(struct map **names, const struct llm_part *part);
 /* The name of the latest call with that id, or STR_NONE. */
 struct str llm_call_names_find(const struct map *names, struct str call_id);
 /* Gives every tool result without a name that of its call, if the call came before it. */
