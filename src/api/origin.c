@@ -2,6 +2,7 @@
 #include "api/origin.h"
 
 #include "base/clock.h"
+#include "net/http_put.h"
 #include "route/tags.h"
 
 enum err api_origin_open(struct api_request *request, yyjson_val *body, struct arena *arena,
@@ -38,49 +39,39 @@ void api_write_asked(struct api_request *request, struct str target, int attempt
 
 /* ---- What is left ---------------------------------------------------------------------------- */
 
-/* The beginnings of the lines of one limit. */
+/* What stands in front of each value of one limit: the name, and the end of the line before. */
 struct words {
     struct str limit;
     struct str remaining;
     struct str reset;
 };
-#define WORD(name)                                                                                 \
+#define WORDS(limit, remaining, reset)                                                             \
     {                                                                                              \
-        name ": ", sizeof name + 1                                                                 \
+        STR_INIT(limit ": "), STR_INIT("\r\n" remaining ": "), STR_INIT("\r\n" reset ": ")         \
     }
 static const struct words openai_words[] = {
-    {WORD("x-ratelimit-limit-requests"), WORD("x-ratelimit-remaining-requests"),
-     WORD("x-ratelimit-reset-requests")},
-    {WORD("x-ratelimit-limit-tokens"), WORD("x-ratelimit-remaining-tokens"),
-     WORD("x-ratelimit-reset-tokens")},
+    WORDS("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests",
+          "x-ratelimit-reset-requests"),
+    WORDS("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
 };
 static const struct words anthropic_words[] = {
-    {WORD("anthropic-ratelimit-requests-limit"), WORD("anthropic-ratelimit-requests-remaining"),
-     WORD("anthropic-ratelimit-requests-reset")},
-    {WORD("anthropic-ratelimit-tokens-limit"), WORD("anthropic-ratelimit-tokens-remaining"),
-     WORD("anthropic-ratelimit-tokens-reset")},
+    WORDS("anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining",
+          "anthropic-ratelimit-requests-reset"),
+    WORDS("anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining",
+          "anthropic-ratelimit-tokens-reset"),
 };
 enum { MOMENT_BYTES = 25, LINE_BYTES_MAX = 40 + 2 + MOMENT_BYTES + 2, LINES = 2 * 3 };
 
-static char *put(char *at, struct str text)
+static char *put_count(char *at, struct str word, int64_t value)
 {
-    memcpy(at, text.data, text.len);
-    return at + text.len;
-}
-
-static char *put_number(char *at, struct str word, int64_t value)
-{
-    at = put(at, word);
-    at += str_from_u64(value > 0 ? (uint64_t)value : 0, at);
-    return put(at, STR("\r\n"));
+    return http_put_number(http_put(at, word), value > 0 ? (uint64_t)value : 0);
 }
 
 /* "12.034s" */
 static char *put_duration(char *at, uint64_t ms)
 {
     unsigned rest = (unsigned)(ms % 1000);
-    at += str_from_u64(ms / 1000, at);
-    *at++ = '.';
+    at = http_put(http_put_number(at, ms / 1000), STR("."));
     *at++ = (char)('0' + rest / 100);
     *at++ = (char)('0' + rest / 10 % 10);
     *at++ = (char)('0' + rest % 10);
@@ -92,7 +83,7 @@ static char *put_moment(char *at, uint64_t reset_ms)
 {
     char text[MOMENT_BYTES];
     clock_format_rfc3339(clock_wall_ms() + (int64_t)reset_ms, text);
-    return put(at, str_from_cstr(text));
+    return http_put(at, str_from_cstr(text));
 }
 
 /* A moment for Anthropic's clients, a duration for the others. */
@@ -101,11 +92,11 @@ static char *put_limit(char *at, const struct words *words, int64_t limit, int64
 {
     if (limit < 0)
         return at;
-    at = put_number(at, words->limit, limit);
-    at = put_number(at, words->remaining, remaining);
-    at = put(at, words->reset);
+    at = put_count(at, words->limit, limit);
+    at = put_count(at, words->remaining, remaining);
+    at = http_put(at, words->reset);
     at = is_moment ? put_moment(at, reset_ms) : put_duration(at, reset_ms);
-    return put(at, STR("\r\n"));
+    return http_put(at, STR("\r\n"));
 }
 
 void api_write_limits(struct api_request *request, const struct limiter_view *view)

@@ -150,16 +150,31 @@ bool str_to_i64(struct str s, int64_t *ret)
     return true;
 }
 
+static size_t count_digits(uint64_t value)
+{
+    size_t count = 1;
+    for (; value >= 10000; value /= 10000)
+        count += 4;
+    return count + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
+/* From the end to the begin, but where they belong: a copy of what was just written byte by byte
+ * would wait for each of them. */
 size_t str_from_u64(uint64_t value, char *ret)
 {
-    char digits[STR_U64_BYTES_MAX];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    memcpy(ret, digits + at, sizeof digits - at);
-    return sizeof digits - at;
+    static const char pairs[] = "0001020304050607080910111213141516171819202122232425262728293031"
+                                "3233343536373839404142434445464748495051525354555657585960616263"
+                                "6465666768697071727374757677787980818283848586878889909192939495"
+                                "96979899";
+    size_t length = count_digits(value);
+    char *at = ret + length;
+    for (; value >= 100; value /= 100)
+        memcpy(at -= 2, pairs + value % 100 * 2, 2);
+    if (value >= 10)
+        memcpy(at - 2, pairs + value * 2, 2);
+    else
+        at[-1] = (char)('0' + value);
+    return length;
 }
 
 bool str_to_double(struct str s, double *ret)

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -251,6 +253,23 @@ static void what_is_shared_is_counted(void **state)
     assert_int_equal(str_shared_suffix(STR_NONE, STR_NONE), 0);
 }
 
+static void numbers_are_written(void **state)
+{
+    (void)state;
+    char expected[32], text[STR_U64_BYTES_MAX + 1];
+    for (uint64_t power = 1; power <= UINT64_MAX / 10; power *= 10) {
+        const uint64_t numbers[] = {power - 1,      power,          power + 1,
+                                    power * 10 - 1, power * 10 + 1, ~power};
+        for (size_t i = 0; i < COUNT(numbers); i++) {
+            int length = snprintf(expected, sizeof expected, "%" PRIu64, numbers[i]);
+            text[length] = '!';
+            assert_int_equal(str_from_u64(numbers[i], text), length);
+            assert_memory_equal(text, expected, (size_t)length);
+            assert_int_equal(text[length], '!'); /* nothing behind it */
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +284,7 @@ int main(void)
         cmocka_unit_test(copies_cut_at_characters),
         cmocka_unit_test(hashes_are_fnv),
         cmocka_unit_test(distances),
+        cmocka_unit_test(numbers_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
