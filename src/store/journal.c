@@ -201,6 +201,7 @@ static bool write_pending(struct journal *journal)
     struct segment *segment = journal->current;
     if (journal->pending.len == 0)
         return true;
+    segment_check(&journal->pending);
     if (file_write_at(segment->fd, buf_str(&journal->pending), segment->size) != 0) {
         int reason = errno;
         /* What did get there is a torn tail: harmless, but in the way of a full disk. */

@@ -96,9 +96,18 @@ void segment_encode(struct buf *out, uint64_t generation, const struct journal_r
     bytes_put_u64(at + OFFSET_SEQUENCE, record->sequence);
     if (record->payload.len)
         memcpy(at + SEGMENT_HEADER_BYTES, record->payload.data, record->payload.len);
-    bytes_put_u32(at + OFFSET_CHECKSUM,
-                  crc32c(0, at + OFFSET_GENERATION, size - OFFSET_GENERATION));
+    bytes_put_u32(at + OFFSET_CHECKSUM, 0);
     buf_commit(out, size);
+}
+
+void segment_check(struct buf *records)
+{
+    size_t size;
+    for (size_t from = 0; from < records->len; from += OFFSET_GENERATION + size) {
+        char *at = records->data + from;
+        size = bytes_get_u32(at + OFFSET_LENGTH);
+        bytes_put_u32(at + OFFSET_CHECKSUM, crc32c(0, at + OFFSET_GENERATION, size));
+    }
 }
 
 enum segment_decoded segment_decode(struct str bytes, uint64_t generation,

@@ -24,8 +24,12 @@ MUST_USE enum err segment_list(const char *directory, struct arena *arena,
                                struct segment_name **ret_names, size_t *ret_count,
                                struct error *error);
 
-/* Appends the bytes of a record. */
+/* Appends the bytes of a record, without its checksum. */
 void segment_encode(struct buf *out, uint64_t generation, const struct journal_record *record);
+
+/* Writes the checksums of such records, before they go anywhere. For many at once: what was written
+ * byte by byte a moment ago is slow to read. */
+void segment_check(struct buf *records);
 
 enum segment_decoded {
     SEGMENT_RECORD,  /* *ret_record is set (the payload borrowed from `bytes`), and its size */

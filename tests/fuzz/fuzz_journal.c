@@ -20,6 +20,7 @@ static void decode_all(struct str bytes)
         struct buf again;
         buf_init(&again, SEGMENT_RECORD_BYTES_MAX);
         segment_encode(&again, generation, &record);
+        segment_check(&again);
         if (!str_eq(buf_str(&again), str_slice(bytes, 0, used)))
             abort();
         buf_done(&again);
