@@ -38,7 +38,6 @@ struct attempt {
 struct charge {
     struct governor *governor;
     struct policy *policy; /* NULL: nobody's */
-    struct ledger_origin origin;
     struct str address;
     const struct str *names; /* as they were asked for: the model and the chain behind it */
     size_t name_count;
@@ -46,17 +45,17 @@ struct charge {
     bool is_own;
     bool are_names_allowed; /* all of them, by the scope: then so is what they lead to */
     bool is_narrowed;
-    struct limiter_lease lease;
+    struct limiter_lease *lease; /* NULL: nothing was reserved */
     struct limiter_view view;
-    bool is_streamed;
-    bool is_batch;
     int64_t tokens; /* of all attempts */
     int64_t cost_nano;
     struct attempt attempts[FLOW_SLOTS];
-    struct ledger_open *ended_open; /* of the row that waits */
-    struct ledger_row ended;
-    bool has_ended;
-    struct str losses; /* malloc'ed */
+    bool has_ended;                 /* `row` waits */
+    struct ledger_open *ended_open; /* of it */
+    struct str losses;              /* malloc'ed */
+    /* Of the attempt that began or ended last, as there is never more than one at hand; what is the
+     * request's stays in it. */
+    struct ledger_row row;
 };
 
 struct governor *governor_new(const struct governor_options *options)
@@ -143,10 +142,10 @@ static void copy_texts(struct charge *charge, const struct governor_ask *ask, st
     struct str *names = (struct str *)(charge + 1);
     struct str *tags = names + 1 + ask->chain_count;
     charge->address = own(&at, from->address);
-    charge->origin.request_id = own(&at, from->request_id);
-    charge->origin.door = own(&at, from->door);
-    charge->origin.model = own(&at, model);
-    names[0] = ask->model.len ? own(&at, ask->model) : charge->origin.model;
+    charge->row.origin.request_id = own(&at, from->request_id);
+    charge->row.origin.door = own(&at, from->door);
+    charge->row.origin.model = own(&at, model);
+    names[0] = ask->model.len ? own(&at, ask->model) : charge->row.origin.model;
     for (size_t i = 0; i < ask->chain_count; i++)
         names[i + 1] = own(&at, ask->chain[i]);
     charge->are_names_cut = is_cut(ask->model.len ? ask->model : model);
@@ -154,19 +153,19 @@ static void copy_texts(struct charge *charge, const struct governor_ask *ask, st
         charge->are_names_cut |= is_cut(ask->chain[i]);
     charge->names = names;
     charge->name_count = 1 + ask->chain_count;
-    charge->origin.tags = tags;
-    charge->origin.tag_count = tag_count_of(ask);
-    for (size_t i = 0; i < charge->origin.tag_count; i++)
+    charge->row.origin.tags = tags;
+    charge->row.origin.tag_count = tag_count_of(ask);
+    for (size_t i = 0; i < charge->row.origin.tag_count; i++)
         tags[i] = own(&at, from->tags[i]);
 }
 
 static void follow_policy(struct charge *charge, struct policy *policy)
 {
     charge->policy = policy;
-    charge->origin.user = policy->who.user;
-    charge->origin.key = policy->who.key;
-    charge->origin.groups = policy->groups;
-    charge->origin.group_count = policy->group_count;
+    charge->row.origin.user = policy->who.user;
+    charge->row.origin.key = policy->who.key;
+    charge->row.origin.groups = policy->groups;
+    charge->row.origin.group_count = policy->group_count;
     charge->are_names_allowed = charge->is_own || !charge->are_names_cut;
     for (size_t i = 0; i < charge->name_count && !charge->is_own; i++)
         charge->are_names_allowed &= policy_allows_model(policy, charge->names[i], STR(""));
@@ -178,8 +177,8 @@ static struct charge *charge_new(struct governor *governor, const struct governo
     char *at;
     struct charge *charge = charge_alloc(ask, arena, model, &at);
     charge->governor = governor;
-    charge->is_streamed = ask->is_streamed;
-    charge->is_batch = ask->is_batch;
+    charge->row.is_streamed = ask->is_streamed;
+    charge->row.is_batch = ask->is_batch;
     charge->is_own = ask->is_own;
     charge->view = (struct limiter_view){-1, -1, 0, -1, -1, 0};
     copy_texts(charge, ask, model, at);
@@ -191,7 +190,7 @@ static struct charge *charge_new(struct governor *governor, const struct governo
 static size_t list_subjects(const struct charge *charge,
                             struct limiter_subject ret[LIMITER_SUBJECTS_MAX])
 {
-    const struct ledger_origin *origin = &charge->origin;
+    const struct ledger_origin *origin = &charge->row.origin;
     size_t count = 0;
     if (!id_is_none(&origin->key))
         ret[count++] = (struct limiter_subject){QUOTA_KEY, id_str(&origin->key)};
@@ -214,7 +213,7 @@ static size_t list_subjects(const struct charge *charge,
  * have lately. */
 static int64_t estimate_output(const struct charge *charge, const struct governor_ask *ask)
 {
-    int64_t usual = limiter_output_p95(charge->governor->options.limiter, charge->origin.model);
+    int64_t usual = limiter_output_p95(charge->governor->options.limiter, charge->row.origin.model);
     if (usual <= 0)
         usual = OUTPUT_UNKNOWN;
     return ask->output_tokens > 0 && ask->output_tokens < usual ? ask->output_tokens : usual;
@@ -257,12 +256,12 @@ static void note(struct charge *charge, enum ledger_outcome outcome, struct str 
     struct ledger *ledger = charge->governor->options.ledger;
     if (ledger)
         ledger_note(ledger, &(struct ledger_row){.start_ms = wall_ms_of(charge),
-                                                 .origin = charge->origin,
+                                                 .origin = charge->row.origin,
                                                  .target = target,
                                                  .mode = route_mode_name(ROUTE_WHOLE),
                                                  .outcome = outcome,
-                                                 .is_streamed = charge->is_streamed,
-                                                 .is_batch = charge->is_batch,
+                                                 .is_streamed = charge->row.is_streamed,
+                                                 .is_batch = charge->row.is_batch,
                                                  .error_class = class,
                                                  .usage = LLM_USAGE_UNKNOWN,
                                                  .cost_nano = 0,
@@ -320,7 +319,6 @@ static enum err renew_policy(struct charge *charge, struct llm_error *ret_error)
     }
     struct policy *before = charge->policy;
     follow_policy(charge, renewed);
-    charge->ended.origin = charge->origin; /* the row that waits shows the groups of the policy */
     policy_unref(before);
     return ERR_OK;
 }
@@ -359,19 +357,13 @@ static bool narrow(struct charge *charge, struct route_plan *plan, struct arena 
     return is_left;
 }
 
-static bool reserve(struct charge *charge, int64_t tokens, int64_t cost_nano,
+static bool reserve(struct charge *charge, const struct limiter_ask *ask,
                     struct limiter_refusal *ret_why)
 {
-    struct limiter_subject subjects[LIMITER_SUBJECTS_MAX];
     const struct governor_options *options = &charge->governor->options;
-    char soft[256] = "";
-    const struct limiter_ask ask = {.subjects = subjects,
-                                    .count = list_subjects(charge, subjects),
-                                    .tokens = tokens,
-                                    .cost_nano = cost_nano,
-                                    .now = time_of(charge)};
+    char soft[256];
     bool is_granted =
-        limiter_reserve(options->limiter, &ask, &charge->lease, ret_why, &charge->view, soft);
+        limiter_reserve(options->limiter, ask, charge->lease, ret_why, &charge->view, soft);
     if (soft[0])
         log_warning(options->log, "a budget is nearly used up", LOG_CSTR("budget", soft));
     return is_granted;
@@ -383,15 +375,24 @@ static enum err reserve_best(struct charge *charge, const struct governor_ask *a
                              struct arena *arena, struct route_plan *plan,
                              struct llm_error *ret_error)
 {
-    struct limiter_refusal why = {0};
+    struct limiter_refusal why;
+    struct limiter_subject subjects[LIMITER_SUBJECTS_MAX];
     struct limiter *limiter = charge->governor->options.limiter;
     if (!limiter || !limiter_has_rules(limiter))
         return ERR_OK;
     int64_t output = estimate_output(charge, ask), input = ask->input_tokens;
     int64_t dearest = dearest_below(plan, input, output, INT64_MAX), cost = dearest;
-    bool is_granted = reserve(charge, input + output, dearest < 0 ? 0 : dearest, &why);
-    while (!is_granted && why.is_budget && (cost = dearest_below(plan, input, output, cost)) >= 0)
-        is_granted = reserve(charge, input + output, cost, &why);
+    struct limiter_ask held = {.subjects = subjects,
+                               .count = list_subjects(charge, subjects),
+                               .tokens = input + output,
+                               .cost_nano = dearest < 0 ? 0 : dearest,
+                               .now = time_of(charge)};
+    charge->lease = arena_alloc(arena, limiter_lease_bytes(held.count));
+    bool is_granted = reserve(charge, &held, &why);
+    while (!is_granted && why.is_budget && (cost = dearest_below(plan, input, output, cost)) >= 0) {
+        held.cost_nano = cost;
+        is_granted = reserve(charge, &held, &why);
+    }
     if (!is_granted)
         return refuse_limit(charge, &why, ret_error);
     struct affordable affordable = {input, output, cost};
@@ -425,18 +426,17 @@ enum err governor_check(struct charge *charge, const struct target *target,
     return is_in_scope(charge, target) ? ERR_OK : refuse_scope(charge, target->id, ret_error);
 }
 
-/* What is known of an attempt when it begins. */
-static struct ledger_row row_of(const struct charge *charge, struct str target, int number,
-                                enum route_mode mode, bool is_hedge, int64_t start_ms)
+/* What is known of an attempt when it begins. Nothing waits any more in the charge's row. */
+static struct ledger_row *describe(struct charge *charge, const struct target *target, int number,
+                                   enum route_mode mode, bool is_hedge, int64_t start_ms)
 {
-    return (struct ledger_row){.start_ms = start_ms,
-                               .origin = charge->origin,
-                               .number = number,
-                               .target = target,
-                               .mode = route_mode_name(mode),
-                               .is_streamed = charge->is_streamed,
-                               .is_hedge = is_hedge,
-                               .is_batch = charge->is_batch};
+    struct ledger_row *row = &charge->row;
+    row->start_ms = start_ms;
+    row->number = number;
+    row->target = target->id;
+    row->mode = route_mode_name(mode);
+    row->is_hedge = is_hedge;
+    return row;
 }
 
 /* Gives the row that waits to the ledger. */
@@ -446,11 +446,11 @@ static void write_ended(struct charge *charge)
     if (!charge->has_ended)
         return;
     charge->has_ended = false;
-    charge->ended.losses = charge->losses;
+    charge->row.losses = charge->losses;
     if (charge->ended_open)
-        ledger_end(ledger, charge->ended_open, &charge->ended);
+        ledger_end(ledger, charge->ended_open, &charge->row);
     else
-        ledger_note(ledger, &charge->ended);
+        ledger_note(ledger, &charge->row);
 }
 
 void governor_begin(struct charge *charge, int slot, const struct target *target, int number,
@@ -462,8 +462,8 @@ void governor_begin(struct charge *charge, int slot, const struct target *target
     if (!ledger)
         return;
     write_ended(charge);
-    struct ledger_row row = row_of(charge, target->id, number, mode, is_hedge, attempt->start_ms);
-    attempt->open = ledger_begin(ledger, &row);
+    attempt->open =
+        ledger_begin(ledger, describe(charge, target, number, mode, is_hedge, attempt->start_ms));
 }
 
 void governor_reached(struct charge *charge, int slot, int http_status)
@@ -483,7 +483,7 @@ static void count(struct charge *charge, const struct flow_row *row)
     charge->tokens += usage->output_total > 0 ? usage->output_total : 0;
     charge->cost_nano += row->cost_nano > 0 ? row->cost_nano : 0;
     if (limiter && row->outcome == FLOW_ANSWERED && usage->output_total > 0)
-        limiter_note_output(limiter, charge->origin.model, usage->output_total);
+        limiter_note_output(limiter, charge->row.origin.model, usage->output_total);
 }
 
 void governor_end(struct charge *charge, int slot, const struct flow_row *from)
@@ -494,8 +494,8 @@ void governor_end(struct charge *charge, int slot, const struct flow_row *from)
         return;
     write_ended(charge);
     int64_t start_ms = attempt->start_ms ? attempt->start_ms : wall_ms_of(charge);
-    struct ledger_row *row = &charge->ended;
-    *row = row_of(charge, from->target->id, from->number, from->mode, from->is_hedge, start_ms);
+    struct ledger_row *row =
+        describe(charge, from->target, from->number, from->mode, from->is_hedge, start_ms);
     row->outcome = (enum ledger_outcome)from->outcome;
     row->reached = attempt->reached;
     row->error_class = from->error ? from->error->class : ERR_OK;
@@ -531,9 +531,9 @@ void governor_close(struct charge *charge)
     if (!charge)
         return;
     limiter = charge->governor->options.limiter;
+    if (charge->lease && charge->lease->count)
+        limiter_settle(limiter, charge->lease, charge->tokens, charge->cost_nano, time_of(charge));
     write_ended(charge);
-    if (charge->lease.count)
-        limiter_settle(limiter, &charge->lease, charge->tokens, charge->cost_nano, time_of(charge));
     policy_unref(charge->policy);
     free((char *)(uintptr_t)charge->losses.data);
 }

@@ -90,7 +90,8 @@ struct ledger {
 static const struct metric_definition metric_rows = {
     "parley_ledger_rows_total", "Rows of the ledger that were committed.", METRIC_COUNTER, NULL, 0};
 static const struct metric_definition metric_waits = {
-    "parley_ledger_waiting_rows", "Rows of the ledger that are not in the database yet.",
+    "parley_ledger_waiting_rows",
+    "Rows of the ledger that are not in the database yet, but for those of the last second.",
     METRIC_GAUGE, NULL, 0};
 static const struct metric_definition metric_lost = {
     "parley_ledger_lost_rows_total",
@@ -179,6 +180,7 @@ static void seal(struct ledger *ledger)
     size_t length;
     sealed->bytes = buf_take(&ledger->rows, &length);
     sealed->row_count = ledger->row_count;
+    count(ledger->waits, (int64_t)ledger->row_count); /* not one by one: others count there too */
     sealed->ledger = ledger;
     sealed->gate = ledger->gate;
     atomic_fetch_add(&ledger->gate->references, 1);
@@ -314,46 +316,18 @@ struct record {
     char bytes[LEDGER_RECORD_HEAD_BYTES + LEDGER_ROW_BYTES_MAX];
 };
 
-/* `begun`: as in ledger_row_pack_ended. */
-static void make_record(const struct ledger *ledger, uint64_t serial, const struct ledger_row *row,
-                        struct str begun, struct record *ret)
-{
-    ledger_record_put_head(ret->bytes, &ledger->id, serial, ledger->number);
-    ret->length = LEDGER_RECORD_HEAD_BYTES +
-                  ledger_row_pack_ended(row, begun, ret->bytes + LEDGER_RECORD_HEAD_BYTES);
-}
-
-static struct str whole_of(const struct record *record)
-{
-    return STR_FROM(record->bytes, record->length);
-}
-
-/* With the row as it is to be when the program ends before the attempt does. */
-static void make_begin(const struct ledger *ledger, uint64_t serial, const struct ledger_row *row,
-                       struct record *ret)
-{
-    const struct ledger_row begun = {.start_ms = row->start_ms,
-                                     .origin = row->origin,
-                                     .number = row->number,
-                                     .target = row->target,
-                                     .mode = row->mode,
-                                     .outcome = LEDGER_INTERRUPTED,
-                                     .is_streamed = row->is_streamed,
-                                     .is_hedge = row->is_hedge,
-                                     .is_batch = row->is_batch,
-                                     .usage = LLM_USAGE_UNKNOWN,
-                                     .cost_nano = -1};
-    make_record(ledger, serial, &begun, STR(""), ret);
-}
-
 struct ledger_open *ledger_begin(struct ledger *ledger, const struct ledger_row *row)
 {
     struct record record;
     record.length = 0;
     uint64_t serial = ++ledger->serial;
-    if (ledger->options.journal)
-        make_begin(ledger, serial, row, &record);
-    struct ledger_open *open = ledger_journal_begin(&ledger->journal, serial, whole_of(&record));
+    if (ledger->options.journal) {
+        ledger_record_put_head(record.bytes, &ledger->id, serial, ledger->number);
+        record.length = LEDGER_RECORD_HEAD_BYTES +
+                        ledger_row_pack_begun(row, record.bytes + LEDGER_RECORD_HEAD_BYTES);
+    }
+    struct ledger_open *open =
+        ledger_journal_begin(&ledger->journal, serial, STR_FROM(record.bytes, record.length));
     arm(ledger);
     return open;
 }
@@ -363,18 +337,14 @@ void ledger_reached(struct ledger *ledger, struct ledger_open *open)
     ledger_journal_reached(&ledger->journal, open);
 }
 
-static void add_row(struct ledger *ledger, uint64_t serial, const struct ledger_row *row,
-                    struct str begun)
+/* `record`: whole, with the row as it ended. */
+static void add_record(struct ledger *ledger, uint64_t serial, struct str record)
 {
-    struct record record;
-    make_record(ledger, serial, row, begun, &record);
     if (!ledger->row_count)
         ledger->first_epoch = ledger_journal_epoch(&ledger->journal);
-    ledger_journal_end(&ledger->journal, serial, ledger->number, whole_of(&record));
-    ledger_entry_append(&ledger->rows, serial,
-                        str_skip(whole_of(&record), LEDGER_RECORD_HEAD_BYTES));
+    ledger_journal_end(&ledger->journal, serial, ledger->number, record);
+    ledger_entry_append(&ledger->rows, serial, str_skip(record, LEDGER_RECORD_HEAD_BYTES));
     ledger->row_count++;
-    count(ledger->waits, 1);
     if (ledger->row_count >= LEDGER_BLOCK_ROWS_MAX || ledger->rows.len >= BLOCK_BYTES_MAX) {
         seal(ledger);
         if (!ledger->failing)
@@ -383,15 +353,30 @@ static void add_row(struct ledger *ledger, uint64_t serial, const struct ledger_
     arm(ledger);
 }
 
+static void add_row(struct ledger *ledger, uint64_t serial, const struct ledger_row *row)
+{
+    struct record record;
+    ledger_record_put_head(record.bytes, &ledger->id, serial, ledger->number);
+    record.length =
+        LEDGER_RECORD_HEAD_BYTES + ledger_row_pack(row, record.bytes + LEDGER_RECORD_HEAD_BYTES);
+    add_record(ledger, serial, STR_FROM(record.bytes, record.length));
+}
+
+/* The record of its begin becomes that of its end, if it can. */
 void ledger_end(struct ledger *ledger, struct ledger_open *open, const struct ledger_row *row)
 {
-    add_row(ledger, open->serial, row, ledger_open_row(open));
+    if (open->length && ledger_row_end(row, open->payload + LEDGER_RECORD_HEAD_BYTES)) {
+        ledger_record_put_head(open->payload, &ledger->id, open->serial, ledger->number);
+        add_record(ledger, open->serial, STR_FROM(open->payload, open->length));
+    } else {
+        add_row(ledger, open->serial, row);
+    }
     ledger_journal_close(&ledger->journal, open);
 }
 
 void ledger_note(struct ledger *ledger, const struct ledger_row *row)
 {
-    add_row(ledger, ++ledger->serial, row, STR(""));
+    add_row(ledger, ++ledger->serial, row);
 }
 
 static void nothing_to_flush(void *user)

@@ -23,7 +23,7 @@ enum { EPOCH_BYTES_MAX = 16 * 1024 * 1024 };
 enum epoch_state { EPOCH_CURRENT, EPOCH_CLOSED, EPOCH_EMPTIED };
 struct epoch {
     struct list link;
-    struct id id;
+    struct journal_record record; /* the one written last: its id is the epoch's */
     uint64_t number;
     enum epoch_state state;
     uint64_t begun_ms;
@@ -59,9 +59,10 @@ static bool put(struct ledger_journal *journal, enum journal_kind kind, uint64_t
                 struct str payload)
 {
     struct epoch *epoch = current_epoch(journal);
-    const struct journal_record record = {
-        .kind = (uint16_t)kind, .id = epoch->id, .sequence = serial, .payload = payload};
-    enum err code = journal_append(journal->journal, &record);
+    epoch->record.kind = (uint16_t)kind;
+    epoch->record.sequence = serial;
+    epoch->record.payload = payload;
+    enum err code = journal_append(journal->journal, &epoch->record);
     if (code != ERR_OK || journal->failing)
         note_failing(journal, code);
     if (code != ERR_OK)
@@ -130,7 +131,7 @@ static void begin_epoch(struct ledger_journal *journal)
     ASSERT(epoch);
     if (!list_is_empty(&journal->epochs))
         current_epoch(journal)->state = EPOCH_CLOSED;
-    epoch->id = id_new(clock_wall_ms());
+    epoch->record.id = id_new(clock_wall_ms());
     epoch->number = ++journal->epoch_number;
     epoch->begun_ms = loop_now_ms(journal->loop);
     epoch->last_block = -1;
@@ -140,7 +141,7 @@ static void begin_epoch(struct ledger_journal *journal)
 static void drop_epoch(struct ledger_journal *journal, struct epoch *epoch, bool release)
 {
     if (release && epoch->bytes)
-        journal_release(journal->journal, &epoch->id);
+        journal_release(journal->journal, &epoch->record.id);
     list_remove(&epoch->link);
     free(epoch);
 }

@@ -12,14 +12,8 @@ struct ledger_open {
     uint64_t epoch; /* of its newest BEGIN */
     size_t bytes;   /* of all of this, from the loop's stock */
     size_t length;
-    char payload[]; /* of its BEGIN; none without a journal */
+    char payload[]; /* of its BEGIN, in the end of its END; none without a journal */
 };
-
-/* Its row as it began; empty without a journal. */
-static inline struct str ledger_open_row(const struct ledger_open *open)
-{
-    return str_skip(STR_FROM(open->payload, open->length), LEDGER_RECORD_HEAD_BYTES);
-}
 
 /* Zeroed but for the first members, which its owner sets, then ledger_journal_init. */
 struct ledger_journal {

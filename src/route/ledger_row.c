@@ -82,23 +82,30 @@ static size_t at_most(size_t count, size_t maximum)
     return count < maximum ? count : maximum;
 }
 
-static void pack_head(const struct ledger_row *row, char *ret)
+/* What is known of an attempt from its begin on. */
+static void pack_begin(const struct ledger_row *row, char *ret)
+{
+    ret[AT_VERSION] = VERSION;
+    ret[AT_FLAGS] = (char)((row->is_streamed ? FLAG_STREAMED : 0) |
+                           (row->is_hedge ? FLAG_HEDGE : 0) | (row->is_batch ? FLAG_BATCH : 0));
+    ret[AT_NUMBER] = (char)(row->number < 0 ? 0 : row->number > 255 ? 255 : row->number);
+    ret[AT_GROUPS] = (char)at_most(row->origin.group_count, LEDGER_GROUPS_MAX);
+    ret[AT_TAGS] = (char)at_most(row->origin.tag_count, LEDGER_TAGS_MAX);
+    bytes_put_u64(ret + AT_START, (uint64_t)row->start_ms);
+}
+
+/* How it ended: over what was packed of it before. */
+static void pack_end(const struct ledger_row *row, char *ret)
 {
     const struct llm_usage *usage = &row->usage;
     const int64_t counts[] = {usage->input_total, usage->input_cache_read, usage->input_cache_write,
                               usage->output_total, usage->output_reasoning};
-    ret[AT_VERSION] = VERSION;
-    ret[AT_FLAGS] =
-        (char)((row->is_streamed ? FLAG_STREAMED : 0) | (row->is_hedge ? FLAG_HEDGE : 0) |
-               (row->is_batch ? FLAG_BATCH : 0) | (row->reached ? FLAG_REACHED : 0) |
-               (usage->is_estimated ? FLAG_ESTIMATED : 0));
+    int begun = ret[AT_FLAGS] & (FLAG_STREAMED | FLAG_HEDGE | FLAG_BATCH);
+    ret[AT_FLAGS] = (char)(begun | (row->reached ? FLAG_REACHED : 0) |
+                           (usage->is_estimated ? FLAG_ESTIMATED : 0));
     ret[AT_OUTCOME] = (char)row->outcome;
-    ret[AT_NUMBER] = (char)(row->number < 0 ? 0 : row->number > 255 ? 255 : row->number);
     bool status = row->http_status > 0 && row->http_status <= 999;
     bytes_put_u16(ret + AT_STATUS, status ? (uint16_t)row->http_status : 0);
-    ret[AT_GROUPS] = (char)at_most(row->origin.group_count, LEDGER_GROUPS_MAX);
-    ret[AT_TAGS] = (char)at_most(row->origin.tag_count, LEDGER_TAGS_MAX);
-    bytes_put_u64(ret + AT_START, (uint64_t)row->start_ms);
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         put_count(ret + AT_USAGE + 8 * i, counts[i], LEDGER_TOKENS_MAX);
     put_count(ret + AT_COST, row->cost_nano, LEDGER_COST_NANO_MAX);
@@ -106,18 +113,18 @@ static void pack_head(const struct ledger_row *row, char *ret)
     bytes_put_u64(ret + AT_DURATION, row->duration_us);
 }
 
-size_t ledger_row_pack(const struct ledger_row *row, char ret[LEDGER_ROW_BYTES_MAX])
+static size_t pack_texts(const struct ledger_row *row, const char *error_class, struct str losses,
+                         char *ret)
 {
     const struct ledger_origin *origin = &row->origin;
-    pack_head(row, ret);
     char *at = ret + HEAD_BYTES;
     at = put_text(at, origin->request_id, LEDGER_TEXT_BYTES_MAX);
     at = put_text(at, origin->door, LEDGER_TEXT_BYTES_MAX);
     at = put_text(at, origin->model, LEDGER_TEXT_BYTES_MAX);
     at = put_text(at, row->target, LEDGER_TEXT_BYTES_MAX);
     at = put_name(at, row->mode);
-    at = put_name(at, row->error_class ? err_info(row->error_class)->name : NULL);
-    at = put_text(at, row->losses, LEDGER_LOSSES_BYTES_MAX);
+    at = put_name(at, error_class);
+    at = put_text(at, losses, LEDGER_LOSSES_BYTES_MAX);
     at = put_text(at, id_str(&origin->user), ID_LENGTH);
     at = put_text(at, id_str(&origin->key), ID_LENGTH);
     size_t groups = at_most(origin->group_count, LEDGER_GROUPS_MAX);
@@ -127,6 +134,23 @@ size_t ledger_row_pack(const struct ledger_row *row, char ret[LEDGER_ROW_BYTES_M
     for (size_t i = 0; i < tags; i++)
         at = put_text(at, origin->tags[i], LEDGER_TEXT_BYTES_MAX);
     return (size_t)(at - ret);
+}
+
+size_t ledger_row_pack(const struct ledger_row *row, char ret[LEDGER_ROW_BYTES_MAX])
+{
+    pack_begin(row, ret);
+    pack_end(row, ret);
+    const char *class = row->error_class ? err_info(row->error_class)->name : NULL;
+    return pack_texts(row, class, row->losses, ret);
+}
+
+size_t ledger_row_pack_begun(const struct ledger_row *row, char ret[LEDGER_ROW_BYTES_MAX])
+{
+    static const struct ledger_row interrupted = {
+        .outcome = LEDGER_INTERRUPTED, .usage = {-1, -1, -1, -1, -1, false}, .cost_nano = -1};
+    pack_begin(row, ret);
+    pack_end(&interrupted, ret);
+    return pack_texts(row, NULL, STR(""), ret);
 }
 
 /* A policy that is renewed meanwhile may have others. `packed`: a row that we wrote. */
@@ -144,14 +168,12 @@ static bool has_groups(const char *packed, const struct ledger_origin *origin)
     return true;
 }
 
-size_t ledger_row_pack_ended(const struct ledger_row *row, struct str begun,
-                             char ret[LEDGER_ROW_BYTES_MAX])
+bool ledger_row_end(const struct ledger_row *row, char *packed)
 {
-    if (!begun.len || row->error_class || row->losses.len || !has_groups(begun.data, &row->origin))
-        return ledger_row_pack(row, ret); /* some of its texts are new */
-    memcpy(ret, begun.data, begun.len);
-    pack_head(row, ret);
-    return begun.len;
+    if (row->error_class || row->losses.len || !has_groups(packed, &row->origin))
+        return false;
+    pack_end(row, packed);
+    return true;
 }
 
 void ledger_row_set_reached(char *packed)

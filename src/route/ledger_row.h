@@ -25,10 +25,12 @@ enum {
 /* Writes a row, returns its length. */
 size_t ledger_row_pack(const struct ledger_row *row, char ret[LEDGER_ROW_BYTES_MAX]);
 
-/* The same for the row of an attempt that has ended, of which `begun` (or nothing) was written when
- * it began: only what may have changed since then is written anew. */
-size_t ledger_row_pack_ended(const struct ledger_row *row, struct str begun,
-                             char ret[LEDGER_ROW_BYTES_MAX]);
+/* The same for an attempt that begins, as its row is to be when the program ends before it does:
+ * INTERRUPTED. Of `row` the fields up to is_batch are read. */
+size_t ledger_row_pack_begun(const struct ledger_row *row, char ret[LEDGER_ROW_BYTES_MAX]);
+/* Writes into the latter how the attempt ended. False, and nothing is changed, when some of its
+ * texts are new: it is to be packed whole. */
+bool ledger_row_end(const struct ledger_row *row, char *packed);
 
 /* Where the lists of a row that was read are. */
 struct ledger_row_space {

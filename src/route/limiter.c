@@ -79,19 +79,18 @@ void limiter_free(struct limiter *limiter)
 /* ---- Subjects and their nodes ---------------------------------------------------------------- */
 
 /* As the subject is known here. */
-static struct limiter_subject canonical(struct limiter_subject subject,
-                                        char buffer[QUOTA_ADDRESS_BYTES])
+static struct str canonical(enum quota_kind kind, struct str id, char buffer[QUOTA_ADDRESS_BYTES])
 {
-    subject.id = str_slice(subject.id, 0, QUOTA_ID_BYTES_MAX);
-    if (subject.kind == QUOTA_ADDRESS && str_find_char(subject.id, ':') != SIZE_MAX &&
-        quota_address(subject.id, buffer))
-        subject.id = str_from_cstr(buffer);
-    return subject;
+    if (id.len > QUOTA_ID_BYTES_MAX)
+        id.len = QUOTA_ID_BYTES_MAX;
+    bool is_cut =
+        kind == QUOTA_ADDRESS && str_find_char(id, ':') != SIZE_MAX && quota_address(id, buffer);
+    return is_cut ? str_from_cstr(buffer) : id;
 }
 
-static bool is_star(struct limiter_subject subject)
+static bool is_star(struct str id)
 {
-    return str_eq(subject.id, STR("*"));
+    return str_eq(id, STR("*"));
 }
 
 /* NULL: none, and it is not limited. */
@@ -109,25 +108,25 @@ static void refill(const struct limiter *limiter, struct limiter_node *node, uin
         limiter_node_refill(node, quota, now_us);
 }
 
-static struct limiter_node **seen_of(struct limiter *limiter, struct limiter_subject subject)
+static struct limiter_node **seen_of(struct limiter *limiter, enum quota_kind kind, struct str id)
 {
-    uint64_t hash = fast_hash(limiter->secret, subject.id);
-    return &limiter->seen[(hash + (unsigned)subject.kind) % SEEN];
+    uint64_t hash = fast_hash(limiter->secret, id);
+    return &limiter->seen[(hash + (unsigned)kind) % SEEN];
 }
 
-static struct limiter_node *find_node(struct limiter *limiter, struct limiter_subject subject)
+/* A subject goes in pieces from here on: put together, it would go through memory for each. */
+static struct limiter_node *find_node(struct limiter *limiter, enum quota_kind kind, struct str id)
 {
-    struct limiter_node **seen = seen_of(limiter, subject);
-    if (*seen && (*seen)->kind == subject.kind && str_eq(limiter_node_id(*seen), subject.id))
+    struct limiter_node **seen = seen_of(limiter, kind, id);
+    if (*seen && (*seen)->kind == kind && str_eq(limiter_node_id(*seen), id))
         return *seen;
-    struct limiter_node *node = map_get(limiter->nodes[subject.kind], subject.id);
+    struct limiter_node *node = map_get(limiter->nodes[kind], id);
     return node ? *seen = node : NULL;
 }
 
 static void remove_node(struct limiter *limiter, struct limiter_node *node)
 {
-    struct limiter_node **seen =
-        seen_of(limiter, (struct limiter_subject){node->kind, limiter_node_id(node)});
+    struct limiter_node **seen = seen_of(limiter, node->kind, limiter_node_id(node));
     if (*seen == node)
         *seen = NULL;
     map_remove(limiter->nodes[node->kind], limiter_node_id(node));
@@ -151,10 +150,10 @@ static void sweep_some(struct limiter *limiter, struct limiter_time now)
     }
 }
 
-static struct limiter_node *make_node(struct limiter *limiter, struct limiter_subject subject)
+static struct limiter_node *make_node(struct limiter *limiter, enum quota_kind kind, struct str id)
 {
-    struct limiter_node *node = limiter_node_new(subject);
-    map_set(limiter->nodes[subject.kind], subject.id, node);
+    struct limiter_node *node = limiter_node_new(kind, id);
+    map_set(limiter->nodes[kind], id, node);
     list_append(&limiter->all, &node->link);
     limiter->count++;
     return node;
@@ -163,22 +162,22 @@ static struct limiter_node *make_node(struct limiter *limiter, struct limiter_su
 static struct limiter_node *shared_node(struct limiter *limiter, enum quota_kind kind)
 {
     if (!limiter->shared[kind])
-        limiter->shared[kind] = limiter_node_new((struct limiter_subject){kind, STR("(others)")});
+        limiter->shared[kind] = limiter_node_new(kind, STR("(others)"));
     return limiter->shared[kind];
 }
 
 /* The node that this subject is counted in; NULL when nothing limits it. */
-static struct limiter_node *node_for(struct limiter *limiter, struct limiter_subject subject)
+static struct limiter_node *node_for(struct limiter *limiter, enum quota_kind kind, struct str id)
 {
-    struct limiter_node *node = find_node(limiter, subject);
+    struct limiter_node *node = find_node(limiter, kind, id);
     if (node)
         return quota_of(limiter, node) ? node : NULL;
-    if (!limiter->has_star[subject.kind])
+    if (!limiter->has_star[kind])
         return NULL;
     limiter->sweep_is_due = limiter->count >= SWEEP_FROM_NODES;
     if (limiter->count >= LIMITER_NODES_MAX)
-        return shared_node(limiter, subject.kind);
-    return make_node(limiter, subject);
+        return shared_node(limiter, kind);
+    return make_node(limiter, kind, id);
 }
 
 /* ---- Rules ----------------------------------------------------------------------------------- */
@@ -202,14 +201,14 @@ static void set_star(struct limiter *limiter, enum quota_kind kind, const struct
     limiter->stars[kind] = quota ? *quota : (struct quota){0};
 }
 
-static void set_own(struct limiter *limiter, struct limiter_subject subject,
+static void set_own(struct limiter *limiter, enum quota_kind kind, struct str id,
                     const struct quota *quota)
 {
-    struct limiter_node *node = find_node(limiter, subject);
+    struct limiter_node *node = find_node(limiter, kind, id);
     if (!node && !quota)
         return;
     if (!node)
-        node = make_node(limiter, subject);
+        node = make_node(limiter, kind, id);
     refill(limiter, node, limiter->latest_us);
     if (!quota) {
         free(node->own);
@@ -225,12 +224,12 @@ static void set_own(struct limiter *limiter, struct limiter_subject subject,
 void limiter_set(struct limiter *limiter, struct limiter_subject subject, const struct quota *quota)
 {
     char buffer[QUOTA_ADDRESS_BYTES];
-    subject = canonical(subject, buffer);
+    struct str id = canonical(subject.kind, subject.id, buffer);
     pthread_mutex_lock(&limiter->lock);
-    if (is_star(subject))
+    if (is_star(id))
         set_star(limiter, subject.kind, quota);
     else
-        set_own(limiter, subject, quota);
+        set_own(limiter, subject.kind, id, quota);
     bool has_rules = limiter->count > 0;
     for (int kind = 0; kind < QUOTA_KIND_COUNT; kind++)
         has_rules |= limiter->has_star[kind];
@@ -246,11 +245,11 @@ bool limiter_has_rules(const struct limiter *limiter)
 bool limiter_get(struct limiter *limiter, struct limiter_subject subject, struct quota *ret_quota)
 {
     char buffer[QUOTA_ADDRESS_BYTES];
-    subject = canonical(subject, buffer);
+    struct str id = canonical(subject.kind, subject.id, buffer);
     pthread_mutex_lock(&limiter->lock);
-    const struct limiter_node *node = find_node(limiter, subject);
+    const struct limiter_node *node = find_node(limiter, subject.kind, id);
     const struct quota *quota = node ? node->own : NULL;
-    if (is_star(subject) && limiter->has_star[subject.kind])
+    if (is_star(id) && limiter->has_star[subject.kind])
         quota = &limiter->stars[subject.kind];
     if (quota)
         *ret_quota = *quota;
@@ -309,9 +308,9 @@ void limiter_restore(struct limiter *limiter, struct limiter_subject subject,
                      int64_t wall_ms)
 {
     char buffer[QUOTA_ADDRESS_BYTES];
-    subject = canonical(subject, buffer);
+    struct str id = canonical(subject.kind, subject.id, buffer);
     pthread_mutex_lock(&limiter->lock);
-    struct limiter_node *node = node_for(limiter, subject);
+    struct limiter_node *node = node_for(limiter, subject.kind, id);
     if (node) {
         limiter_node_turn(node, wall_ms);
         limiter_node_charge(node, period, requests, tokens, cost_nano);
@@ -324,38 +323,44 @@ void limiter_restore(struct limiter *limiter, struct limiter_subject subject,
 static bool is_among(const struct limiter_lease *lease, const struct limiter_node *node)
 {
     for (size_t i = 0; i < lease->count; i++)
-        if (lease->nodes[i] == node)
+        if (lease->held[i].node == node)
             return true;
     return false;
 }
 
-/* All nodes of the ask, each once, brought to its time. */
+/* All nodes of the ask, each once, brought to its time, and their quotas. */
 static void gather(struct limiter *limiter, const struct limiter_ask *ask,
-                   struct limiter_lease *lease)
+                   struct limiter_lease *lease, const struct quota *ret_quotas[])
 {
     char buffer[QUOTA_ADDRESS_BYTES];
     ASSERT(ask->count <= LIMITER_SUBJECTS_MAX);
     for (size_t i = 0; i < ask->count; i++) {
-        struct limiter_subject subject = canonical(ask->subjects[i], buffer);
-        struct limiter_node *node = node_for(limiter, subject);
+        const struct limiter_subject *subject = &ask->subjects[i];
+        struct str id = canonical(subject->kind, subject->id, buffer);
+        struct limiter_node *node = node_for(limiter, subject->kind, id);
         if (!node || is_among(lease, node))
             continue;
-        limiter_node_refill(node, quota_of(limiter, node), ask->now.monotonic_us);
+        const struct quota *quota = ret_quotas[lease->count] = quota_of(limiter, node);
+        limiter_node_refill(node, quota, ask->now.monotonic_us);
         limiter_node_turn(node, ask->now.wall_ms);
-        lease->nodes[lease->count++] = node;
+        lease->held[lease->count++].node = node;
     }
 }
 
-static void take_all(const struct limiter *limiter, const struct limiter_ask *ask,
-                     struct limiter_lease *lease, char *ret_soft)
+/* All or none. */
+static bool take_all(const struct limiter_ask *ask, struct limiter_lease *lease,
+                     const struct quota *const quotas[], struct limiter_refusal *worst,
+                     char *ret_soft)
 {
-    bool has_told = !ret_soft;
-    for (size_t i = 0; i < lease->count; i++) {
-        struct limiter_node *node = lease->nodes[i];
-        const struct quota *quota = quota_of(limiter, node);
-        lease->marks[i] = limiter_node_take(node, quota, ask);
-        has_told = has_told || limiter_node_tells(node, quota, ret_soft);
+    bool fits = true, has_told = !ret_soft;
+    for (size_t i = 0; i < lease->count; i++)
+        fits &= limiter_node_fits(lease->held[i].node, quotas[i], ask, worst);
+    for (size_t i = 0; fits && i < lease->count; i++) {
+        struct limiter_held *held = &lease->held[i];
+        held->mark = limiter_node_take(held->node, quotas[i], ask);
+        has_told = has_told || limiter_node_tells(held->node, quotas[i], ret_soft);
     }
+    return fits;
 }
 
 static void fill_view(const struct limiter_scarce *scarce, int64_t wall_ms,
@@ -372,12 +377,12 @@ static void fill_view(const struct limiter_scarce *scarce, int64_t wall_ms,
     };
 }
 
-static void view_all(const struct limiter *limiter, const struct limiter_lease *lease,
+static void view_all(const struct limiter_lease *lease, const struct quota *const quotas[],
                      int64_t wall_ms, struct limiter_view *view)
 {
     struct limiter_scarce scarce = {0};
     for (size_t i = 0; i < lease->count; i++)
-        limiter_node_view(lease->nodes[i], quota_of(limiter, lease->nodes[i]), &scarce);
+        limiter_node_view(lease->held[i].node, quotas[i], &scarce);
     fill_view(&scarce, wall_ms, view);
 }
 
@@ -396,8 +401,10 @@ bool limiter_reserve(struct limiter *limiter, const struct limiter_ask *asked,
                      struct limiter_lease *ret_lease, struct limiter_refusal *ret_refusal,
                      struct limiter_view *ret_view, char ret_soft[256])
 {
+    const struct quota *quotas[LIMITER_SUBJECTS_MAX];
     struct limiter_ask ask = *asked;
-    struct limiter_refusal worst = {0};
+    struct limiter_refusal worst;
+    worst.what = NULL; /* none yet */
     ask.tokens = clamp(ask.tokens, ask_tokens_max);
     ask.cost_nano = clamp(ask.cost_nano, ask_nano_max);
     ret_lease->count = 0;
@@ -407,15 +414,10 @@ bool limiter_reserve(struct limiter *limiter, const struct limiter_ask *asked,
         ret_soft[0] = '\0';
     pthread_mutex_lock(&limiter->lock);
     note_time(limiter, ask.now);
-    bool fits = true;
-    gather(limiter, &ask, ret_lease);
-    for (size_t i = 0; i < ret_lease->count; i++)
-        fits &= limiter_node_fits(ret_lease->nodes[i], quota_of(limiter, ret_lease->nodes[i]), &ask,
-                                  &worst);
-    if (fits)
-        take_all(limiter, &ask, ret_lease, ret_soft);
+    gather(limiter, &ask, ret_lease, quotas);
+    bool fits = take_all(&ask, ret_lease, quotas, &worst, ret_soft);
     if (ret_view)
-        view_all(limiter, ret_lease, ask.now.wall_ms, ret_view);
+        view_all(ret_lease, quotas, ask.now.wall_ms, ret_view);
     if (limiter->sweep_is_due)
         sweep_some(limiter, ask.now);
     pthread_mutex_unlock(&limiter->lock);
@@ -435,13 +437,13 @@ void limiter_settle(struct limiter *limiter, struct limiter_lease *lease, int64_
     pthread_mutex_lock(&limiter->lock);
     note_time(limiter, now);
     for (size_t i = 0; i < lease->count; i++) {
-        struct limiter_node *node = lease->nodes[i];
+        struct limiter_node *node = lease->held[i].node;
         const struct quota *quota = quota_of(limiter, node);
         if (!quota) /* removed meanwhile */
             quota = &none;
         limiter_node_refill(node, quota, now.monotonic_us);
         limiter_node_turn(node, now.wall_ms);
-        limiter_node_settle(node, quota, lease->marks[i], lease, tokens, cost_nano);
+        limiter_node_settle(node, quota, lease->held[i].mark, lease, tokens, cost_nano);
     }
     pthread_mutex_unlock(&limiter->lock);
     lease->count = 0;
@@ -451,9 +453,9 @@ bool limiter_used(struct limiter *limiter, struct limiter_subject subject, enum 
                   int64_t wall_ms, struct limiter_used *ret_used)
 {
     char buffer[QUOTA_ADDRESS_BYTES];
-    subject = canonical(subject, buffer);
+    struct str id = canonical(subject.kind, subject.id, buffer);
     pthread_mutex_lock(&limiter->lock);
-    struct limiter_node *node = find_node(limiter, subject);
+    struct limiter_node *node = find_node(limiter, subject.kind, id);
     if (node) {
         limiter_node_turn(node, wall_ms);
         const struct limiter_counter *counter = &node->counters[period];
@@ -467,10 +469,10 @@ bool limiter_look(struct limiter *limiter, struct limiter_subject subject, struc
                   int64_t *ret_streams, struct limiter_view *ret_view)
 {
     char buffer[QUOTA_ADDRESS_BYTES];
-    subject = canonical(subject, buffer);
+    struct str id = canonical(subject.kind, subject.id, buffer);
     pthread_mutex_lock(&limiter->lock);
     note_time(limiter, now);
-    struct limiter_node *node = find_node(limiter, subject);
+    struct limiter_node *node = find_node(limiter, subject.kind, id);
     const struct quota *quota = node ? quota_of(limiter, node) : NULL;
     if (quota) {
         struct limiter_scarce scarce = {0};

@@ -54,14 +54,22 @@ struct limiter_ask {
 /* Whether anybody has a quota: while nobody has, there is nothing to reserve. Without the lock. */
 bool limiter_has_rules(const struct limiter *limiter);
 
-/* What is held; a value, zeroed is empty. Given back by limiter_settle, exactly once. */
+/* What is held; with a count of 0 nothing is. Given back by limiter_settle, exactly once. */
+struct limiter_held {
+    struct limiter_node *node; /* the limiter's own */
+    uint64_t mark;             /* likewise: see bucket_take */
+};
 struct limiter_lease {
-    struct limiter_node *nodes[LIMITER_SUBJECTS_MAX]; /* the limiter's own */
-    uint64_t marks[LIMITER_SUBJECTS_MAX];             /* likewise: see bucket_take */
     size_t count;
     int64_t tokens;
     int64_t cost_nano;
+    struct limiter_held held[LIMITER_SUBJECTS_MAX];
 };
+/* What of it is used when so many subjects ask: room for the rest is not needed. */
+static inline size_t limiter_lease_bytes(size_t subjects)
+{
+    return offsetof(struct limiter_lease, held) + subjects * sizeof(struct limiter_held);
+}
 
 /* Why not, and when. */
 struct limiter_refusal {

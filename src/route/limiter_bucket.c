@@ -35,11 +35,10 @@ void bucket_refill(struct bucket *bucket, int64_t per_minute, uint64_t now_us)
 {
     if (now_us <= bucket->updated_us || per_minute <= 0)
         return;
-    uint64_t elapsed_us = now_us - bucket->updated_us;
+    uint64_t paid;
+    bool is_huge = __builtin_mul_overflow(now_us - bucket->updated_us, (uint64_t)per_minute, &paid);
     bucket->updated_us = now_us;
-    /* Asked this way round, the product cannot overflow. */
-    bool pays_all = elapsed_us > bucket->spent / (uint64_t)per_minute;
-    pay(bucket, pays_all ? bucket->spent : elapsed_us * (uint64_t)per_minute);
+    pay(bucket, is_huge ? bucket->spent : least(paid, bucket->spent));
 }
 
 bool bucket_fits(const struct bucket *bucket, int64_t capacity, int64_t tokens)

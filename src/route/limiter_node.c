@@ -19,15 +19,15 @@ enum { HELD_GUESS_MS = 1000 }; /* when those under way may have ended */
 /* What is counted stays below: sums of two cannot overflow. */
 static const int64_t count_max = INT64_MAX / 4;
 
-struct limiter_node *limiter_node_new(struct limiter_subject subject)
+struct limiter_node *limiter_node_new(enum quota_kind kind, struct str id)
 {
-    struct limiter_node *node = calloc(1, sizeof *node + subject.id.len);
+    struct limiter_node *node = calloc(1, sizeof *node + id.len);
     ASSERT(node);
-    node->kind = subject.kind;
+    node->kind = kind;
     node->day_start_ms = INT64_MAX;
-    node->id_length = subject.id.len;
-    if (subject.id.len)
-        memcpy(node->id, subject.id.data, subject.id.len);
+    node->id_length = id.len;
+    if (id.len)
+        memcpy(node->id, id.data, id.len);
     return node;
 }
 
@@ -86,10 +86,10 @@ static uint64_t until_turn_ms(const struct limiter_node *node, enum quota_period
 static void refuse(const struct limiter_node *node, const struct limiter_refusal *refusal,
                    struct limiter_refusal *worst)
 {
-    bool is_worse = refusal->is_never != worst->is_never
-                        ? refusal->is_never
-                        : refusal->retry_after_ms > worst->retry_after_ms;
-    if (worst->what && !is_worse)
+    bool is_worse = !worst->what || (refusal->is_never != worst->is_never
+                                         ? refusal->is_never
+                                         : refusal->retry_after_ms > worst->retry_after_ms);
+    if (!is_worse)
         return;
     *worst = *refusal;
     worst->kind = node->kind;
@@ -166,19 +166,17 @@ static bool period_fits(const struct limiter_node *node, const struct quota *quo
                         struct limiter_refusal *worst)
 {
     const struct limiter_counter *counter = &node->counters[period];
-    const bool fits[] = {
-        [SUM_REQUESTS] = has_room(quota->requests[period], counter->requests, 0, 1),
-        [SUM_TOKENS] =
-            has_room(quota->tokens[period], counter->tokens, node->held_tokens, ask->tokens),
-        [SUM_COST] = ask->cost_nano == 0 || has_room(quota->hard_nano[period], counter->cost_nano,
-                                                     node->held_nano, ask->cost_nano),
-    };
-    if (fits[SUM_REQUESTS] && fits[SUM_TOKENS] && fits[SUM_COST])
-        return true;
-    for (int sum = SUM_REQUESTS; sum <= SUM_COST; sum++)
-        if (!fits[sum])
-            refuse_sum(node, period, (enum sum)sum, quota, ask, worst);
-    return false;
+    bool requests = has_room(quota->requests[period], counter->requests, 0, 1);
+    bool tokens = has_room(quota->tokens[period], counter->tokens, node->held_tokens, ask->tokens);
+    bool cost = ask->cost_nano == 0 || has_room(quota->hard_nano[period], counter->cost_nano,
+                                                node->held_nano, ask->cost_nano);
+    if (!requests)
+        refuse_sum(node, period, SUM_REQUESTS, quota, ask, worst);
+    if (!tokens)
+        refuse_sum(node, period, SUM_TOKENS, quota, ask, worst);
+    if (!cost)
+        refuse_sum(node, period, SUM_COST, quota, ask, worst);
+    return requests && tokens && cost;
 }
 
 bool limiter_node_fits(const struct limiter_node *node, const struct quota *quota,
@@ -203,7 +201,7 @@ uint64_t limiter_node_take(struct limiter_node *node, const struct quota *quota,
     node->held_tokens += ask->tokens;
     node->held_nano += ask->cost_nano;
     for (int period = 0; period < QUOTA_PERIODS; period++)
-        limiter_node_charge(node, (enum quota_period)period, 1, 0, 0);
+        add(&node->counters[period].requests, 1);
     if (quota->requests_per_minute)
         bucket_take(&node->requests, 1);
     return quota->tokens_per_minute ? bucket_take(&node->tokens, ask->tokens)
@@ -218,8 +216,10 @@ void limiter_node_settle(struct limiter_node *node, const struct quota *quota, u
     node->streams--;
     node->held_tokens -= held->tokens;
     node->held_nano -= held->cost_nano;
-    for (int period = 0; period < QUOTA_PERIODS; period++)
-        limiter_node_charge(node, (enum quota_period)period, 0, tokens, cost_nano);
+    for (int period = 0; period < QUOTA_PERIODS; period++) {
+        add(&node->counters[period].tokens, tokens);
+        add(&node->counters[period].cost_nano, cost_nano);
+    }
     if (quota->tokens_per_minute)
         bucket_settle(&node->tokens, mark, held->tokens, tokens);
 }

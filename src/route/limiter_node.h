@@ -44,7 +44,7 @@ struct limiter_scarce {
     struct limiter_left tokens;
 };
 
-struct limiter_node *limiter_node_new(struct limiter_subject subject);
+struct limiter_node *limiter_node_new(enum quota_kind kind, struct str id);
 void limiter_node_free(struct limiter_node *node);
 static inline struct str limiter_node_id(const struct limiter_node *node)
 {
@@ -59,7 +59,8 @@ void limiter_node_turn(struct limiter_node *node, int64_t wall_ms);
 
 /* The rest want both of these done. */
 
-/* Whether the ask fits; else *worst becomes the refusal with the longest wait of it and these. */
+/* Whether the ask fits; else *worst becomes the refusal with the longest wait of it and these (with
+ * `what` NULL it is none yet). */
 bool limiter_node_fits(const struct limiter_node *node, const struct quota *quota,
                        const struct limiter_ask *ask, struct limiter_refusal *worst);
 /* Holds it; returns the mark of its tokens. */

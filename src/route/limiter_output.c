@@ -1,13 +1,17 @@
-/* Outputs: what the limiter expects of an answer that nobody has read yet. */
+/* Outputs: what the limiter expects of an answer that nobody has read yet.
+ *
+ * Asked and told by every request of every loop, so without a lock but where a model is new: numbers
+ * are read and written one by one, and two threads that count the same model at once may count one
+ * answer for both, which an estimate bears. A model is known by a hash of its name that nobody can
+ * aim at; two with the same one would share an estimate. */
 #include "route/limiter_output.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/crypto.h"
-#include "base/list.h"
-#include "base/map.h"
 #include "base/random.h"
 
 enum {
@@ -16,39 +20,36 @@ enum {
     DOUBLINGS = 20,
     RANGES = STEPS * DOUBLINGS,
     SAMPLES_MAX = 512, /* counts are halved then, so that old answers fade */
-    SEEN = 256,
+    SEEN = 1024,
     NEWS_SHARE = 32 /* the percentile is found again when one in so many is new */
 };
 
 struct model {
-    struct list link; /* in `recent`, the latest first */
-    int64_t p95;      /* of all but the last `news` */
-    uint32_t count;
-    uint32_t news;
-    uint16_t ranges[RANGES];
-    size_t name_length; /* 0: free */
-    char name[OUTPUTS_NAME_BYTES_MAX];
+    _Atomic int64_t p95; /* of all but the last `news` */
+    _Atomic uint32_t count;
+    _Atomic uint32_t news;
+    _Atomic uint16_t ranges[RANGES];
 };
 
 struct outputs {
-    pthread_mutex_t lock; /* guards all below */
-    struct map *by_name;
-    struct model *seen[SEEN]; /* found last under a hash: a glance, before by_name is asked */
+    pthread_mutex_t lock; /* of whoever puts another model into a place */
     unsigned char secret[FAST_HASH_SECRET_BYTES];
-    struct list recent;
+    _Atomic uint64_t notes;                     /* answers so far */
+    _Atomic uint16_t seen[SEEN];                /* by key: the place that was found last */
+    _Atomic uint64_t keys[OUTPUTS_MODELS_MAX];  /* whose place it is; 0: nobody's */
+    _Atomic uint64_t noted[OUTPUTS_MODELS_MAX]; /* the last of the notes that was its own */
     struct model models[OUTPUTS_MODELS_MAX];
 };
+
+#define GET(number)        atomic_load_explicit(&(number), memory_order_relaxed)
+#define SET(number, value) atomic_store_explicit(&(number), (value), memory_order_relaxed)
 
 struct outputs *outputs_new(void)
 {
     struct outputs *outputs = calloc(1, sizeof *outputs);
     ASSERT(outputs);
     pthread_mutex_init(&outputs->lock, NULL);
-    outputs->by_name = map_new();
     random_bytes(outputs->secret, sizeof outputs->secret);
-    list_init(&outputs->recent);
-    for (size_t i = 0; i < OUTPUTS_MODELS_MAX; i++)
-        list_append(&outputs->recent, &outputs->models[i].link);
     return outputs;
 }
 
@@ -56,10 +57,11 @@ void outputs_free(struct outputs *outputs)
 {
     if (!outputs)
         return;
-    map_free(outputs->by_name);
     pthread_mutex_destroy(&outputs->lock);
     free(outputs);
 }
+
+/* ---- One model --------------------------------------------------------------------------------- */
 
 /* Ranges 0 to 7 hold one length each; from there on, the leading four bits say which. */
 static size_t range_of(int64_t tokens)
@@ -82,73 +84,107 @@ static int64_t range_end(size_t range)
 
 static int64_t percentile(const struct model *model)
 {
-    uint32_t above = model->count / 20, seen = 0;
+    uint32_t above = GET(model->count) / 20, seen = 0;
     size_t range = RANGES;
     while (range > 0 && seen <= above)
-        seen += model->ranges[--range];
+        seen += GET(model->ranges[--range]);
     return range_end(range);
 }
 
 static void halve(struct model *model)
 {
-    model->count = 0;
+    uint32_t count = 0;
+    for (size_t i = 0; i < RANGES; i++) {
+        uint16_t half = (uint16_t)(GET(model->ranges[i]) / 2);
+        SET(model->ranges[i], half);
+        count += half;
+    }
+    SET(model->count, count);
+}
+
+static void add(struct model *model, int64_t tokens)
+{
+    _Atomic uint16_t *range = &model->ranges[range_of(tokens)];
+    SET(*range, (uint16_t)(GET(*range) + 1));
+    SET(model->count, GET(model->count) + 1);
+    if (GET(model->count) >= SAMPLES_MAX)
+        halve(model);
+    SET(model->news, GET(model->news) + 1);
+}
+
+static void clear(struct model *model)
+{
+    SET(model->p95, 0);
+    SET(model->count, 0);
+    SET(model->news, 0);
     for (size_t i = 0; i < RANGES; i++)
-        model->count += model->ranges[i] /= 2;
+        SET(model->ranges[i], 0);
 }
 
-static struct str name_of(const struct model *model)
+/* ---- All of them ------------------------------------------------------------------------------- */
+
+static uint64_t key_of(const struct outputs *outputs, struct str name)
 {
-    return STR_FROM(model->name, model->name_length);
+    uint64_t hash = fast_hash(outputs->secret, name);
+    return hash ? hash : 1;
 }
 
-static struct model *find(struct outputs *outputs, struct str name)
+/* OUTPUTS_MODELS_MAX: it has none. */
+static size_t find(struct outputs *outputs, uint64_t key)
 {
-    struct model **seen = &outputs->seen[fast_hash(outputs->secret, name) % SEEN];
-    if (*seen && str_eq(name_of(*seen), name)) /* what has been replaced has another name */
-        return *seen;
-    struct model *model = map_get(outputs->by_name, name);
-    return model ? *seen = model : NULL;
+    _Atomic uint16_t *seen = &outputs->seen[key % SEEN];
+    size_t place = GET(*seen);
+    if (GET(outputs->keys[place]) == key)
+        return place;
+    for (place = 0; place < OUTPUTS_MODELS_MAX && GET(outputs->keys[place]) != key;)
+        place++;
+    if (place < OUTPUTS_MODELS_MAX)
+        SET(*seen, (uint16_t)place);
+    return place;
 }
 
-/* The one that answered least recently becomes this one. */
-static struct model *replace_oldest(struct outputs *outputs, struct str name)
+/* In the place of the one that has answered least recently. */
+static size_t find_or_make(struct outputs *outputs, uint64_t key)
 {
-    struct model *model = LIST_ENTRY(outputs->recent.previous, struct model, link);
-    struct list link = model->link;
-    if (model->name_length)
-        map_remove(outputs->by_name, name_of(model));
-    *model = (struct model){.link = link, .name_length = name.len};
-    memcpy(model->name, name.data, name.len);
-    map_set(outputs->by_name, name, model);
-    return model;
+    size_t oldest = 0, place = find(outputs, key);
+    if (place < OUTPUTS_MODELS_MAX)
+        return place;
+    pthread_mutex_lock(&outputs->lock);
+    place = find(outputs, key);
+    for (size_t i = 1; place == OUTPUTS_MODELS_MAX && i < OUTPUTS_MODELS_MAX; i++)
+        if (GET(outputs->noted[i]) < GET(outputs->noted[oldest]))
+            oldest = i;
+    if (place == OUTPUTS_MODELS_MAX) {
+        place = oldest;
+        clear(&outputs->models[place]);
+        SET(outputs->noted[place], GET(outputs->notes) + 1);
+        SET(outputs->keys[place], key);
+    }
+    pthread_mutex_unlock(&outputs->lock);
+    return place;
 }
 
 void outputs_note(struct outputs *outputs, struct str name, int64_t tokens)
 {
-    if (name.len == 0 || name.len > OUTPUTS_NAME_BYTES_MAX)
+    if (name.len == 0)
         return;
-    pthread_mutex_lock(&outputs->lock);
-    struct model *model = find(outputs, name);
-    if (!model)
-        model = replace_oldest(outputs, name);
-    list_remove(&model->link);
-    list_prepend(&outputs->recent, &model->link);
-    model->ranges[range_of(tokens)]++;
-    if (++model->count >= SAMPLES_MAX)
-        halve(model);
-    model->news++;
-    pthread_mutex_unlock(&outputs->lock);
+    size_t place = find_or_make(outputs, key_of(outputs, name));
+    uint64_t number = GET(outputs->notes) + 1;
+    SET(outputs->notes, number);
+    SET(outputs->noted[place], number);
+    add(&outputs->models[place], tokens);
 }
 
 int64_t outputs_p95(struct outputs *outputs, struct str name)
 {
-    pthread_mutex_lock(&outputs->lock);
-    struct model *model = find(outputs, name);
-    if (model && model->news * NEWS_SHARE >= model->count) {
-        model->p95 = percentile(model);
-        model->news = 0;
+    size_t place = find(outputs, key_of(outputs, name));
+    if (place == OUTPUTS_MODELS_MAX)
+        return 0;
+    struct model *model = &outputs->models[place];
+    uint32_t count = GET(model->count);
+    if (GET(model->news) * NEWS_SHARE >= count) {
+        SET(model->p95, percentile(model));
+        SET(model->news, 0);
     }
-    int64_t p95 = model && model->count >= OUTPUTS_SAMPLES_MIN ? model->p95 : 0;
-    pthread_mutex_unlock(&outputs->lock);
-    return p95;
+    return count >= OUTPUTS_SAMPLES_MIN ? GET(model->p95) : 0;
 }

@@ -122,38 +122,62 @@ static void test_reached_is_set_in_place(void **state)
     assert_same(&made.row, &row);
 }
 
-/* The same bytes, whatever has changed since it began. */
-static void test_ended_is_packed_of_begun(void **state)
+/* What was packed when it began becomes what is packed at the end, unless its texts have changed. */
+static void test_what_has_begun_ends(void **state)
 {
     (void)state;
     struct random random;
     struct made made;
-    char begun[LEDGER_ROW_BYTES_MAX], packed[LEDGER_ROW_BYTES_MAX], expected[LEDGER_ROW_BYTES_MAX];
+    char begun[LEDGER_ROW_BYTES_MAX], packed[LEDGER_ROW_BYTES_MAX];
     random_init(&random, 4);
     for (int i = 0; i < 5000; i++) {
         make(&made, &random);
         struct ledger_row row = made.row;
-        row.error_class = ERR_OK;
-        row.losses = STR("");
-        struct str begun_row = STR_FROM(begun, ledger_row_pack(&row, begun));
-        row.outcome = (enum ledger_outcome)random_below(&random, LEDGER_OUTCOME_COUNT);
-        row.reached = random_below(&random, 2);
-        row.http_status = (int)random_below(&random, 1000);
-        row.usage.output_total = (int64_t)random_below(&random, 5000);
-        row.duration_us = random_next(&random);
-        if (!random_below(&random, 4))
-            row.error_class = made.row.error_class;
-        if (!random_below(&random, 4))
-            row.losses = made.row.losses;
-        if (row.origin.group_count && !random_below(&random, 4))
-            made.groups[random_below(&random, row.origin.group_count)].text[ID_LENGTH - 1] = 'z';
-        if (!random_below(&random, 4))
-            row.origin.group_count = random_below(&random, LEDGER_GROUPS_MAX + 1);
-        if (!random_below(&random, 8))
-            begun_row = STR("");
-        size_t length = ledger_row_pack(&row, expected);
-        assert_int_equal(ledger_row_pack_ended(&row, begun_row, packed), length);
-        assert_memory_equal(packed, expected, length);
+        size_t length = ledger_row_pack_begun(&row, begun);
+        bool is_new = row.error_class || row.losses.len;
+        if (row.origin.group_count && !random_below(&random, 4)) {
+            made.groups[random_below(&random, row.origin.group_count)].text[ID_LENGTH - 1] = '!';
+            is_new = true;
+        }
+        if (!random_below(&random, 4)) {
+            size_t groups = random_below(&random, LEDGER_GROUPS_MAX + 1);
+            is_new |= groups != row.origin.group_count;
+            row.origin.group_count = groups;
+        }
+        memcpy(packed, begun, length);
+        assert_int_equal(ledger_row_end(&row, packed), !is_new);
+        if (is_new)
+            assert_memory_equal(packed, begun, length);
+        assert_int_equal(ledger_row_pack(&row, begun) == length || is_new, true);
+        if (!is_new)
+            assert_memory_equal(packed, begun, length);
+    }
+}
+
+/* Of an attempt that has begun nothing is known but who asks whom. */
+static void test_what_begins_is_interrupted(void **state)
+{
+    (void)state;
+    struct random random;
+    struct made made;
+    char packed[LEDGER_ROW_BYTES_MAX];
+    struct ledger_row_space space;
+    struct ledger_row row;
+    random_init(&random, 5);
+    for (int i = 0; i < 500; i++) {
+        make(&made, &random);
+        struct ledger_row expected = made.row;
+        size_t length = ledger_row_pack_begun(&made.row, packed);
+        assert_true(ledger_row_unpack(STR_FROM(packed, length), &space, &row));
+        expected.outcome = LEDGER_INTERRUPTED;
+        expected.reached = false;
+        expected.error_class = ERR_OK;
+        expected.http_status = 0;
+        expected.usage = LLM_USAGE_UNKNOWN;
+        expected.cost_nano = -1;
+        expected.first_content_us = expected.duration_us = 0;
+        expected.losses = STR("");
+        assert_same(&expected, &row);
     }
 }
 
@@ -231,7 +255,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_reached_is_set_in_place),
-        cmocka_unit_test(test_ended_is_packed_of_begun),
+        cmocka_unit_test(test_what_has_begun_ends),
+        cmocka_unit_test(test_what_begins_is_interrupted),
         cmocka_unit_test(test_what_is_too_large_is_cut),
         cmocka_unit_test(test_damage_is_safe),
         cmocka_unit_test(test_names_of_outcomes),

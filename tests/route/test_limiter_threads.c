@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 enum { THREADS = 200, PLACES = 100, ROUNDS = 50 };
 
@@ -107,11 +108,44 @@ static void places_given_back_are_taken_again_and_none_is_lost(void **state)
     limiter_free(limiter);
 }
 
+/* ---- What answers are expected to have -------------------------------------------------------- */
+
+static void *note_answers(void *user)
+{
+    struct crowd *crowd = user;
+    char name[32];
+    pthread_barrier_wait(&crowd->start);
+    for (int i = 0; i < ROUNDS; i++) {
+        int number = atomic_fetch_add(&crowd->granted, 1); /* more than are remembered */
+        int length = snprintf(name, sizeof name, "model-%d", number);
+        limiter_note_output(crowd->limiter, STR_FROM(name, (size_t)length), 5000);
+        limiter_note_output(crowd->limiter, STR("all"), 100);
+        int64_t p95 = limiter_output_p95(crowd->limiter, STR("all"));
+        if (p95 && (p95 < 100 || p95 > 112))
+            atomic_store(&crowd->most, (int)p95);
+    }
+    pthread_barrier_wait(&crowd->asked);
+    return NULL;
+}
+
+/* Of answers counted at once some may be lost, but none is another model's. */
+static void many_note_answers_at_once(void **state)
+{
+    (void)state;
+    struct limiter *limiter = limiter_new();
+    struct crowd crowd;
+    assert_int_equal(go(limiter, note_answers, &crowd), THREADS * ROUNDS);
+    assert_int_equal(crowd.most, 0);
+    assert_in_range(limiter_output_p95(limiter, STR("all")), 100, 112);
+    limiter_free(limiter);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exactly_as_many_go_as_may),
         cmocka_unit_test(places_given_back_are_taken_again_and_none_is_lost),
+        cmocka_unit_test(many_note_answers_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
