@@ -29,6 +29,7 @@ enum {
     FLUSH_DEFAULT_MS = 1000,
     EPOCH_DEFAULT_MS = 60 * 1000,
     BLOCK_BYTES_MAX = 1024 * 1024,
+    ROWS_BYTES_MAX = BLOCK_BYTES_MAX + LEDGER_ENTRY_HEADER_BYTES + LEDGER_ROW_BYTES_MAX,
     WAITING_BYTES_DEFAULT = 64 * 1024 * 1024,
     RETRY_MAX_MS = 30 * 1000,
     DAY_MS = 24 * 3600 * 1000,
@@ -45,7 +46,7 @@ struct gate {
 struct sealed {
     struct list link; /* in ledger.waiting, until it is committed */
     struct ledger_block block;
-    char *bytes; /* of block.rows */
+    struct buf rows; /* of the block */
     size_t row_count;
     struct store_job job;
     struct gate *gate;
@@ -68,7 +69,8 @@ struct ledger {
     struct gate *gate;
     uint64_t serial;
     struct ledger_journal journal;
-    struct buf rows; /* of the block being filled */
+    struct buf rows;  /* of the block being filled */
+    struct buf spare; /* memory for the next ones, while there are many: new memory is slow */
     size_t row_count;
     int64_t number;       /* of that block */
     uint64_t first_epoch; /* of the first END in it */
@@ -142,7 +144,7 @@ static struct sealed *sealed_of(struct list *link)
 static void sealed_free(struct sealed *sealed)
 {
     gate_unref(sealed->gate);
-    free(sealed->bytes);
+    buf_done(&sealed->rows);
     free(sealed);
 }
 
@@ -177,15 +179,17 @@ static void seal(struct ledger *ledger)
     struct sealed *sealed = calloc(1, sizeof *sealed);
     ASSERT(sealed);
     int64_t now_ms = clock_wall_ms();
-    size_t length;
-    sealed->bytes = buf_take(&ledger->rows, &length);
+    size_t length = ledger->rows.len;
+    sealed->rows = ledger->rows;
+    ledger->rows = ledger->spare;
+    buf_init(&ledger->spare, ROWS_BYTES_MAX);
     sealed->row_count = ledger->row_count;
     count(ledger->waits, (int64_t)ledger->row_count); /* not one by one: others count there too */
     sealed->ledger = ledger;
     sealed->gate = ledger->gate;
     atomic_fetch_add(&ledger->gate->references, 1);
     sealed->block = (struct ledger_block){
-        .ledger = ledger->id, .number = ledger->number++, .rows = STR_FROM(sealed->bytes, length)};
+        .ledger = ledger->id, .number = ledger->number++, .rows = buf_str(&sealed->rows)};
     if (ledger->forgot_day != now_ms / DAY_MS)
         sealed->block.forget_ms = now_ms;
     ledger->forgot_day = now_ms / DAY_MS;
@@ -221,6 +225,15 @@ static void note_failure(struct ledger *ledger, enum err code)
     answer_waiters(ledger, ledger->number);
 }
 
+/* Of a block that was full enough. */
+static void keep_memory(struct ledger *ledger, struct sealed *sealed)
+{
+    if (ledger->spare.data || sealed->rows.len < sealed->rows.capacity / 4)
+        return;
+    buf_swap(&ledger->spare, &sealed->rows);
+    buf_clear(&ledger->spare);
+}
+
 static void note_success(struct ledger *ledger, struct sealed *sealed)
 {
     if (ledger->failing)
@@ -228,6 +241,7 @@ static void note_success(struct ledger *ledger, struct sealed *sealed)
     ledger->failing = false;
     ledger->answered = sealed->block.number;
     ledger->waiting_bytes -= sealed->block.rows.len;
+    keep_memory(ledger, sealed);
     count(ledger->rows_total, (int64_t)sealed->row_count);
     count(ledger->waits, -(int64_t)sealed->row_count);
     list_remove(&sealed->link);
@@ -290,6 +304,8 @@ static void submit(struct ledger *ledger)
 static void on_timer(void *user)
 {
     struct ledger *ledger = user;
+    if (!ledger->row_count)
+        buf_release(&ledger->spare); /* nobody asks just now */
     seal(ledger);
     if (!ledger->failing || loop_now_ms(ledger->options.loop) >= ledger->retry_at_ms)
         submit(ledger);
@@ -432,7 +448,8 @@ struct ledger *ledger_new(const struct ledger_options *options)
     ledger->forgot_day = -1;
     list_init(&ledger->waiting);
     list_init(&ledger->waiters);
-    buf_init(&ledger->rows, BLOCK_BYTES_MAX + LEDGER_ENTRY_HEADER_BYTES + LEDGER_ROW_BYTES_MAX);
+    buf_init(&ledger->rows, ROWS_BYTES_MAX);
+    buf_init(&ledger->spare, ROWS_BYTES_MAX);
     find_metrics(ledger);
     ledger->journal = (struct ledger_journal){.journal = options->journal,
                                               .loop = options->loop,
@@ -476,5 +493,6 @@ void ledger_free(struct ledger *ledger)
         free(LIST_ENTRY(link, struct waiter, link));
     }
     buf_done(&ledger->rows);
+    buf_done(&ledger->spare);
     free(ledger);
 }
