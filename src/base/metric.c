@@ -13,9 +13,10 @@ struct metric {
     struct list link;
     const struct metric_definition *definition;
     char *labels;
-    _Atomic int64_t value;                      /* counter, gauge; histogram: count */
-    _Atomic int64_t sum_micro;                  /* histogram: sum in millionths */
-    _Atomic int64_t buckets[METRIC_BOUNDS_MAX]; /* not cumulative */
+    _Atomic int64_t value; /* counter, gauge; histogram: sum in millionths */
+    /* How many were up to each bound and over the one before; those over all bounds are behind them.
+     */
+    _Atomic int64_t buckets[METRIC_BOUNDS_MAX + 1];
 };
 
 struct metric_registry {
@@ -88,20 +89,22 @@ void metric_set(struct metric *metric, int64_t value)
 
 int64_t metric_value(const struct metric *metric)
 {
-    return atomic_load_explicit(&metric->value, memory_order_relaxed);
+    int64_t count = 0;
+    if (metric->definition->kind != METRIC_HISTOGRAM)
+        return atomic_load_explicit(&metric->value, memory_order_relaxed);
+    for (int i = 0; i <= metric->definition->bounds_count; i++)
+        count += atomic_load_explicit(&metric->buckets[i], memory_order_relaxed);
+    return count;
 }
 
 void metric_observe(struct metric *metric, double value)
 {
     const struct metric_definition *definition = metric->definition;
-    for (int i = 0; i < definition->bounds_count; i++) {
-        if (value <= definition->bounds[i]) {
-            atomic_fetch_add_explicit(&metric->buckets[i], 1, memory_order_relaxed);
-            break;
-        }
-    }
-    atomic_fetch_add_explicit(&metric->sum_micro, (int64_t)(value * 1e6), memory_order_relaxed);
-    atomic_fetch_add_explicit(&metric->value, 1, memory_order_relaxed);
+    int i = 0;
+    while (i < definition->bounds_count && !(value <= definition->bounds[i]))
+        i++;
+    atomic_fetch_add_explicit(&metric->buckets[i], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&metric->value, (int64_t)(value * 1e6), memory_order_relaxed);
 }
 
 static void write_histogram(const struct metric *metric, struct buf *out)
@@ -114,8 +117,9 @@ static void write_histogram(const struct metric *metric, struct buf *out)
         buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %lld\n", definition->name, metric->labels, comma,
                    definition->bounds[i], (long long)cumulative);
     }
-    int64_t count = metric_value(metric);
-    int64_t sum = atomic_load_explicit(&metric->sum_micro, memory_order_relaxed);
+    int64_t count = cumulative + atomic_load_explicit(&metric->buckets[definition->bounds_count],
+                                                      memory_order_relaxed);
+    int64_t sum = atomic_load_explicit(&metric->value, memory_order_relaxed);
     buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %lld\n", definition->name, metric->labels, comma,
                (long long)count);
     buf_printf(out, "%s_sum{%s} %.6f\n", definition->name, metric->labels, (double)sum / 1e6);

@@ -35,6 +35,7 @@ void metric_add(struct metric *metric, int64_t amount);
 void metric_set(struct metric *metric, int64_t value);
 /* For histograms: notes one observation in the metric's own unit (seconds). */
 void metric_observe(struct metric *metric, double value);
+/* Of a histogram: how many observations. */
 int64_t metric_value(const struct metric *metric);
 
 /* Appends everything in the text exposition format 0.0.4. */
