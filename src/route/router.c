@@ -14,7 +14,8 @@
 
 enum {
     ARENA_BYTES_MAX = 64 * 1024 * 1024,
-    CALL_BYTES = sizeof(struct route_call) + 768 /* with a plan of one target and its flow */
+    CALL_BYTES = sizeof(struct route_call) + 768, /* with a plan of one target and its flow */
+    CHARGE_BYTES = 768                            /* and with who pays for it */
 };
 
 struct router *router_new(const struct router_options *options)
@@ -112,8 +113,9 @@ static void tell_begun(void *user)
 static struct route_call *call_new(struct router *router, const struct route_request *request,
                                    const struct route_events *events, void *user)
 {
-    struct arena *arena =
-        arena_new_from(loop_stock(router->options.loop), ARENA_BYTES_MAX, CALL_BYTES);
+    bool is_charged = router->options.governor && request->origin;
+    struct arena *arena = arena_new_from(loop_stock(router->options.loop), ARENA_BYTES_MAX,
+                                         is_charged ? CALL_BYTES + CHARGE_BYTES : CALL_BYTES);
     struct route_call *call = ARENA_NEW(arena, struct route_call);
     call->router = router;
     call->arena = arena;
