@@ -391,7 +391,7 @@ static void read_pending(struct connection *connection)
         answer(connection);
 }
 
-static void on_data(void *user, const char *data, size_t len)
+static void on_data(void *user, char *data, size_t len)
 {
     struct connection *connection = user;
     buf_append(&connection->pending, STR_FROM(data, len));

@@ -36,7 +36,7 @@ static void complete(struct load_client *client)
     client->events->on_response(client->user, status);
 }
 
-static void on_data(void *user, const char *data, size_t len)
+static void on_data(void *user, char *data, size_t len)
 {
     struct load_client *client = user;
     struct str bytes = STR_FROM(data, len);

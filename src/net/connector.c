@@ -169,7 +169,7 @@ static void ask_proxy(struct connector *connector)
     connector->reply_begun = true;
 }
 
-static void on_chosen_data(void *user, const char *data, size_t len)
+static void on_chosen_data(void *user, char *data, size_t len)
 {
     struct connector *connector = user;
     if (connector->phase != PHASE_TUNNELLING)

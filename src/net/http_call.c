@@ -258,7 +258,7 @@ static void forget_request(struct http_call *call)
 }
 
 /* Parses bytes; whatever it leads to has happened when it returns. */
-static void take_data(struct http_call *call, const char *data, size_t len)
+static void take_data(struct http_call *call, char *data, size_t len)
 {
     size_t used;
     enum http_response_result result = http_response_feed(&call->response, data, len, &used);
@@ -273,7 +273,7 @@ static void take_data(struct http_call *call, const char *data, size_t len)
         complete(call, used == len);
 }
 
-static void on_stream_data(void *user, const char *data, size_t len)
+static void on_stream_data(void *user, char *data, size_t len)
 {
     struct http_call *call = user;
     call_enter(call);
@@ -374,9 +374,10 @@ void http_call_pause(struct http_call *call)
 static void take_held(struct http_call *call)
 {
     struct buf held = call->held; /* taken out: parsing may hold some of it again */
+    char nothing[1];
     buf_init(&call->held, HELD_BYTES_MAX);
     call->holding = false;
-    take_data(call, buf_str(&held).data, held.len);
+    take_data(call, held.data ? held.data : nothing, held.len);
     buf_done(&held);
     if (call->state == CALL_ENDED || call->holding)
         return;

@@ -189,7 +189,7 @@ void http_upstream_close(struct http_upstream *upstream, bool politely)
     free(upstream);
 }
 
-static void on_idle_data(void *user, const char *data, size_t len)
+static void on_idle_data(void *user, char *data, size_t len)
 {
     (void)data;
     (void)len;

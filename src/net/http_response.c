@@ -102,7 +102,21 @@ static int on_body(llhttp_t *parser, const char *at, size_t length)
         return fail(response, ERR_TOO_BIG, "its answer is longer than allowed");
     response->body_bytes += length;
     response->quiet_bytes = 0;
-    return response->events->on_body(response->user, STR_FROM(at, length)) ? 0 : HPE_PAUSED;
+    char *piece = response->input + (at - response->input);
+    if (response->body_len)
+        memmove(response->body + response->body_len, piece, length);
+    else
+        response->body = piece;
+    response->body_len += length;
+    return 0;
+}
+
+/* What came of the body, if anything did; false when its owner wants no more. */
+static bool deliver_body(struct http_response *response)
+{
+    struct str body = STR_FROM(response->body, response->body_len);
+    response->body_len = 0;
+    return !body.len || response->events->on_body(response->user, body);
 }
 
 static int on_message_complete(llhttp_t *parser)
@@ -153,25 +167,31 @@ static enum http_response_result result_of(struct http_response *response, llhtt
     return HTTP_RESPONSE_FAILED;
 }
 
-/* One call of llhttp, on no more than the headers may still take. */
-static enum http_response_result feed_piece(struct http_response *response, const char *data,
-                                            size_t len, size_t *ret_used)
+/* One call of llhttp, on no more than the headers may still take. A stream of small chunks costs its
+ * receivers one call for all that a read brings. */
+static enum http_response_result feed_piece(struct http_response *response, char *data, size_t len,
+                                            size_t *ret_used)
 {
     size_t room = response->options.header_bytes_max - response->quiet_bytes;
     if (!response->has_headers && len > room)
         len = room;
     response->quiet_bytes += len; /* set back by what is heard meanwhile */
+    response->input = data;
     llhttp_errno_t code = llhttp_execute(&response->parser, data, len);
     *ret_used = code == HPE_OK ? len : (size_t)(llhttp_get_error_pos(&response->parser) - data);
-    return result_of(response, code);
+    enum http_response_result result = result_of(response, code);
+    bool go_on = deliver_body(response);
+    return go_on || result == HTTP_RESPONSE_COMPLETE ? result : HTTP_RESPONSE_STOPPED;
 }
 
-enum http_response_result http_response_feed(struct http_response *response, const char *data,
-                                             size_t len, size_t *ret_used)
+enum http_response_result http_response_feed(struct http_response *response, char *data, size_t len,
+                                             size_t *ret_used)
 {
     *ret_used = 0;
     if (response->complete)
         return HTTP_RESPONSE_COMPLETE;
+    if (response->failure != ERR_OK) /* told after a stop */
+        return HTTP_RESPONSE_FAILED;
     enum http_response_result result;
     do {
         size_t used;

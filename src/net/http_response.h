@@ -15,7 +15,8 @@
 struct http_response_events {
     /* The final status and headers, valid during the call; 1xx are skipped. */
     bool (*on_headers)(void *user, int status, const struct http_headers *headers);
-    /* Body bytes without transfer coding, valid during the call; never empty. */
+    /* Body bytes without transfer coding, valid during the call; never empty. What one feed brings
+     * comes at once, however many chunks it was sent in. */
     bool (*on_body)(void *user, struct str data);
 };
 
@@ -32,6 +33,9 @@ struct http_response {
     void *user;
     struct http_response_options options;
     struct buf fields; /* "name NUL value NUL" of each header until they are complete */
+    char *input;       /* while feeding: the bytes that are parsed */
+    char *body;        /* of them: the body's, moved together */
+    size_t body_len;
     size_t field_count;
     size_t quiet_bytes; /* since the start, the headers or the last of the body */
     uint64_t body_bytes;
@@ -53,9 +57,10 @@ enum http_response_result {
 void http_response_init(struct http_response *response, const struct http_response_options *options,
                         const struct http_response_events *events, void *user);
 void http_response_done(struct http_response *response);
-/* Parses `len` bytes and sets *ret_used to how many were taken. */
-enum http_response_result http_response_feed(struct http_response *response, const char *data,
-                                             size_t len, size_t *ret_used);
+/* Parses `len` bytes and sets *ret_used to how many were taken. Those it has taken are written over:
+ * chunks are moved together. */
+enum http_response_result http_response_feed(struct http_response *response, char *data, size_t len,
+                                             size_t *ret_used);
 /* The connection ended in order: completes a body that is delimited by that, else fails. */
 enum http_response_result http_response_finish(struct http_response *response);
 /* After FAILED: ERR_TOO_BIG or ERR_SERVER, and why in *ret_reason (a literal). */

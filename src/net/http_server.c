@@ -310,7 +310,7 @@ static void on_open(void *user)
     run(connection, STR_NONE);
 }
 
-static void on_data(void *user, const char *data, size_t len)
+static void on_data(void *user, char *data, size_t len)
 {
     struct http_connection *connection = user;
     connection->greeted = true;

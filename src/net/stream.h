@@ -18,8 +18,8 @@ struct stream;
 struct stream_events {
     /* Connected, and the TLS handshake done. Also for accepted streams. */
     void (*on_open)(void *user);
-    /* Bytes arrived; `data` is valid during the call. */
-    void (*on_data)(void *user, const char *data, size_t len);
+    /* Bytes arrived; `data` is valid during the call, and the owner's to write over. */
+    void (*on_data)(void *user, char *data, size_t len);
     /* The peer ended its side (FIN, or close_notify with TLS). Writing is still possible. A TLS
      * peer that leaves without close_notify is not heard of here: that is on_close with
      * ERR_NETWORK. */

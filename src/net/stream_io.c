@@ -205,7 +205,7 @@ static void on_writable(struct stream *stream)
 
 /* ---- Input ----------------------------------------------------------------------------------- */
 
-static void give_data(struct stream *stream, const char *data, size_t len)
+static void give_data(struct stream *stream, char *data, size_t len)
 {
     if (!stream->closing && stream->events.on_data)
         stream->events.on_data(stream->user, data, len);
@@ -257,7 +257,7 @@ void stream_run_tls(struct stream *stream)
     }
 }
 
-static void take_data(struct stream *stream, const char *data, size_t len)
+static void take_data(struct stream *stream, char *data, size_t len)
 {
     if (stream->phase == PHASE_SHUT)
         return;

@@ -417,7 +417,7 @@ static void on_early(void *user)
     receive_early(user);
 }
 
-static void on_stream_data(void *user, const char *data, size_t len)
+static void on_stream_data(void *user, char *data, size_t len)
 {
     struct websocket *websocket = user;
     if (!websocket->early || receive_early(websocket))

@@ -56,12 +56,16 @@ static enum http_response_result run(struct heard *heard, bool headers_only, con
     enum http_response_result result = HTTP_RESPONSE_MORE;
     for (size_t at = 0; result == HTTP_RESPONSE_MORE && at < size; at += step) {
         size_t len = size - at < step ? size - at : step, used = 0, part;
+        char *copy = malloc(len); /* with nothing behind it */
+        ASSERT(copy);
+        memcpy(copy, data + at, len);
         do {
-            result = http_response_feed(&response, data + at + used, len - used, &part);
+            result = http_response_feed(&response, copy + used, len - used, &part);
             used += part;
             ASSERT(used <= len);
         } while (result == HTTP_RESPONSE_STOPPED);
         ASSERT(result != HTTP_RESPONSE_MORE || used == len);
+        free(copy);
     }
     if (result == HTTP_RESPONSE_MORE)
         result = http_response_finish(&response);

@@ -64,7 +64,7 @@ static inline void heard_open(void *user)
     heard->opens++;
 }
 
-static inline void heard_data(void *user, const char *data, size_t len)
+static inline void heard_data(void *user, char *data, size_t len)
 {
     struct heard *heard = user;
     heard->datas++;

@@ -167,7 +167,7 @@ static void test_cancel_inside_events(void **state)
         TURN_UNTIL(fixture->loop, where == 2 ? fixture->heard.dones
                                              : fixture->heard.headers + fixture->heard.bodies);
         turns(fixture, 3);
-        assert_int_equal(fixture->heard.bodies, where);
+        assert_int_equal(fixture->heard.bodies, where > 0);
         assert_int_equal(fixture->heard.dones, where == 2);
         if (where < 2)
             server_wait_end(&fixture->server, fd);
@@ -217,7 +217,7 @@ static void resume_until_done(struct client_fixture *fixture, int expected_bodie
     finish(fixture);
 }
 
-static void test_pause_steps_through_chunks(void **state)
+static void test_pause_steps_through_an_answer(void **state)
 {
     struct client_fixture *fixture = *state;
     for (int close = 0; close < 3; close++) {
@@ -232,7 +232,7 @@ static void test_pause_steps_through_chunks(void **state)
             server_reset(&fd); /* after all of it was received */
         TURN_UNTIL(fixture->loop, fixture->heard.headers);
         turns(fixture, 3);
-        resume_until_done(fixture, 3);
+        resume_until_done(fixture, 1); /* what one read brings */
         assert_int_equal(fixture->heard.dones, 1);
         expect_body(fixture, "abcd");
         if (!close) {
@@ -722,7 +722,7 @@ int main(void)
         TEST(test_cancel_inside_events),
         TEST(test_cancel_inside_error),
         TEST(test_cancel_head_inside_headers),
-        TEST(test_pause_steps_through_chunks),
+        TEST(test_pause_steps_through_an_answer),
         TEST(test_pause_and_resume_inside_events),
         TEST(test_pause_before_headers),
         TEST(test_pause_holds_the_server_back),

@@ -1,12 +1,14 @@
 /* The response parser: every framing, cut at every byte, and what it must refuse. */
 #include "helper_loop.h"
 
+#include <stdlib.h>
+
 #include "net/http_response.h"
 
 struct heard_response {
     struct http_response response;
     struct buf text; /* status, headers and body as one text */
-    int headers;
+    int headers, bodies;
     int stop_every; /* ask to stop at each n-th event; 0: never */
     int events;
 };
@@ -30,6 +32,7 @@ static bool on_headers(void *user, int status, const struct http_headers *header
 static bool on_body(void *user, struct str data)
 {
     struct heard_response *heard = user;
+    heard->bodies++;
     assert_true(data.len > 0);
     buf_append(&heard->text, data);
     return go_on(heard);
@@ -52,19 +55,23 @@ static void end(struct heard_response *heard)
     buf_done(&heard->text);
 }
 
-/* Feeds all of it, going on after each stop; sets *ret_used. */
+/* Feeds a copy of all of it, going on after each stop; sets *ret_used. */
 static enum http_response_result feed(struct heard_response *heard, struct str data,
                                       size_t *ret_used)
 {
     enum http_response_result result;
+    char *copy = malloc(data.len + 1);
+    assert_non_null(copy);
+    memcpy(copy, data.data, data.len);
     *ret_used = 0;
     do {
         size_t used;
-        result = http_response_feed(&heard->response, data.data + *ret_used, data.len - *ret_used,
-                                    &used);
+        result =
+            http_response_feed(&heard->response, copy + *ret_used, data.len - *ret_used, &used);
         *ret_used += used;
         assert_true(*ret_used <= data.len);
     } while (result == HTTP_RESPONSE_STOPPED);
+    free(copy);
     return result;
 }
 
@@ -142,6 +149,49 @@ static void test_every_framing_cut_everywhere(void **state)
         for (size_t cut = 1; cut <= strlen(whole_cases[i].bytes); cut++)
             for (int stop_every = 0; stop_every <= 2; stop_every++)
                 check_whole(&whole_cases[i], cut, stop_every);
+}
+
+static void test_chunks_of_one_feed_are_one_piece(void **state)
+{
+    (void)state;
+    struct heard_response heard;
+    size_t used;
+    begin(&heard, &normal);
+    assert_int_equal(feed(&heard,
+                          STR("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                              "3\r\nabc\r\n1;x\r\nd\r\n2\r\ne"),
+                          &used),
+                     HTTP_RESPONSE_MORE);
+    assert_int_equal(heard.bodies, 1);
+    assert_int_equal(feed(&heard, STR("f\r\n1\r\ng\r\n0\r\n\r\nnext"), &used),
+                     HTTP_RESPONSE_COMPLETE);
+    assert_int_equal(heard.bodies, 2);
+    assert_int_equal(used, strlen("f\r\n1\r\ng\r\n0\r\n\r\n"));
+    assert_true(str_eq(buf_str(&heard.text), STR("200|Transfer-Encoding=chunked|abcdefg")));
+    end(&heard);
+}
+
+/* What came before the mistake is told before it, and a stop in between is heeded. */
+static void test_mistake_behind_chunks(void **state)
+{
+    (void)state;
+    for (int stop_every = 0; stop_every <= 1; stop_every++) {
+        struct heard_response heard;
+        size_t used;
+        begin(&heard, &normal);
+        heard.stop_every = stop_every;
+        assert_int_equal(feed(&heard,
+                              STR("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                  "3\r\nabc\r\n1\r\nd\r\nwrong\r\n"),
+                              &used),
+                         HTTP_RESPONSE_FAILED);
+        assert_int_equal(heard.bodies, 1);
+        assert_int_equal(heard.events, 2 * stop_every);
+        assert_true(str_eq(buf_str(&heard.text), STR("200|Transfer-Encoding=chunked|abcd")));
+        const char *reason;
+        assert_int_equal(http_response_failure(&heard.response, &reason), ERR_SERVER);
+        end(&heard);
+    }
 }
 
 static void test_byte_by_byte(void **state)
@@ -280,6 +330,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_framing_cut_everywhere),
         cmocka_unit_test(test_byte_by_byte),
+        cmocka_unit_test(test_chunks_of_one_feed_are_one_piece),
+        cmocka_unit_test(test_mistake_behind_chunks),
         cmocka_unit_test(test_every_truncation_fails),
         cmocka_unit_test(test_bytes_behind_are_left),
         cmocka_unit_test(test_refused),

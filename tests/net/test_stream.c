@@ -333,7 +333,7 @@ static void test_unix_connect(void **state)
     close(listener);
 }
 
-static void abort_in_data(void *user, const char *data, size_t len)
+static void abort_in_data(void *user, char *data, size_t len)
 {
     struct heard *heard = user;
     heard_data(user, data, len);

@@ -251,7 +251,7 @@ static void test_much_data_early_close(void **state)
     free(block);
 }
 
-static void pause_in_data(void *user, const char *data, size_t len)
+static void pause_in_data(void *user, char *data, size_t len)
 {
     struct heard *heard = user;
     heard_data(user, data, len);
