@@ -78,7 +78,9 @@ struct http_exchange *http_exchange_new(struct http_connection *connection)
     buf_init(&exchange->body, server->options.body_memory_bytes);
     struct http_request *request = &exchange->request;
     request->method = HTTP_METHOD_OTHER;
-    request->path = request->query = request->body = STR("");
+    request->path = STR("");
+    request->query = STR("");
+    request->body = STR("");
     request->is_tls = stream_is_tls(connection->stream);
     request->headers.items =
         arena_alloc(exchange->arena, HEADERS_AT_FIRST * sizeof(struct http_header));

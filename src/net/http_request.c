@@ -95,7 +95,8 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t len)
             return refuse_headers(connection);
         struct http_header *added =
             VEC_PUSH(exchange->arena, headers->items, headers->count, headers->capacity);
-        added->name = added->value = STR("");
+        added->name = STR("");
+        added->value = STR("");
         exchange->field_open = true;
     }
     extend(exchange->arena, &headers->items[headers->count - 1].name, at, len);
