@@ -10,8 +10,14 @@ struct heap_node {
     size_t index; /* 1-based place in the heap; 0: not in it */
 };
 
+/* Keys are compared here: the elements lie all over the memory. */
+struct heap_place {
+    uint64_t key; /* the node's */
+    struct heap_node *node;
+};
+
 struct heap {
-    struct heap_node **nodes;
+    struct heap_place *places;
     size_t count;
     size_t capacity;
 };

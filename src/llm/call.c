@@ -24,8 +24,8 @@ void llm_call_init(struct llm_call *call, struct loop *loop, const struct llm_ca
                                         : call->provider->content_idle_timeout_ms;
 }
 
-/* The silence timer is set once and looks, when it fires, at when content last came: an event costs
- * one assignment, not a heap operation. */
+/* The silence timer is set once, as a rule, and looks, when it fires, at when content last came: an
+ * event costs one assignment, not a heap operation. */
 static void silence_fired(void *user)
 {
     struct llm_call *call = user;
@@ -63,8 +63,9 @@ static void note_content(struct llm_call *call)
     if (call->has_content)
         return;
     call->has_content = true;
-    loop_timer_cancel(call->loop, &call->silence);
-    if (idle)
+    bool is_early_enough =
+        loop_timer_is_set(&call->silence) && call->silence.node.key <= call->content_ms + idle;
+    if (idle && !is_early_enough)
         loop_timer_set(call->loop, &call->silence, idle, silence_fired, call);
 }
 
@@ -78,7 +79,7 @@ void llm_call_emit(void *user, const struct llm_event *event)
         call->usage = event->usage;
     if (event->kind == LLM_EVENT_ERROR)
         call->failed = true;
-    if (llm_event_is_content(event->kind))
+    if (llm_event_is_content(event->kind) && !event->is_whole) /* its end comes at once */
         note_content(call);
     if (event->kind == LLM_EVENT_END) {
         call->ended = true;

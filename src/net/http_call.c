@@ -97,8 +97,7 @@ static void end(struct http_call *call, enum connection_end connection_end)
     struct loop *loop = call->client->loop;
     call->state = CALL_ENDED;
     list_remove(&call->link);
-    loop_timer_cancel(loop, &call->headers_timer);
-    loop_timer_cancel(loop, &call->total_timer);
+    loop_timer_cancel(loop, &call->timer);
     loop_task_cancel(&call->resume_task);
     list_remove(&call->gathered);
     if (call->connector)
@@ -168,27 +167,49 @@ static void fail_late(struct http_call *call, const char *timer, const char *wha
     call_leave(call);
 }
 
-static void on_headers_late(void *user)
+static void on_timer(void *user);
+
+/* A timer that fires too early costs less than one that is moved and cancelled in every call. */
+static void arm_timer(struct http_call *call)
 {
-    struct http_call *call = user;
-    fail_late(call, "headers",
-              call->body_written < call->body.len ? "it did not take the request"
-                                                  : "it did not begin to answer",
-              call->headers_timeout_ms);
+    struct loop *loop = call->client->loop;
+    uint64_t due_ms =
+        call->headers_due_ms < call->total_due_ms ? call->headers_due_ms : call->total_due_ms;
+    if (due_ms == HTTP_CALL_NEVER)
+        return;
+    if (loop_timer_is_set(&call->timer) && call->timer.node.key <= due_ms)
+        return;
+    uint64_t now_ms = loop_now_ms(loop);
+    loop_timer_set(loop, &call->timer, due_ms > now_ms ? due_ms - now_ms : 0, on_timer, call);
 }
 
-static void on_total_late(void *user)
+static void on_timer(void *user)
 {
     struct http_call *call = user;
-    fail_late(call, "total", "the answer was not complete", call->total_timeout_ms);
+    uint64_t now_ms = loop_now_ms(call->client->loop);
+    if (call->total_due_ms <= now_ms)
+        fail_late(call, "total", "the answer was not complete", call->total_timeout_ms);
+    else if (call->headers_due_ms <= now_ms)
+        fail_late(call, "headers",
+                  call->body_written < call->body.len ? "it did not take the request"
+                                                      : "it did not begin to answer",
+                  call->headers_timeout_ms);
+    else
+        arm_timer(call);
+}
+
+static uint64_t due_in(const struct http_call *call, uint64_t timeout_ms)
+{
+    return timeout_ms ? loop_now_ms(call->client->loop) + timeout_ms : HTTP_CALL_NEVER;
 }
 
 /* Counts from the last piece of the request that was handed on. */
 static void set_headers_timer(struct http_call *call)
 {
-    if (call->headers_timeout_ms && call->state == CALL_WAITING)
-        loop_timer_set(call->client->loop, &call->headers_timer, call->headers_timeout_ms,
-                       on_headers_late, call);
+    if (call->state != CALL_WAITING)
+        return;
+    call->headers_due_ms = due_in(call, call->headers_timeout_ms);
+    arm_timer(call);
 }
 
 /* ---- The response ---------------------------------------------------------------------------- */
@@ -203,7 +224,7 @@ static bool on_headers(void *user, int status, const struct http_headers *header
     struct http_call *call = user;
     struct loop *loop = call->client->loop;
     call->state = CALL_BODY;
-    loop_timer_cancel(loop, &call->headers_timer);
+    call->headers_due_ms = HTTP_CALL_NEVER;
     call->events.on_headers(call->user, status, headers);
     loop_buf_keep(loop, &call->response.fields);
     return may_go_on(call);
@@ -298,7 +319,7 @@ static void replay(struct http_call *call)
 {
     list_remove(&call->gathered);
     let_go(call, CONNECTION_RESET);
-    loop_timer_cancel(call->client->loop, &call->headers_timer);
+    call->headers_due_ms = HTTP_CALL_NEVER;
     call->peer_ended = false;
     call->timing = (struct http_call_timing){0};
     begin_connect(call);
@@ -562,15 +583,15 @@ struct http_call *http_call_new(struct http_client *client, struct http_origin *
     call->events = *events;
     call->user = user;
     client->call_count++;
-    if (call->total_timeout_ms)
-        loop_timer_set(client->loop, &call->total_timer, call->total_timeout_ms, on_total_late,
-                       call);
+    call->headers_due_ms = HTTP_CALL_NEVER;
+    call->total_due_ms = due_in(call, call->total_timeout_ms);
     call->upstream = http_pool_take(origin);
     call->timing.reused = call->upstream != NULL;
     if (call->upstream)
         begin_request(call);
     else
         begin_connect(call);
+    arm_timer(call);
     keep_head(call);
     if (client->head.capacity > HEAD_BYTES_KEPT)
         buf_release(&client->head);

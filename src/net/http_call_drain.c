@@ -41,7 +41,7 @@ void http_call_drain(struct http_call *call, uint64_t limit_ms)
     call->events = ignore;
     call->user = NULL;
     list_append(&call->client->draining, &call->link);
-    loop_timer_set(call->client->loop, &call->total_timer, limit_ms, on_drain_late, call);
+    loop_timer_set(call->client->loop, &call->timer, limit_ms, on_drain_late, call);
     http_call_resume(call);
 }
 

@@ -5,6 +5,8 @@
 #include "net/http_call.h"
 #include "net/http_response.h"
 
+#define HTTP_CALL_NEVER UINT64_MAX
+
 enum call_state { CALL_CONNECTING, CALL_WAITING, CALL_BODY, CALL_ENDED };
 
 struct http_call {
@@ -24,7 +26,8 @@ struct http_call {
     struct str body;
     size_t body_written;
     uint64_t connect_timeout_ms, headers_timeout_ms, total_timeout_ms;
-    struct loop_timer headers_timer, total_timer;
+    uint64_t headers_due_ms, total_due_ms; /* HTTP_CALL_NEVER */
+    struct loop_timer timer;               /* for the earlier of the two, or earlier still */
     struct loop_task resume_task;
     struct list gathered; /* in client.gathered, while the request waits to leave with others */
     struct buf held;

@@ -14,9 +14,10 @@ enum { COUNT = 200 };
 static void assert_is_heap(const struct heap *heap)
 {
     for (size_t i = 0; i < heap->count; i++) {
-        assert_int_equal(heap->nodes[i]->index, i + 1);
+        assert_int_equal(heap->places[i].node->index, i + 1);
+        assert_true(heap->places[i].key == heap->places[i].node->key);
         if (i)
-            assert_true(heap->nodes[(i + 1) / 2 - 1]->key <= heap->nodes[i]->key);
+            assert_true(heap->places[(i + 1) / 2 - 1].key <= heap->places[i].key);
     }
 }
 
