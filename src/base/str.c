@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/utf8.h"
 
@@ -13,9 +12,51 @@ struct str str_from_cstr(const char *text)
     return text ? (struct str){text, strlen(text)} : STR_NONE;
 }
 
+/* Whether eight bytes are the same but for the case of letters. Each sum has the high bit of a byte
+ * set when that byte, made small, is at least 'a', or above 'z'; none carries into the next. */
+static bool is_same_word(uint64_t a, uint64_t b)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x80 * ones, cases = 0x20 * ones;
+    uint64_t unlike = a ^ b;
+    if (!unlike)
+        return true;
+    uint64_t low = (a | cases) & ~highs;
+    uint64_t from_a = low + ones * (0x80 - 'a'), over_z = low + ones * (0x7F - 'z');
+    uint64_t letters = from_a & ~over_z & ~a & highs;
+    return !(unlike & ~cases) && !((unlike << 2) & ~letters);
+}
+
+static uint64_t load(const char *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+/* Fewer than eight bytes, but one, as a word: some of them twice. */
+static uint64_t load_few(const char *bytes, size_t len)
+{
+    uint32_t first, last;
+    if (len < sizeof first)
+        return (uint64_t)(unsigned char)bytes[0] | (uint64_t)(unsigned char)bytes[len / 2] << 8 |
+               (uint64_t)(unsigned char)bytes[len - 1] << 16;
+    memcpy(&first, bytes, sizeof first);
+    memcpy(&last, bytes + len - sizeof last, sizeof last);
+    return (uint64_t)first << 32 | last;
+}
+
 bool str_eq_nocase(struct str a, struct str b)
 {
-    return a.len == b.len && (a.len == 0 || strncasecmp(a.data, b.data, a.len) == 0);
+    const size_t step = sizeof(uint64_t), len = a.len;
+    if (len != b.len || len == 0)
+        return len == b.len;
+    if (len < step)
+        return is_same_word(load_few(a.data, len), load_few(b.data, len));
+    for (size_t at = 0; at + step < len; at += step)
+        if (!is_same_word(load(a.data + at), load(b.data + at)))
+            return false;
+    /* Some of the last word has been seen. */
+    return is_same_word(load(a.data + len - step), load(b.data + len - step));
 }
 
 bool str_starts_with_nocase(struct str s, struct str prefix)
@@ -96,7 +137,7 @@ size_t str_find_nocase(struct str haystack, struct str needle)
 
 static bool is_space(char c)
 {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v';
+    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 struct str str_trim(struct str s)

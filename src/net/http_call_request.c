@@ -53,21 +53,20 @@ enum err http_call_target_parse(struct str text, struct http_call_target *target
  * requests are smuggled. */
 static bool is_own_header(struct str name)
 {
-    static const struct str own[] = {
-        {"te", 2},
-        {"host", 4},
-        {"expect", 6},
-        {"upgrade", 7},
-        {"trailer", 7},
-        {"connection", 10},
-        {"keep-alive", 10},
-        {"content-length", 14},
-        {"proxy-connection", 16},
-        {"transfer-encoding", 17},
-        {"proxy-authorization", 19},
+    enum { LENGTH_MAX = 19, SAME_LENGTH = 2 };
+    static const char *const own[LENGTH_MAX + 1][SAME_LENGTH] = {
+        [2] = {"te"},
+        [4] = {"host"},
+        [6] = {"expect"},
+        [7] = {"upgrade", "trailer"},
+        [10] = {"connection", "keep-alive"},
+        [14] = {"content-length"},
+        [16] = {"proxy-connection"},
+        [17] = {"transfer-encoding"},
+        [19] = {"proxy-authorization"},
     };
-    for (size_t i = 0; i < sizeof own / sizeof own[0] && own[i].len <= name.len; i++)
-        if (own[i].len == name.len && str_eq_nocase(name, own[i]))
+    for (size_t i = 0; name.len <= LENGTH_MAX && i < SAME_LENGTH && own[name.len][i]; i++)
+        if (str_eq_nocase(name, STR_FROM(own[name.len][i], name.len)))
             return true;
     return false;
 }

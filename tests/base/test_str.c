@@ -14,6 +14,26 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
+/* Every pair of bytes, at every place of names of every length: equal when they are, or when they
+ * are one letter of ASCII in both cases. */
+static void test_every_pair_nocase(void)
+{
+    char left[24], right[24];
+    for (size_t len = 1; len <= sizeof left; len++)
+        for (size_t at = 0; at < len; at++)
+            for (int pair = 0; pair < 256 * 256; pair += len == 24 || len < 5 ? 1 : 31) {
+                unsigned char a = (unsigned char)(pair >> 8), b = (unsigned char)pair;
+                bool is_letter = (a | 0x20) >= 'a' && (a | 0x20) <= 'z';
+                memset(left, 'q', sizeof left);
+                memset(right, 'Q', sizeof right);
+                left[at] = (char)a;
+                right[at] = (char)b;
+                bool is_same = a == b || (is_letter && (a ^ b) == 0x20);
+                if (str_eq_nocase(STR_FROM(left, len), STR_FROM(right, len)) != is_same)
+                    fail_msg("%d and %d at %zu of %zu", a, b, at, len);
+            }
+}
+
 static void equality_and_order(void **state)
 {
     (void)state;
@@ -24,6 +44,7 @@ static void equality_and_order(void **state)
     assert_false(str_eq(STR("abc"), STR("ab")));
     assert_true(str_eq_nocase(STR("Content-Type"), STR("cONTENT-tYPE")));
     assert_false(str_eq_nocase(STR("a["), STR("A{")));
+    test_every_pair_nocase();
     assert_true(str_starts_with(STR("abc"), STR("")));
     assert_true(str_starts_with(STR("abc"), STR("ab")));
     assert_false(str_starts_with(STR("ab"), STR("abc")));
