@@ -34,6 +34,10 @@ void buf_release(struct buf *buf)
 
 static void resize(struct buf *buf, size_t capacity)
 {
+    if (!buf->len) { /* nothing to take along */
+        free(buf->data);
+        buf->data = NULL;
+    }
     char *data = realloc(buf->data, capacity ? capacity : 1);
     ASSERT(data);
     buf->data = data;

@@ -1,24 +1,11 @@
 /* Stock: a list of spare pieces for each size, within a bound for all. */
 #include "base/stock.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
 
 enum { SIZES = STOCK_BYTES_MAX / STOCK_PIECE_BYTES };
-
-/* A sanitizer sees who uses what was given back only when malloc gets it back. */
-#ifdef __has_feature /* clang's */
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-enum { KEEPS = false };
-#else
-enum { KEEPS = true };
-#endif
 
 struct spare {
     struct spare *next;
@@ -35,7 +22,7 @@ struct stock *stock_new(size_t bytes_max)
 {
     struct stock *stock = calloc(1, sizeof *stock);
     ASSERT(stock);
-    stock->bytes_max = KEEPS ? bytes_max : 0;
+    stock->bytes_max = STOCK_KEEPS ? bytes_max : 0;
     return stock;
 }
 

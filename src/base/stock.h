@@ -2,9 +2,23 @@
  * and gives back again, and malloc would join with its neighbours and cut anew each time. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct stock;
+
+/* Whether what was given back is kept at all: a sanitizer sees who still uses it only when malloc
+ * gets it back. */
+#ifdef __has_feature /* clang's */
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+enum { STOCK_KEEPS = false };
+#else
+enum { STOCK_KEEPS = true };
+#endif
 
 enum { STOCK_PIECE_BYTES = 64, STOCK_BYTES_MAX = 64 * STOCK_PIECE_BYTES };
 

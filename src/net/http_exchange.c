@@ -92,7 +92,7 @@ struct http_exchange *http_exchange_new(struct http_connection *connection)
 
 void http_exchange_drop_body(struct http_exchange *exchange)
 {
-    buf_done(&exchange->body);
+    loop_buf_keep(exchange->loop, &exchange->body);
     http_spill_free(exchange->spill);
     exchange->spill = NULL;
     exchange->request.body = STR("");

@@ -330,9 +330,11 @@ static int on_body(llhttp_t *parser, const char *at, size_t len)
         http_spill_write(exchange->spill, STR_FROM(at, len));
         return 0;
     }
-    if (!exchange->body.data)
+    if (!exchange->body.data) {
+        loop_buf_lend(exchange->loop, &exchange->body);
         (void)buf_reserve(&exchange->body,
                           announced < BODY_BYTES_AT_FIRST ? (size_t)announced : len);
+    }
     buf_append(&exchange->body, STR_FROM(at, len));
     return 0;
 }

@@ -14,11 +14,12 @@
 #include "base/clock.h"
 
 enum {
-    SCRATCHES_KEPT = 4,             /* as deep as callbacks that borrow are nested, and more */
-    SCRATCH_BYTES_KEPT = 48 * 1024, /* of each: the JSON values of a request of 16 KiB */
-    BUFS_KEPT = 32,
-    BUF_BYTES_KEPT = 16 * 1024,   /* of each, at most */
-    STOCK_BYTES_KEPT = 512 * 1024 /* of some 64 requests at once */
+    SCRATCHES_KEPT = 4,               /* as deep as callbacks that borrow are nested, and more */
+    SCRATCH_BYTES_KEPT = 48 * 1024,   /* of each: the JSON values of a request of 16 KiB */
+    BUFS_KEPT = STOCK_KEEPS ? 64 : 0, /* of some 64 requests at once */
+    BUF_BYTES_KEPT = 16 * 1024,       /* of each, at most */
+    BUFS_BYTES_KEPT = 512 * 1024,     /* of all */
+    STOCK_BYTES_KEPT = 512 * 1024     /* of some 64 requests at once */
 };
 
 struct loop {
@@ -40,8 +41,9 @@ struct loop {
     struct log *log;
     struct arena *scratches[SCRATCHES_KEPT]; /* the first scratch_count wait to be borrowed */
     size_t scratch_count;
-    struct buf bufs[BUFS_KEPT]; /* the first buf_count have memory to lend */
+    struct buf bufs[BUFS_KEPT + 1]; /* the first buf_count have memory to lend */
     size_t buf_count;
+    size_t buf_bytes; /* of these */
     struct transit *transit;
     struct stock *stock;
     bool is_inside;  /* a callback */
@@ -290,14 +292,17 @@ void loop_buf_lend(struct loop *loop, struct buf *buf)
     const struct buf *spare = &loop->bufs[--loop->buf_count];
     buf->data = spare->data;
     buf->capacity = spare->capacity;
+    loop->buf_bytes -= spare->capacity;
 }
 
 void loop_buf_keep(struct loop *loop, struct buf *buf)
 {
-    if (!buf->data || buf->capacity > BUF_BYTES_KEPT || loop->buf_count == BUFS_KEPT) {
+    if (!buf->data || buf->capacity > BUF_BYTES_KEPT || loop->buf_count == BUFS_KEPT ||
+        loop->buf_bytes + buf->capacity > BUFS_BYTES_KEPT) {
         buf_done(buf);
         return;
     }
+    loop->buf_bytes += buf->capacity;
     loop->bufs[loop->buf_count++] = (struct buf){.data = buf->data, .capacity = buf->capacity};
     *buf = (struct buf){.bytes_max = buf->bytes_max};
 }
