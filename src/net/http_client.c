@@ -71,11 +71,23 @@ static enum err learn_target(struct http_client *client, struct str url, struct 
     return ERR_OK;
 }
 
+/* Word by word, for every request has one; what is left at the end is a path, and mostly the same. */
+static size_t place_of(struct str url)
+{
+    uint64_t hash = url.len, word;
+    for (; url.len >= sizeof word; url = str_skip(url, sizeof word)) {
+        memcpy(&word, url.data, sizeof word);
+        hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+        hash ^= hash >> 32;
+    }
+    return hash % HTTP_KNOWN_TARGETS;
+}
+
 enum err http_call_start(struct http_client *client, const struct http_call_request *request,
                          const struct http_call_events *events, void *user,
                          struct http_call **ret_call, struct error *error)
 {
-    struct known_target *known = &client->known[str_hash(request->url) % HTTP_KNOWN_TARGETS];
+    struct known_target *known = &client->known[place_of(request->url)];
     enum err code = http_call_request_check(request, error);
     if (code == ERR_OK && (!known->url.data || !str_eq(known->url, request->url)))
         code = learn_target(client, request->url, known, error);
