@@ -64,6 +64,17 @@ static void set_field(struct buf *buf, struct str value)
         buf_clear(buf);
 }
 
+static bool is_data_line(struct str line)
+{
+    return str_starts_with(line, STR("data:"));
+}
+
+static struct str value_behind(struct str line, size_t colon)
+{
+    struct str value = colon == SIZE_MAX ? STR("") : str_skip(line, colon + 1);
+    return str_skip(value, value.len && value.data[0] == ' ');
+}
+
 static void take_line(struct sse_parser *parser, struct str line)
 {
     if (line.len == 0) {
@@ -75,14 +86,12 @@ static void take_line(struct sse_parser *parser, struct str line)
         deliver(parser, STR(""), line);
         return;
     }
-    bool is_data = str_starts_with(line, STR("data:")); /* as a rule */
+    bool is_data = is_data_line(line); /* as a rule */
     size_t colon = is_data ? strlen("data") : str_find_char(line, ':');
     if (colon == 0)
         return;
     struct str name = str_slice(line, 0, colon);
-    struct str value = colon == SIZE_MAX ? STR("") : str_skip(line, colon + 1);
-    if (value.len && value.data[0] == ' ')
-        value = str_skip(value, 1);
+    struct str value = value_behind(line, colon);
     if (is_data || str_eq(name, STR("data")))
         add_data(parser, value);
     else if (str_eq(name, STR("event")))
@@ -138,6 +147,14 @@ static size_t next_line_end(struct str bytes, size_t *from_cr)
     return lf == SIZE_MAX && *from_cr ? cr : lf;
 }
 
+/* Whether the line that ends there is all the data of its event, which ends behind it: as in nearly
+ * every stream, whose data need not be gathered then. */
+static bool is_whole_event(const struct sse_parser *parser, struct str bytes, size_t end)
+{
+    return !parser->line.len && !parser->data_lines && bytes.len - end > 1 &&
+           bytes.data[end] == '\n' && bytes.data[end + 1] == '\n' && is_data_line(bytes);
+}
+
 enum err sse_parser_feed(struct sse_parser *parser, struct str bytes)
 {
     size_t all = bytes.len;
@@ -159,6 +176,13 @@ enum err sse_parser_feed(struct sse_parser *parser, struct str bytes)
             return ERR_TOO_BIG;
         if (end == SIZE_MAX)
             return ERR_OK;
+        if (is_whole_event(parser, bytes, end)) {
+            parser->fed = all - bytes.len + end + 2;
+            deliver(parser, buf_str(&parser->type), value_behind(piece, strlen("data")));
+            buf_clear(&parser->type);
+            bytes = str_skip(bytes, end + 2);
+            continue;
+        }
         parser->last_was_cr = bytes.data[end] == '\r';
         parser->fed = all - bytes.len + end + 1;
         take_line(parser, parser->line.len ? buf_str(&parser->line) : piece);
