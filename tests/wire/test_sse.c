@@ -292,6 +292,37 @@ static void a_name_that_is_too_long_is_none(void **state)
     assert_events(str_from_cstr(stream), STR("|a|;"), false);
 }
 
+struct views {
+    struct str feed;
+    int whole, gathered;
+};
+
+static void note_view(void *user, const struct sse_event *event)
+{
+    struct views *views = user;
+    assert_true(str_eq(event->data, STR("a")) || str_eq(event->data, STR("a\nb")));
+    assert_true(str_eq(event->type, views->whole == 1 ? STR("t") : STR("")));
+    bool is_view = event->data.data > views->feed.data &&
+                   event->data.data < views->feed.data + views->feed.len;
+    views->whole += is_view;
+    views->gathered += !is_view;
+}
+
+/* The data of one line is a view of the feed, and what comes before and behind it is as always. */
+static void data_of_one_line_is_not_copied(void **state)
+{
+    (void)state;
+    struct views views = {.feed = STR("data: a\n\nevent: t\ndata:a\n\ndata: a\ndata: b\n\ndata: a\n"
+                                      ": more\n\ndata: a\r\n\r\ndata: a\n\n")};
+    struct sse_parser parser;
+    sse_parser_init(&parser, EVENT_BYTES_MAX, note_view, &views);
+    assert_int_equal(sse_parser_feed(&parser, views.feed), ERR_OK);
+    assert_int_equal(views.whole, 3);
+    assert_int_equal(views.gathered, 3);
+    assert_int_equal(parser.fed, views.feed.len);
+    sse_parser_done(&parser);
+}
+
 static void writing_then_parsing(void **state)
 {
     (void)state;
@@ -369,6 +400,7 @@ int main(void)
         cmocka_unit_test(the_end_of_the_stream),
         cmocka_unit_test(limits_on_lines_and_events),
         cmocka_unit_test(a_name_that_is_too_long_is_none),
+        cmocka_unit_test(data_of_one_line_is_not_copied),
         cmocka_unit_test(writing_then_parsing),
         cmocka_unit_test(cuts_change_nothing),
     };
