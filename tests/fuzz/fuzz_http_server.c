@@ -48,6 +48,12 @@ struct buf *stream_output(struct stream *stream)
     return &stream->output;
 }
 
+void stream_expect(struct stream *stream, size_t bytes)
+{
+    ASSERT(!stream->dead && !stream->closing);
+    buf_expect(&stream->output, bytes);
+}
+
 void stream_flush_later(struct stream *stream)
 {
     ASSERT(!stream->dead);
