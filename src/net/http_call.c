@@ -32,6 +32,7 @@ enum {
 #define BODY_BYTES_DEFAULT ((uint64_t)1 << 30)
 
 static void begin_connect(struct http_call *call);
+static void on_timer(void *user);
 
 /* ---- The end of a call ----------------------------------------------------------------------- */
 
@@ -94,10 +95,9 @@ static void let_go(struct http_call *call, enum connection_end end)
 /* Gives everything back but the memory. The origin's name is gone then: messages come before. */
 static void end(struct http_call *call, enum connection_end connection_end)
 {
-    struct loop *loop = call->client->loop;
     call->state = CALL_ENDED;
     list_remove(&call->link);
-    loop_timer_cancel(loop, &call->timer);
+    loop_timer_cancel(call->client->loop, &call->timer);
     loop_task_cancel(&call->resume_task);
     list_remove(&call->gathered);
     if (call->connector)
@@ -156,18 +156,15 @@ void http_call_cancel(struct http_call *call)
 
 /* ---- Timers ---------------------------------------------------------------------------------- */
 
-static void fail_late(struct http_call *call, const char *timer, const char *what,
-                      uint64_t limit_ms)
+static void fail_late(struct http_call *call, const char *timer, const char *what, uint64_t ms)
 {
     struct error error = {0};
     (void)error_set(&error, ERR_TIMEOUT, timer, "%s: %s timeout: %s within %llu ms",
-                    host_name(call), timer, what, (unsigned long long)limit_ms);
+                    host_name(call), timer, what, (unsigned long long)ms);
     call_enter(call);
     fail_with(call, &error);
     call_leave(call);
 }
-
-static void on_timer(void *user);
 
 /* A timer that fires too early costs less than one that is moved and cancelled in every call. */
 static void arm_timer(struct http_call *call)
@@ -175,24 +172,21 @@ static void arm_timer(struct http_call *call)
     struct loop *loop = call->client->loop;
     uint64_t due_ms =
         call->headers_due_ms < call->total_due_ms ? call->headers_due_ms : call->total_due_ms;
-    if (due_ms == HTTP_CALL_NEVER)
-        return;
-    if (loop_timer_is_set(&call->timer) && call->timer.node.key <= due_ms)
-        return;
-    uint64_t now_ms = loop_now_ms(loop);
-    loop_timer_set(loop, &call->timer, due_ms > now_ms ? due_ms - now_ms : 0, on_timer, call);
+    bool is_early_enough = loop_timer_is_set(&call->timer) && call->timer.node.key <= due_ms;
+    if (due_ms != HTTP_CALL_NEVER && !is_early_enough)
+        loop_timer_set(loop, &call->timer, due_ms - loop_now_ms(loop), on_timer, call);
 }
 
 static void on_timer(void *user)
 {
     struct http_call *call = user;
     uint64_t now_ms = loop_now_ms(call->client->loop);
+    bool is_taken = call->body_written == call->body.len;
     if (call->total_due_ms <= now_ms)
         fail_late(call, "total", "the answer was not complete", call->total_timeout_ms);
     else if (call->headers_due_ms <= now_ms)
         fail_late(call, "headers",
-                  call->body_written < call->body.len ? "it did not take the request"
-                                                      : "it did not begin to answer",
+                  is_taken ? "it did not begin to answer" : "it did not take the request",
                   call->headers_timeout_ms);
     else
         arm_timer(call);
@@ -206,9 +200,8 @@ static uint64_t due_in(const struct http_call *call, uint64_t timeout_ms)
 /* Counts from the last piece of the request that was handed on. */
 static void set_headers_timer(struct http_call *call)
 {
-    if (call->state != CALL_WAITING)
-        return;
-    call->headers_due_ms = due_in(call, call->headers_timeout_ms);
+    if (call->state == CALL_WAITING)
+        call->headers_due_ms = due_in(call, call->headers_timeout_ms);
     arm_timer(call);
 }
 
@@ -222,11 +215,10 @@ static bool may_go_on(const struct http_call *call)
 static bool on_headers(void *user, int status, const struct http_headers *headers)
 {
     struct http_call *call = user;
-    struct loop *loop = call->client->loop;
     call->state = CALL_BODY;
     call->headers_due_ms = HTTP_CALL_NEVER;
     call->events.on_headers(call->user, status, headers);
-    loop_buf_keep(loop, &call->response.fields);
+    loop_buf_keep(call->client->loop, &call->response.fields);
     return may_go_on(call);
 }
 
@@ -303,11 +295,9 @@ static void on_stream_data(void *user, char *data, size_t len)
         loop_buf_lend(call->client->loop, &call->response.fields);
         forget_request(call);
     }
-    if (call->state == CALL_ENDED)
-        ;
-    else if (call->holding)
+    if (call->state != CALL_ENDED && call->holding)
         hold(call, data, len);
-    else
+    else if (call->state != CALL_ENDED)
         take_data(call, data, len);
     call_leave(call);
 }
