@@ -1,7 +1,7 @@
 /* The ledger of one loop. All on the loop's thread, but for ledger_block_store, which runs on the
  * store's, and on_stored, which only posts back through the gate.
  *
- *                ledger_begin (BEGIN)          ledger_end (END)          seal
+ *                ledger_begin (BEGUN)         ledger_end (ENDED)         seal
  *     attempt: ------------------------> open -------------------> row --------> block waiting
  *                                                                                  | submit
  *                        a failure: again, later                                   v
@@ -73,7 +73,7 @@ struct ledger {
     struct buf spare; /* memory for the next ones, while there are many: new memory is slow */
     size_t row_count;
     int64_t number;       /* of that block */
-    uint64_t first_epoch; /* of the first END in it */
+    uint64_t first_epoch; /* of the first row in it */
     struct list waiting;  /* sealed blocks, oldest first */
     size_t waiting_bytes;
     bool in_store;    /* the first of them */
@@ -194,6 +194,7 @@ static void seal(struct ledger *ledger)
         sealed->block.forget_ms = now_ms;
     ledger->forgot_day = now_ms / DAY_MS;
     ledger->row_count = 0;
+    ledger_journal_begin_block(&ledger->journal, ledger->number);
     if (ledger->waiting_bytes + length > ledger->options.waiting_bytes_max) {
         give_up(ledger, sealed);
         return;
@@ -326,24 +327,12 @@ static void arm(struct ledger *ledger)
 
 /* ---- Attempts ---------------------------------------------------------------------------------- */
 
-/* Bytes of a record: the head, then the row. */
-struct record {
-    size_t length;
-    char bytes[LEDGER_RECORD_HEAD_BYTES + LEDGER_ROW_BYTES_MAX];
-};
-
 struct ledger_open *ledger_begin(struct ledger *ledger, const struct ledger_row *row)
 {
-    struct record record;
-    record.length = 0;
-    uint64_t serial = ++ledger->serial;
-    if (ledger->options.journal) {
-        ledger_record_put_head(record.bytes, &ledger->id, serial, ledger->number);
-        record.length = LEDGER_RECORD_HEAD_BYTES +
-                        ledger_row_pack_begun(row, record.bytes + LEDGER_RECORD_HEAD_BYTES);
-    }
+    char packed[LEDGER_ROW_BYTES_MAX];
+    size_t length = ledger->options.journal ? ledger_row_pack_begun(row, packed) : 0;
     struct ledger_open *open =
-        ledger_journal_begin(&ledger->journal, serial, STR_FROM(record.bytes, record.length));
+        ledger_journal_begin(&ledger->journal, ++ledger->serial, STR_FROM(packed, length));
     arm(ledger);
     return open;
 }
@@ -353,13 +342,12 @@ void ledger_reached(struct ledger *ledger, struct ledger_open *open)
     ledger_journal_reached(&ledger->journal, open);
 }
 
-/* `record`: whole, with the row as it ended. */
-static void add_record(struct ledger *ledger, uint64_t serial, struct str record)
+static void add_packed(struct ledger *ledger, uint64_t serial, struct str packed)
 {
     if (!ledger->row_count)
         ledger->first_epoch = ledger_journal_epoch(&ledger->journal);
-    ledger_journal_end(&ledger->journal, serial, ledger->number, record);
-    ledger_entry_append(&ledger->rows, serial, str_skip(record, LEDGER_RECORD_HEAD_BYTES));
+    ledger_journal_end(&ledger->journal, serial, packed);
+    ledger_entry_append(&ledger->rows, serial, packed);
     ledger->row_count++;
     if (ledger->row_count >= LEDGER_BLOCK_ROWS_MAX || ledger->rows.len >= BLOCK_BYTES_MAX) {
         seal(ledger);
@@ -371,22 +359,17 @@ static void add_record(struct ledger *ledger, uint64_t serial, struct str record
 
 static void add_row(struct ledger *ledger, uint64_t serial, const struct ledger_row *row)
 {
-    struct record record;
-    ledger_record_put_head(record.bytes, &ledger->id, serial, ledger->number);
-    record.length =
-        LEDGER_RECORD_HEAD_BYTES + ledger_row_pack(row, record.bytes + LEDGER_RECORD_HEAD_BYTES);
-    add_record(ledger, serial, STR_FROM(record.bytes, record.length));
+    char packed[LEDGER_ROW_BYTES_MAX];
+    add_packed(ledger, serial, STR_FROM(packed, ledger_row_pack(row, packed)));
 }
 
-/* The record of its begin becomes that of its end, if it can. */
+/* Its row as it began becomes the one as it ended, if it can. */
 void ledger_end(struct ledger *ledger, struct ledger_open *open, const struct ledger_row *row)
 {
-    if (open->length && ledger_row_end(row, open->payload + LEDGER_RECORD_HEAD_BYTES)) {
-        ledger_record_put_head(open->payload, &ledger->id, open->serial, ledger->number);
-        add_record(ledger, open->serial, STR_FROM(open->payload, open->length));
-    } else {
+    if (open->length && ledger_row_end(row, open->packed))
+        add_packed(ledger, open->serial, ledger_open_row(open));
+    else
         add_row(ledger, open->serial, row);
-    }
     ledger_journal_close(&ledger->journal, open);
 }
 
@@ -454,6 +437,7 @@ struct ledger *ledger_new(const struct ledger_options *options)
     ledger->journal = (struct ledger_journal){.journal = options->journal,
                                               .loop = options->loop,
                                               .log = options->log,
+                                              .ledger = ledger->id,
                                               .epoch_ms = ledger->options.epoch_ms};
     ledger_journal_init(&ledger->journal);
     return ledger;

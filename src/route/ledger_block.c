@@ -306,6 +306,7 @@ enum err ledger_block_store(struct store_tx *tx, const struct ledger_block *bloc
 {
     struct tally tally = {.arena = arena_new(SIZE_MAX), .days = map_new(), .minutes = map_new()};
     ledger_writer_init(&tally.writer, block->rows.len);
+    ledger_writer_begin(&tally.writer);
     buf_init(&tally.key, LEDGER_ROW_BYTES_MAX);
     count_rows(&tally, block->rows);
     enum err code = store_tally(tx, block, &tally, error);

@@ -94,12 +94,18 @@ static bool take_difference(struct str *rest, uint64_t *previous)
 
 void ledger_writer_init(struct ledger_writer *writer, size_t filled)
 {
-    char version[VERSION_BYTES];
     memset(writer->kinds, 0, sizeof writer->kinds);
+    writer->block = 0;
     random_bytes(writer->secret, sizeof writer->secret);
-    writer->serial = writer->start_ms = 0;
-    writer->id = STR("");
     buf_init(&writer->out, 2 * filled + ENTRY_BYTES_MAX + LEDGER_ROW_BYTES_MAX);
+}
+
+void ledger_writer_begin(struct ledger_writer *writer)
+{
+    char version[VERSION_BYTES];
+    writer->block++;
+    writer->serial = writer->start_ms = 0;
+    writer->id_length = 0;
     bytes_put_u16(version, VERSION);
     buf_append(&writer->out, STR_FROM(version, sizeof version));
 }
@@ -127,16 +133,26 @@ static char *put_numbers(struct ledger_writer *writer, char *at, const char *num
 /* Ids of requests are numbered: most differ from the one before at their end. */
 static char *put_id(struct ledger_writer *writer, char *at, struct str id)
 {
-    size_t same = 0, most = id.len < writer->id.len ? id.len : writer->id.len;
-    const char *before = writer->id.data;
+    size_t same = 0, most = id.len < writer->id_length ? id.len : writer->id_length;
+    const char *before = writer->id;
     while (most - same >= 8 && bytes_get_u64(id.data + same) == bytes_get_u64(before + same))
         same += 8;
     while (same < most && id.data[same] == before[same])
         same++;
-    writer->id = id;
+    struct str rest = str_skip(id, same);
+    writer->id_length = (unsigned char)id.len;
+    put_bytes(writer->id + same, rest);
     *at++ = (char)same;
-    *at++ = (char)(id.len - same);
-    return put_bytes(at, str_skip(id, same));
+    *at++ = (char)rest.len;
+    return put_bytes(at, rest);
+}
+
+/* Whether the slot's kind is this one. */
+static bool is_kind(const struct ledger_writer *writer, const struct ledger_kind *kind,
+                    uint64_t fixed, struct str texts)
+{
+    return kind->block == writer->block && kind->fixed == fixed && kind->length == texts.len &&
+           memcmp(writer->out.data + kind->at, texts.data, texts.len) == 0;
 }
 
 unsigned ledger_writer_add(struct ledger_writer *writer, uint64_t serial, struct str packed,
@@ -148,15 +164,18 @@ unsigned ledger_writer_add(struct ledger_writer *writer, uint64_t serial, struct
     uint64_t hash = fast_hash(writer->secret, texts) ^ fixed * UINT64_C(0x9e3779b97f4a7c15);
     unsigned slot = (unsigned)(hash >> 56) % LEDGER_SLOTS;
     struct ledger_kind *kind = &writer->kinds[slot];
-    *ret_known = kind->texts.data && kind->fixed == fixed && str_eq(kind->texts, texts);
+    *ret_known = is_kind(writer, kind, fixed, texts);
     char *begin = buf_reserve(&writer->out, ENTRY_BYTES_MAX + packed.len), *at = begin;
     *at++ = (char)slot;
     at = *ret_known ? put_number(at, 0) : put_kind(at, packed.data, texts);
+    if (!*ret_known)
+        *kind = (struct ledger_kind){fixed, writer->block,
+                                     (uint32_t)(at - texts.len - writer->out.data),
+                                     (uint32_t)texts.len};
     at = put_difference(at, &writer->serial, serial);
     at = put_numbers(writer, at, packed.data + FIXED);
     at = put_id(writer, at, id);
     buf_commit(&writer->out, (size_t)(at - begin));
-    *kind = (struct ledger_kind){fixed, texts};
     return slot;
 }
 

@@ -30,7 +30,9 @@ bool ledger_entry_next(struct str *block, uint64_t *ret_serial, struct str *ret_
 /* ---- As it is kept ------------------------------------------------------------------------------ */
 struct ledger_kind {
     uint64_t fixed; /* the first bytes of its rows */
-    struct str texts;
+    uint64_t block; /* whose kind it is: of an earlier one it is none */
+    uint32_t at;    /* where in `out` its texts are */
+    uint32_t length;
 };
 
 struct ledger_writer {
@@ -39,15 +41,19 @@ struct ledger_writer {
     /* Of several kinds with one slot the latest has it: a hash that somebody has aimed at costs only
      * bytes. */
     unsigned char secret[FAST_HASH_SECRET_BYTES];
+    uint64_t block;  /* its number */
     uint64_t serial; /* of the row before, as the others */
     uint64_t start_ms;
-    struct str id;
+    unsigned char id_length;
+    char id[UINT8_MAX];
 };
-/* Begins a block, in `out`. `filled`: the length of all its entries as it was filled. */
+/* `filled`: the most that all entries of a block are as it was filled; below 2 GiB. */
 void ledger_writer_init(struct ledger_writer *writer, size_t filled);
 void ledger_writer_done(struct ledger_writer *writer);
-/* Adds a row that ledger_row_unpack_numbers has read, and which stays where it is until the last one
- * is added. Returns the slot of its kind; *ret_known: the last row of that slot was of the same. */
+/* Begins a block, in `out`, behind what the caller has put there. */
+void ledger_writer_begin(struct ledger_writer *writer);
+/* Adds a row that ledger_row_unpack_numbers has read. Returns the slot of its kind; *ret_known: the
+ * last row of that slot was of the same. */
 unsigned ledger_writer_add(struct ledger_writer *writer, uint64_t serial, struct str packed,
                            bool *ret_known);
 

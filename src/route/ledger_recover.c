@@ -1,10 +1,10 @@
 /* After a crash: what the journals hold of the ledgers goes into the database.
  *
  * The records of one ledger come in the order in which they were written, so a block is whole once
- * an END of a later one comes; it is then stored under its own number, which changes nothing when
- * it is in already. A BEGIN of which nothing more was heard becomes a row of the ledger's last
- * block, LEDGER_BLOCK_INTERRUPTED, unless its END is in a block of the database after all: the part
- * of the journal with the END may be gone, or may have been lost with the power. So a crash in
+ * a row of a later one ENDED; it is then stored under its own number, which changes nothing when it
+ * is in already. What BEGUN, and of which nothing more was heard, becomes a row of the ledger's last
+ * block, LEDGER_BLOCK_INTERRUPTED, unless its end is in a block of the database after all: the part
+ * of the journal with the end may be gone, or may have been lost with the power. So a crash in
  * between repeats all of it with the same result, until chat_recover removes the journals. */
 #include <stdlib.h>
 
@@ -32,6 +32,14 @@ struct block {
     int64_t number;
     struct id ledger;
     struct buf rows;
+};
+
+/* What one row in the journal says. */
+struct record {
+    struct id ledger;
+    uint64_t serial;
+    int64_t block;
+    struct str packed;
 };
 
 /* One ledger of which there are records. */
@@ -136,7 +144,7 @@ static struct past *past_of(struct recovery *recovery, const struct id *ledger)
     return past;
 }
 
-static void take_begin(struct recovery *recovery, const struct ledger_record *record)
+static void take_begin(struct recovery *recovery, const struct record *record)
 {
     char space[KEY_BYTES];
     struct begun *begun = malloc(sizeof *begun + record->packed.len);
@@ -156,7 +164,7 @@ static void forget_attempt(struct recovery *recovery, const struct id *ledger, u
     free(map_remove(recovery->attempts, attempt_key(ledger, serial, space)));
 }
 
-static void take_reached(struct recovery *recovery, const struct ledger_record *record)
+static void take_reached(struct recovery *recovery, const struct record *record)
 {
     char space[KEY_BYTES];
     struct begun *begun =
@@ -165,7 +173,7 @@ static void take_reached(struct recovery *recovery, const struct ledger_record *
         ledger_row_set_reached(begun->packed);
 }
 
-static enum err take_end(struct recovery *recovery, const struct ledger_record *record)
+static enum err take_end(struct recovery *recovery, const struct record *record)
 {
     struct past *past = past_of(recovery, &record->ledger);
     enum err code = ERR_OK;
@@ -181,24 +189,68 @@ static enum err take_end(struct recovery *recovery, const struct ledger_record *
     return code;
 }
 
-static enum err on_record(void *user, const struct journal_record *journaled)
+static enum err take(struct recovery *recovery, enum journal_kind kind, const struct record *record)
 {
-    struct recovery *recovery = user;
-    struct ledger_record record;
     struct ledger_row_space space;
     struct ledger_row row;
-    if (journaled->kind < JOURNAL_LEDGER_BEGIN || journaled->kind > JOURNAL_LEDGER_END ||
-        !ledger_record_read(journaled->payload, &record))
-        return ERR_OK; /* a run's, or of another version */
-    if (journaled->kind == JOURNAL_LEDGER_REACHED)
-        take_reached(recovery, &record);
-    else if (!ledger_row_unpack(record.packed, &space, &row))
-        return ERR_OK;
-    else if (journaled->kind == JOURNAL_LEDGER_BEGIN)
-        take_begin(recovery, &record);
-    else
-        return take_end(recovery, &record);
+    if (!ledger_row_unpack(record->packed, &space, &row))
+        return ERR_OK; /* of another version */
+    if (kind == JOURNAL_LEDGER_ENDED)
+        return take_end(recovery, record);
+    take_begin(recovery, record);
     return ERR_OK;
+}
+
+/* Everything that BEGUN or ENDED within a turn. */
+static enum err take_rows(struct recovery *recovery, const struct journal_record *journaled)
+{
+    struct record record;
+    struct ledger_reader reader;
+    struct str rows = journaled->payload;
+    enum err code = ERR_OK;
+    if (!ledger_record_read_head(&rows, &record.ledger, &record.block))
+        return ERR_OK;
+    ledger_reader_init(&reader, rows);
+    while (code == ERR_OK && ledger_reader_next(&reader, &record.serial, &record.packed))
+        code = take(recovery, (enum journal_kind)journaled->kind, &record);
+    return code;
+}
+
+/* As it was written until there were records of several rows: ledger 26 | serial u64 | block u64 |
+ * row, but for REACHED. */
+static enum err take_one(struct recovery *recovery, const struct journal_record *journaled)
+{
+    struct record record;
+    struct str head, rest = journaled->payload;
+    if (!bytes_take(&rest, ID_LENGTH + 16, &head) ||
+        !id_parse(str_slice(head, 0, ID_LENGTH), &record.ledger))
+        return ERR_OK;
+    record.serial = bytes_get_u64(head.data + ID_LENGTH);
+    record.block = (int64_t)bytes_get_u64(head.data + ID_LENGTH + 8);
+    record.packed = rest;
+    if (record.block < 0)
+        return ERR_OK;
+    if (journaled->kind == JOURNAL_LEDGER_REACHED) {
+        take_reached(recovery, &record);
+        return ERR_OK;
+    }
+    bool ended = journaled->kind == JOURNAL_LEDGER_END;
+    return take(recovery, ended ? JOURNAL_LEDGER_ENDED : JOURNAL_LEDGER_BEGUN, &record);
+}
+
+static enum err on_record(void *user, const struct journal_record *journaled)
+{
+    switch (journaled->kind) {
+    case JOURNAL_LEDGER_BEGIN:
+    case JOURNAL_LEDGER_REACHED:
+    case JOURNAL_LEDGER_END:
+        return take_one(user, journaled);
+    case JOURNAL_LEDGER_BEGUN:
+    case JOURNAL_LEDGER_ENDED:
+        return take_rows(user, journaled);
+    default:
+        return ERR_OK; /* a run's, or of another version */
+    }
 }
 
 /* ---- Attempts without an end ------------------------------------------------------------------- */

@@ -25,9 +25,11 @@ struct journal_options {
 enum journal_kind {
     JOURNAL_RUN_BEGIN = 1, /* chat/run.h */
     JOURNAL_RUN_EVENT = 2,
-    JOURNAL_LEDGER_BEGIN = 16, /* route/ledger.c */
+    JOURNAL_LEDGER_BEGIN = 16, /* only read: route/ledger_recover.c */
     JOURNAL_LEDGER_REACHED = 17,
-    JOURNAL_LEDGER_END = 18
+    JOURNAL_LEDGER_END = 18,
+    JOURNAL_LEDGER_BEGUN = 19, /* route/ledger_journal.c */
+    JOURNAL_LEDGER_ENDED = 20
 };
 
 struct journal_record {

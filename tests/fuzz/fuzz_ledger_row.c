@@ -47,6 +47,7 @@ static void check_kept(struct str filled)
     uint64_t serial, number;
     bool known;
     ledger_writer_init(&writer, filled.len);
+    ledger_writer_begin(&writer);
     while (next_row(&rest, &serial, &packed))
         ledger_writer_add(&writer, serial, packed, &known);
     ledger_reader_init(&reader, buf_str(&writer.out));

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "../store/faulty_vfs.h"
+#include "base/bytes.h"
 #include "net/stream.h"
 #include "route/ledger_block.h"
 #include "route/ledger_entries.h"
@@ -307,7 +308,7 @@ static void cut_journal(const char *directory, size_t records)
 
 static enum err count_record(void *user, const struct journal_record *record)
 {
-    (*(size_t *)user) += record->kind == JOURNAL_LEDGER_BEGIN;
+    (*(size_t *)user) += record->kind == JOURNAL_LEDGER_BEGUN;
     return ERR_OK;
 }
 
@@ -612,6 +613,85 @@ static void test_crash_leaves_all(void **state)
     finish(&f);
 }
 
+static struct held recovered_and_removed(char *copy)
+{
+    struct held held = recovered(copy);
+    directory_remove(copy);
+    return held;
+}
+
+/* More rows in a turn than one record holds, of many callers. */
+static void test_crash_after_a_long_turn(void **state)
+{
+    (void)state;
+    enum { ATTEMPTS = 5000, OPEN = 2500 };
+    struct fixture f;
+    static struct ledger_open *opens[OPEN];
+    start(&f, &(struct setting){.flush_ms = 60000, .epoch_ms = 1});
+    struct ledger_row row = make_row(NULL);
+    for (int i = 0; i < ATTEMPTS; i++) {
+        char model[20];
+        snprintf(model, sizeof model, "m%d", i);
+        row = make_row(NULL);
+        row.origin.model = str_from_cstr(model);
+        struct ledger_open *open = ledger_begin(f.ledger, &row);
+        row = ended(row, LEDGER_ANSWERED, 1);
+        if (i < OPEN)
+            opens[i] = open;
+        else
+            ledger_end(f.ledger, open, &row);
+    }
+    turn(&f);
+    struct held held = recovered_and_removed(crash(&f));
+    assert_true(held.rows == ATTEMPTS && held.interrupted == OPEN && held.reached == 0);
+    for (int i = 0; i < OPEN; i++)
+        ledger_reached(f.ledger, opens[i]);
+    turn(&f);
+    held = recovered_and_removed(crash(&f));
+    assert_true(held.rows == ATTEMPTS && held.interrupted == OPEN && held.reached == OPEN);
+    for (int i = 0; i < OPEN; i++)
+        ledger_end(f.ledger, opens[i], &row);
+    turn(&f);
+    held = recovered_and_removed(crash(&f));
+    assert_true(held.rows == ATTEMPTS && held.interrupted == 0);
+    finish(&f);
+}
+
+/* As journals were written that had a record for every row. */
+static void append_one(struct fixture *f, enum journal_kind kind, uint64_t serial,
+                       const struct ledger_row *row)
+{
+    static const struct id ledger = {.text = "01kaqqqqqqqqqqqqqqqqqqqqq7"};
+    char bytes[ID_LENGTH + 16 + LEDGER_ROW_BYTES_MAX];
+    memcpy(bytes, ledger.text, ID_LENGTH);
+    bytes_put_u64(bytes + ID_LENGTH, serial);
+    bytes_put_u64(bytes + ID_LENGTH + 8, 3);
+    size_t length = ID_LENGTH + 16 + (row ? ledger_row_pack(row, bytes + ID_LENGTH + 16) : 0);
+    const struct journal_record record = {
+        .kind = (uint16_t)kind, .id = ledger, .payload = STR_FROM(bytes, length)};
+    assert_int_equal(journal_append(f->journal, &record), ERR_OK);
+}
+
+static void test_journal_of_single_rows(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct setting){.flush_ms = 60000});
+    struct ledger_row row = make_row(NULL);
+    row.outcome = LEDGER_INTERRUPTED;
+    for (uint64_t serial = 0; serial < 3; serial++)
+        append_one(&f, JOURNAL_LEDGER_BEGIN, serial, &row);
+    append_one(&f, JOURNAL_LEDGER_REACHED, 1, NULL);
+    row = ended(row, LEDGER_ANSWERED, 100);
+    append_one(&f, JOURNAL_LEDGER_END, 2, &row);
+    attempt(&f, LEDGER_ANSWERED, 10);
+    turn(&f);
+    struct held held = recovered_and_removed(crash(&f));
+    assert_true(held.rows == 4 && held.interrupted == 2 && held.reached == 1);
+    assert_int_equal(held.all.tokens_input, 110);
+    finish(&f);
+}
+
 static void test_torn_journal(void **state)
 {
     (void)state;
@@ -619,21 +699,21 @@ static void test_torn_journal(void **state)
     start(&f, &(struct setting){.flush_ms = 60000});
     struct ledger_row row = make_row(NULL);
     struct ledger_open *slow = ledger_begin(f.ledger, &row);
-    attempt(&f, LEDGER_ANSWERED, 100); /* within a turn: BEGIN, END */
+    attempt(&f, LEDGER_ANSWERED, 100);
     ledger_reached(f.ledger, slow);
-    turn(&f);
+    turn(&f); /* BEGUN, ENDED */
     row = ended(row, LEDGER_ANSWERED, 10);
     ledger_end(f.ledger, slow, &row);
-    turn(&f);
+    turn(&f); /* ENDED */
     char *torn = crash(&f);
-    cut_journal(torn, 4);
+    cut_journal(torn, 2);
     struct held held = recovered(torn);
     assert_true(held.rows == 2 && held.interrupted == 1 && held.reached == 1);
     directory_remove(torn);
     flush(&f);
     /* The same, but the database has the row whose END was torn off: once is enough. */
     torn = crash(&f);
-    cut_journal(torn, 4);
+    cut_journal(torn, 2);
     for (int i = 0; i < 2; i++) {
         held = recovered(torn);
         assert_true(held.rows == 2 && held.interrupted == 0 && held.all.tokens_input == 110);
@@ -823,6 +903,8 @@ int main(void)
         cmocka_unit_test(test_sums_of_mixed_rows),
         cmocka_unit_test(test_tags_of_a_day_are_bounded),
         cmocka_unit_test(test_crash_leaves_all),
+        cmocka_unit_test(test_crash_after_a_long_turn),
+        cmocka_unit_test(test_journal_of_single_rows),
         cmocka_unit_test(test_torn_journal),
         cmocka_unit_test(test_long_attempts_are_carried),
         cmocka_unit_test(test_a_full_block_does_not_wait),

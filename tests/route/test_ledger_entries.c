@@ -63,6 +63,7 @@ static void keep(struct str filled, struct ledger_writer *writer)
     struct str packed;
     bool known;
     ledger_writer_init(writer, filled.len);
+    ledger_writer_begin(writer);
     while (ledger_entry_next(&filled, &serial, &packed))
         ledger_writer_add(writer, serial, packed, &known);
     assert_true(buf_ok(&writer->out) && !filled.len);
@@ -105,6 +106,33 @@ static void test_rows_of_one_kind_are_short(void **state)
     assert_true(filled.len > (size_t)ROWS * 190);
     assert_true(writer.out.len < (size_t)ROWS * 40 + 200);
     assert_gives(buf_str(&writer.out), buf_str(&filled));
+    ledger_writer_done(&writer);
+    buf_done(&filled);
+}
+
+/* One writer for many blocks, each of which is whole without the others, behind bytes of its owner. */
+static void test_blocks_of_one_writer(void **state)
+{
+    (void)state;
+    struct buf filled;
+    struct ledger_writer writer;
+    struct str rest, packed;
+    uint64_t serial;
+    bool known;
+    ledger_writer_init(&writer, FILLED_BYTES_MAX);
+    buf_init(&filled, FILLED_BYTES_MAX);
+    for (int i = 0; i < 40; i++) {
+        buf_clear(&filled);
+        for (int k = 0; k < i; k++)
+            fill(&filled, (uint64_t)(i + k),
+                 &(struct said){.kind = k * i % 5, .start_ms = i + k, .tokens = k});
+        buf_clear(&writer.out);
+        buf_append(&writer.out, str_slice(STR("owner"), 0, (size_t)(i % 5)));
+        ledger_writer_begin(&writer);
+        for (rest = buf_str(&filled); ledger_entry_next(&rest, &serial, &packed);)
+            ledger_writer_add(&writer, serial, packed, &known);
+        assert_gives(str_skip(buf_str(&writer.out), (size_t)(i % 5)), buf_str(&filled));
+    }
     ledger_writer_done(&writer);
     buf_done(&filled);
 }
@@ -315,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_of_one_kind_are_short),
+        cmocka_unit_test(test_blocks_of_one_writer),
         cmocka_unit_test(test_mixed_rows_are_kept),
         cmocka_unit_test(test_largest_row),
         cmocka_unit_test(test_first_form),
