@@ -16,14 +16,22 @@ struct minute {
     int64_t errors[ERR_COUNT];
 };
 
-/* Where a row of a kind and a minute counts. */
+/* Rows of one kind and minute, which all count in the same sums. */
 struct place {
+    struct place *next; /* of all places, whatever slot they were in */
     int64_t minute_number;
-    struct minute *minute;
+    struct store_sums each;   /* what every row counts, but for tokens and costs */
+    struct store_sums tokens; /* and costs, of all rows */
+    int64_t rows;
+    bool has_duration;
     enum err error_class;
+    struct minute *minute;
     size_t day_count;
     struct store_usage_day *days[];
 };
+/* So that tokens and costs of a place cannot overflow. */
+enum { PLACE_ROWS_MAX = 32768 };
+_Static_assert(LEDGER_COST_NANO_MAX *PLACE_ROWS_MAX < STORE_SUM_MAX, "so it is");
 
 /* The sums of one block. */
 struct tally {
@@ -31,6 +39,7 @@ struct tally {
     struct map *days;                   /* what distinguishes them -> struct store_usage_day */
     struct map *minutes;                /* -> struct minute */
     struct place *places[LEDGER_SLOTS]; /* of the latest row of each slot */
+    struct place *all;
     struct ledger_writer writer;
     struct buf key;
     int64_t from_ms;
@@ -65,29 +74,29 @@ static int64_t known(int64_t count)
     return count > 0 ? count : 0;
 }
 
-static struct store_sums sums_of(const struct ledger_row *row)
+static struct store_sums sums_of_each(const struct ledger_row *row)
 {
-    const struct llm_usage *usage = &row->usage;
-    bool attempt = is_attempt(row->outcome), refused = row->outcome == LEDGER_REFUSED;
-    struct store_sums sums = {
+    bool refused = row->outcome == LEDGER_REFUSED;
+    return (struct store_sums){
         .requests = row->number <= 1 && !row->is_hedge && !refused,
-        .attempts = attempt,
+        .attempts = is_attempt(row->outcome),
         .errors = is_error(row->outcome),
         .interrupted = row->outcome == LEDGER_INTERRUPTED,
         .refused = refused,
         .cached = row->outcome == LEDGER_CACHED,
         .shared = row->outcome == LEDGER_SHARED,
     };
-    if (!attempt)
-        return sums; /* nobody was paid for it */
-    sums.tokens_input = known(usage->input_total);
-    sums.tokens_cached = known(usage->input_cache_read);
-    sums.tokens_written = known(usage->input_cache_write);
-    sums.tokens_output = known(usage->output_total);
-    sums.tokens_reasoning = known(usage->output_reasoning);
-    sums.cost_nano = known(row->cost_nano);
-    sums.unpriced = row->cost_nano < 0 && sums.tokens_input + sums.tokens_output > 0;
-    return sums;
+}
+
+static void add_tokens(struct store_sums *sums, const struct ledger_numbers *numbers)
+{
+    sums->tokens_input += known(numbers->input);
+    sums->tokens_cached += known(numbers->cache_read);
+    sums->tokens_written += known(numbers->cache_write);
+    sums->tokens_output += known(numbers->output);
+    sums->tokens_reasoning += known(numbers->reasoning);
+    sums->cost_nano += known(numbers->cost_nano);
+    sums->unpriced += numbers->cost_nano < 0 && (numbers->input > 0 || numbers->output > 0);
 }
 
 /* ---- Adding up --------------------------------------------------------------------------------- */
@@ -164,10 +173,14 @@ static struct place *make_place(struct tally *tally, const struct ledger_row *ro
     const struct ledger_origin *origin = &row->origin;
     size_t day_max = 1 + origin->group_count + origin->tag_count;
     struct place *place = arena_alloc(tally->arena, sizeof *place + day_max * sizeof *place->days);
-    *place = (struct place){.minute_number = ledger_minute(row->start_ms),
-                            .minute = minute_of(tally, row),
-                            .error_class = (unsigned)row->error_class < ERR_COUNT ? row->error_class
-                                                                                  : ERR_INTERNAL};
+    *place = (struct place){
+        .next = tally->all,
+        .minute_number = ledger_minute(row->start_ms),
+        .minute = minute_of(tally, row),
+        .each = sums_of_each(row),
+        .has_duration = is_attempt(row->outcome) && row->outcome != LEDGER_INTERRUPTED,
+        .error_class = (unsigned)row->error_class < ERR_COUNT ? row->error_class : ERR_INTERNAL};
+    tally->all = place;
     place->days[place->day_count++] = day_of(tally, row, STORE_USAGE_ALL, STR(""));
     for (size_t i = 0; i < origin->group_count; i++)
         place->days[place->day_count++] =
@@ -178,7 +191,7 @@ static struct place *make_place(struct tally *tally, const struct ledger_row *ro
     return place;
 }
 
-/* Puts the row into the bytes of the block too. NULL: its texts are none. */
+/* Puts the row into the bytes of the block too. NULL: it is none. */
 static struct place *place_of(struct tally *tally, uint64_t serial, struct str packed,
                               int64_t start_ms)
 {
@@ -186,41 +199,49 @@ static struct place *place_of(struct tally *tally, uint64_t serial, struct str p
     struct ledger_row row;
     bool known;
     struct place **at = &tally->places[ledger_writer_add(&tally->writer, serial, packed, &known)];
-    if (known && *at && (*at)->minute_number == ledger_minute(start_ms))
+    if (known && *at && (*at)->minute_number == ledger_minute(start_ms) &&
+        (*at)->rows < PLACE_ROWS_MAX)
         return *at;
     return *at = ledger_row_unpack(packed, &space, &row) ? make_place(tally, &row) : NULL;
 }
 
-static void count_minute(struct minute *minute, const struct ledger_row *row, enum err class,
-                         const struct store_sums *sums)
-{
-    store_sums_add(&minute->row.sums, sums);
-    if (is_attempt(row->outcome) && row->outcome != LEDGER_INTERRUPTED)
-        store_times_add(&minute->row.duration, row->duration_us);
-    if (row->first_content_us)
-        store_times_add(&minute->row.first_content, row->first_content_us);
-    if (is_error(row->outcome))
-        minute->errors[class]++;
-}
-
 static void count_row(struct tally *tally, uint64_t serial, struct str packed)
 {
-    struct ledger_row numbers;
-    struct str texts;
+    struct ledger_numbers numbers;
     struct place *place = NULL;
-    if (ledger_row_unpack_numbers(packed, &numbers, &texts))
+    if (ledger_row_unpack_numbers(packed, &numbers))
         place = place_of(tally, serial, packed, numbers.start_ms);
     if (!place)
         return; /* nobody makes such a row: who recovers a journal has read it before */
-    struct store_sums sums = sums_of(&numbers);
     if (!tally->rows || numbers.start_ms < tally->from_ms)
         tally->from_ms = numbers.start_ms;
     if (!tally->rows || numbers.start_ms > tally->to_ms)
         tally->to_ms = numbers.start_ms;
     tally->rows++;
+    place->rows++;
+    if (place->each.attempts) /* else nobody was paid for it */
+        add_tokens(&place->tokens, &numbers);
+    if (place->has_duration)
+        store_times_add(&place->minute->row.duration, numbers.duration_us);
+    if (numbers.first_content_us)
+        store_times_add(&place->minute->row.first_content, numbers.first_content_us);
+}
+
+static void add_up(const struct place *place)
+{
+    struct store_sums sums = place->each;
+    sums.requests *= place->rows;
+    sums.attempts *= place->rows;
+    sums.errors *= place->rows;
+    sums.interrupted *= place->rows;
+    sums.refused *= place->rows;
+    sums.cached *= place->rows;
+    sums.shared *= place->rows;
+    place->minute->errors[place->error_class] += sums.errors;
+    store_sums_add(&sums, &place->tokens);
+    store_sums_add(&place->minute->row.sums, &sums);
     for (size_t i = 0; i < place->day_count; i++)
         store_sums_add(&place->days[i]->sums, &sums);
-    count_minute(place->minute, &numbers, place->error_class, &sums);
 }
 
 static void count_rows(struct tally *tally, struct str rows)
@@ -229,6 +250,8 @@ static void count_rows(struct tally *tally, struct str rows)
     struct str packed;
     while (ledger_entry_next(&rows, &serial, &packed))
         count_row(tally, serial, packed);
+    for (const struct place *place = tally->all; place; place = place->next)
+        add_up(place);
 }
 
 /* ---- Into the database ------------------------------------------------------------------------- */

@@ -211,34 +211,53 @@ static const char *mode_of(struct str name)
     return "";
 }
 
-static bool unpack_head(const char *head, struct ledger_row *ret)
+static bool unpack_fixed(const char *head, struct ledger_row *ret)
 {
     unsigned flags = (unsigned char)head[AT_FLAGS], outcome = (unsigned char)head[AT_OUTCOME];
-    struct llm_usage *usage = &ret->usage;
-    int64_t *const counts[] = {&usage->input_total, &usage->input_cache_read,
-                               &usage->input_cache_write, &usage->output_total,
-                               &usage->output_reasoning};
     if (head[AT_VERSION] != VERSION || flags > FLAGS_ALL || outcome >= LEDGER_OUTCOME_COUNT)
         return false;
     ret->is_streamed = flags & FLAG_STREAMED;
     ret->is_hedge = flags & FLAG_HEDGE;
     ret->is_batch = flags & FLAG_BATCH;
     ret->reached = flags & FLAG_REACHED;
-    usage->is_estimated = flags & FLAG_ESTIMATED;
+    ret->usage.is_estimated = flags & FLAG_ESTIMATED;
     ret->outcome = (enum ledger_outcome)outcome;
     ret->number = (unsigned char)head[AT_NUMBER];
     ret->http_status = (int)bytes_get_u16(head + AT_STATUS);
     ret->origin.group_count = (unsigned char)head[AT_GROUPS];
     ret->origin.tag_count = (unsigned char)head[AT_TAGS];
+    return ret->http_status <= 999 && ret->origin.group_count <= LEDGER_GROUPS_MAX &&
+           ret->origin.tag_count <= LEDGER_TAGS_MAX;
+}
+
+static bool unpack_numbers(const char *head, struct ledger_numbers *ret)
+{
     ret->start_ms = (int64_t)bytes_get_u64(head + AT_START);
     ret->first_content_us = bytes_get_u64(head + AT_FIRST);
     ret->duration_us = bytes_get_u64(head + AT_DURATION);
-    bool good = ret->http_status <= 999 && ret->origin.group_count <= LEDGER_GROUPS_MAX &&
-                ret->origin.tag_count <= LEDGER_TAGS_MAX &&
-                take_count(head + AT_COST, LEDGER_COST_NANO_MAX, &ret->cost_nano);
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        good = take_count(head + AT_USAGE + 8 * i, LEDGER_TOKENS_MAX, counts[i]) && good;
-    return good;
+    return take_count(head + AT_USAGE, LEDGER_TOKENS_MAX, &ret->input) &&
+           take_count(head + AT_USAGE + 8, LEDGER_TOKENS_MAX, &ret->cache_read) &&
+           take_count(head + AT_USAGE + 16, LEDGER_TOKENS_MAX, &ret->cache_write) &&
+           take_count(head + AT_USAGE + 24, LEDGER_TOKENS_MAX, &ret->output) &&
+           take_count(head + AT_USAGE + 32, LEDGER_TOKENS_MAX, &ret->reasoning) &&
+           take_count(head + AT_COST, LEDGER_COST_NANO_MAX, &ret->cost_nano);
+}
+
+static bool unpack_head(const char *head, struct ledger_row *ret)
+{
+    struct ledger_numbers numbers;
+    if (!unpack_fixed(head, ret) || !unpack_numbers(head, &numbers))
+        return false;
+    ret->start_ms = numbers.start_ms;
+    ret->usage.input_total = numbers.input;
+    ret->usage.input_cache_read = numbers.cache_read;
+    ret->usage.input_cache_write = numbers.cache_write;
+    ret->usage.output_total = numbers.output;
+    ret->usage.output_reasoning = numbers.reasoning;
+    ret->cost_nano = numbers.cost_nano;
+    ret->first_content_us = numbers.first_content_us;
+    ret->duration_us = numbers.duration_us;
+    return true;
 }
 
 static bool unpack_lists(struct str *rest, struct ledger_row_space *space, struct ledger_row *ret)
@@ -255,24 +274,24 @@ static bool unpack_lists(struct str *rest, struct ledger_row_space *space, struc
     return true;
 }
 
-bool ledger_row_unpack_numbers(struct str bytes, struct ledger_row *ret, struct str *ret_rest)
+bool ledger_row_unpack_numbers(struct str bytes, struct ledger_numbers *ret)
 {
-    struct str head;
-    *ret = (struct ledger_row){0};
-    *ret_rest = bytes;
-    return bytes.len <= LEDGER_ROW_BYTES_MAX && bytes_take(ret_rest, HEAD_BYTES, &head) &&
-           unpack_head(head.data, ret) && take_text(ret_rest, &ret->origin.request_id);
+    return bytes.len <= LEDGER_ROW_BYTES_MAX && bytes.len >= LEDGER_ROW_BYTES_MIN &&
+           (unsigned char)bytes.data[HEAD_BYTES] < bytes.len - HEAD_BYTES &&
+           unpack_numbers(bytes.data, ret);
 }
 
 bool ledger_row_unpack(struct str bytes, struct ledger_row_space *space, struct ledger_row *ret)
 {
-    struct str rest, mode, class;
+    struct str head, rest = bytes, mode, class;
     struct ledger_origin *origin = &ret->origin;
-    if (!ledger_row_unpack_numbers(bytes, ret, &rest) || !take_text(&rest, &origin->door) ||
-        !take_text(&rest, &origin->model) || !take_text(&rest, &ret->target) ||
-        !take_text(&rest, &mode) || !take_text(&rest, &class) || !take_text(&rest, &ret->losses) ||
-        !take_id(&rest, &origin->user) || !take_id(&rest, &origin->key) ||
-        !unpack_lists(&rest, space, ret))
+    *ret = (struct ledger_row){0};
+    if (bytes.len > LEDGER_ROW_BYTES_MAX || !bytes_take(&rest, HEAD_BYTES, &head) ||
+        !unpack_head(head.data, ret) || !take_text(&rest, &origin->request_id) ||
+        !take_text(&rest, &origin->door) || !take_text(&rest, &origin->model) ||
+        !take_text(&rest, &ret->target) || !take_text(&rest, &mode) || !take_text(&rest, &class) ||
+        !take_text(&rest, &ret->losses) || !take_id(&rest, &origin->user) ||
+        !take_id(&rest, &origin->key) || !unpack_lists(&rest, space, ret))
         return false;
     ret->mode = mode_of(mode);
     ret->error_class = class.len ? err_from_name(class) : ERR_OK;

@@ -40,8 +40,22 @@ struct ledger_row_space {
 /* Reads exactly one row: false when `bytes` is not one, or of a newer version. Its texts are views
  * of `bytes`, its lists are in `space`. */
 bool ledger_row_unpack(struct str bytes, struct ledger_row_space *space, struct ledger_row *ret);
-/* All that needs no text: what is fixed, the numbers and the request's id; *ret_rest: its texts,
- * unread. */
-bool ledger_row_unpack_numbers(struct str bytes, struct ledger_row *ret, struct str *ret_rest);
+
+/* What a row says for itself, however much else it has in common with others; counts are -1 when they
+ * are unknown. */
+struct ledger_numbers {
+    int64_t start_ms;
+    int64_t input; /* tokens, as in struct llm_usage */
+    int64_t cache_read;
+    int64_t cache_write;
+    int64_t output;
+    int64_t reasoning;
+    int64_t cost_nano;
+    uint64_t first_content_us;
+    uint64_t duration_us;
+};
+/* Reads only these: false when they, or the request's id behind them, cannot be those of a row. */
+bool ledger_row_unpack_numbers(struct str bytes, struct ledger_numbers *ret);
+
 /* Notes in the bytes of a row that the provider has seen it. */
 void ledger_row_set_reached(char *packed);

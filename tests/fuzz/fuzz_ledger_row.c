@@ -31,10 +31,9 @@ static void read_row(struct str packed)
 
 static bool next_row(struct str *filled, uint64_t *ret_serial, struct str *ret_packed)
 {
-    struct ledger_row row;
-    struct str texts;
+    struct ledger_numbers numbers;
     while (ledger_entry_next(filled, ret_serial, ret_packed))
-        if (ledger_row_unpack_numbers(*ret_packed, &row, &texts))
+        if (ledger_row_unpack_numbers(*ret_packed, &numbers))
             return true;
     return false;
 }
