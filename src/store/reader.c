@@ -23,12 +23,12 @@ struct readers {
 static void run_job(struct reader *reader, struct store_job *job)
 {
     struct store_tx tx = {.sqlite = reader->sqlite};
-    job->code = sqlite_exec(reader->sqlite, "BEGIN", &job->error);
+    job->code = sqlite_run(reader->sqlite, "BEGIN", &job->error);
     if (job->code == ERR_OK)
         job_run(job, &tx);
     /* Nothing was written: how it ends makes no difference to the result. */
     if (!sqlite3_get_autocommit(sqlite_handle(reader->sqlite)) &&
-        sqlite_exec(reader->sqlite, "ROLLBACK", NULL) != ERR_OK)
+        sqlite_run(reader->sqlite, "ROLLBACK", NULL) != ERR_OK)
         job->code = error_set(&job->error, ERR_STORAGE, NULL, "the database cannot be read");
     job_finish(job);
 }

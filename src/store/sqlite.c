@@ -45,6 +45,12 @@ static enum err set_up(struct sqlite *sqlite, const struct sqlite_options *optio
     return sqlite_exec(sqlite, settings_of_role[options->role], error);
 }
 
+void sqlite_init(void)
+{
+    /* Its statistics, which nobody asks for, are a lock around every piece of memory. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 enum err sqlite_open(const struct sqlite_options *options, struct sqlite **ret_sqlite,
                      struct error *error)
 {
@@ -288,6 +294,12 @@ enum err query_run(struct query *query, struct error *error)
     while (query_next(query))
         continue; /* RETURNING and PRAGMA give rows nobody asked for */
     return query_end(query, error);
+}
+
+enum err sqlite_run(struct sqlite *sqlite, const char *sql, struct error *error)
+{
+    struct query query = query_begin(sqlite, sql);
+    return query_run(&query, error);
 }
 
 enum err query_run_counted(struct query *query, int *ret_changed, struct error *error)

@@ -24,6 +24,8 @@ struct sqlite_options {
     int busy_timeout_ms;
 };
 
+/* Before anything else of SQLite is used in the process; afterwards it does nothing. */
+void sqlite_init(void);
 /* Opens a connection without touching the database's content. ERR_STORAGE. */
 MUST_USE enum err sqlite_open(const struct sqlite_options *options, struct sqlite **ret_sqlite,
                               struct error *error);
@@ -33,6 +35,8 @@ sqlite3 *sqlite_handle(struct sqlite *sqlite);
 
 /* Runs one or more statements that give no rows. */
 MUST_USE enum err sqlite_exec(struct sqlite *sqlite, const char *sql, struct error *error);
+/* The same for one statement, a string literal, which is prepared once: see query_begin. */
+MUST_USE enum err sqlite_run(struct sqlite *sqlite, const char *sql, struct error *error);
 /* The first column of the first row as a number (a PRAGMA's value). ERR_NOT_FOUND without a row. */
 MUST_USE enum err sqlite_number(struct sqlite *sqlite, const char *sql, int64_t *ret,
                                 struct error *error);

@@ -17,6 +17,7 @@
 #include "store/lock.h"
 #include "store/reader.h"
 #include "store/secret.h"
+#include "store/sqlite.h"
 #include "store/writer.h"
 
 enum { READERS_DEFAULT = 2, CHECKPOINT_PAGES_DEFAULT = 1000, BUSY_TIMEOUT_DEFAULT_MS = 5000 };
@@ -90,6 +91,7 @@ enum err store_open(const struct store_options *options, struct store **ret_stor
                     struct error *error)
 {
     crypto_init();
+    sqlite_init();
     struct store *store = calloc(1, sizeof *store);
     ASSERT(store);
     store->lock_fd = -1;

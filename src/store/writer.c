@@ -154,7 +154,7 @@ static enum err run_in_savepoint(struct writer *writer, struct store_job *job, s
 {
     struct sqlite *sqlite = writer->sqlite;
     struct store_tx tx = {.sqlite = sqlite};
-    enum err code = sqlite_exec(sqlite, "SAVEPOINT job", error);
+    enum err code = sqlite_run(sqlite, "SAVEPOINT job", error);
     if (code != ERR_OK)
         return code;
     job_run(job, &tx);
@@ -165,17 +165,18 @@ static enum err run_in_savepoint(struct writer *writer, struct store_job *job, s
         *error = job->error;
         return job->code;
     }
-    return sqlite_exec(sqlite, job->code == ERR_OK ? "RELEASE job" : "ROLLBACK TO job; RELEASE job",
-                       error);
+    if (job->code != ERR_OK && (code = sqlite_run(sqlite, "ROLLBACK TO job", error)) != ERR_OK)
+        return code;
+    return sqlite_run(sqlite, "RELEASE job", error);
 }
 
 static enum err run_group(struct writer *writer, struct store_job *jobs, struct error *error)
 {
-    enum err code = sqlite_exec(writer->sqlite, "BEGIN IMMEDIATE", error);
+    enum err code = sqlite_run(writer->sqlite, "BEGIN IMMEDIATE", error);
     for (struct store_job *job = jobs; job && code == ERR_OK; job = job->next)
         code = run_in_savepoint(writer, job, error);
     if (code == ERR_OK)
-        code = sqlite_exec(writer->sqlite, "COMMIT", error);
+        code = sqlite_run(writer->sqlite, "COMMIT", error);
     return code;
 }
 
