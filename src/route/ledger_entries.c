@@ -96,6 +96,7 @@ void ledger_writer_init(struct ledger_writer *writer, size_t filled)
 {
     memset(writer->kinds, 0, sizeof writer->kinds);
     writer->block = 0;
+    writer->slot = 0;
     random_bytes(writer->secret, sizeof writer->secret);
     buf_init(&writer->out, 2 * filled + ENTRY_BYTES_MAX + LEDGER_ROW_BYTES_MAX);
 }
@@ -113,12 +114,6 @@ void ledger_writer_begin(struct ledger_writer *writer)
 void ledger_writer_done(struct ledger_writer *writer)
 {
     buf_done(&writer->out);
-}
-
-static char *put_kind(char *at, const char *fixed, struct str texts)
-{
-    at = put_number(at, FIXED + texts.len);
-    return put_bytes(put_bytes(at, STR_FROM(fixed, FIXED)), texts);
 }
 
 /* -1, of what is unknown, is as short as a count. */
@@ -147,12 +142,33 @@ static char *put_id(struct ledger_writer *writer, char *at, struct str id)
     return put_bytes(at, rest);
 }
 
-/* Whether the slot's kind is this one. */
-static bool is_kind(const struct ledger_writer *writer, const struct ledger_kind *kind,
-                    uint64_t fixed, struct str texts)
+/* Whether the kind in `slot` is this one. */
+static bool is_kind(const struct ledger_writer *writer, uint64_t fixed, struct str texts)
 {
+    const struct ledger_kind *kind = &writer->kinds[writer->slot];
     return kind->block == writer->block && kind->fixed == fixed && kind->length == texts.len &&
            memcmp(writer->out.data + kind->at, texts.data, texts.len) == 0;
+}
+
+/* Sets `slot` to that of the kind: most often it is that of the row before. Returns whether it is in
+ * there. */
+static bool find_kind(struct ledger_writer *writer, uint64_t fixed, struct str texts)
+{
+    if (is_kind(writer, fixed, texts))
+        return true;
+    uint64_t hash = fast_hash(writer->secret, texts) ^ fixed * UINT64_C(0x9e3779b97f4a7c15);
+    writer->slot = (unsigned)(hash >> 56) % LEDGER_SLOTS;
+    return is_kind(writer, fixed, texts);
+}
+
+static char *put_kind(struct ledger_writer *writer, char *at, const char *fixed, struct str texts)
+{
+    at = put_number(at, FIXED + texts.len);
+    at = put_bytes(at, STR_FROM(fixed, FIXED));
+    writer->kinds[writer->slot] =
+        (struct ledger_kind){bytes_get_u64(fixed), writer->block, (uint32_t)(at - writer->out.data),
+                             (uint32_t)texts.len};
+    return put_bytes(at, texts);
 }
 
 unsigned ledger_writer_add(struct ledger_writer *writer, uint64_t serial, struct str packed,
@@ -160,23 +176,15 @@ unsigned ledger_writer_add(struct ledger_writer *writer, uint64_t serial, struct
 {
     struct str id = STR_FROM(packed.data + AT_ID + 1, (unsigned char)packed.data[AT_ID]);
     struct str texts = str_skip(packed, AT_ID + 1 + id.len);
-    uint64_t fixed = bytes_get_u64(packed.data);
-    uint64_t hash = fast_hash(writer->secret, texts) ^ fixed * UINT64_C(0x9e3779b97f4a7c15);
-    unsigned slot = (unsigned)(hash >> 56) % LEDGER_SLOTS;
-    struct ledger_kind *kind = &writer->kinds[slot];
-    *ret_known = is_kind(writer, kind, fixed, texts);
+    *ret_known = find_kind(writer, bytes_get_u64(packed.data), texts);
     char *begin = buf_reserve(&writer->out, ENTRY_BYTES_MAX + packed.len), *at = begin;
-    *at++ = (char)slot;
-    at = *ret_known ? put_number(at, 0) : put_kind(at, packed.data, texts);
-    if (!*ret_known)
-        *kind = (struct ledger_kind){fixed, writer->block,
-                                     (uint32_t)(at - texts.len - writer->out.data),
-                                     (uint32_t)texts.len};
+    *at++ = (char)writer->slot;
+    at = *ret_known ? put_number(at, 0) : put_kind(writer, at, packed.data, texts);
     at = put_difference(at, &writer->serial, serial);
     at = put_numbers(writer, at, packed.data + FIXED);
     at = put_id(writer, at, id);
     buf_commit(&writer->out, (size_t)(at - begin));
-    return slot;
+    return writer->slot;
 }
 
 /* ---- Reading ----------------------------------------------------------------------------------- */

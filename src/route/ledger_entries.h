@@ -41,8 +41,9 @@ struct ledger_writer {
     /* Of several kinds with one slot the latest has it: a hash that somebody has aimed at costs only
      * bytes. */
     unsigned char secret[FAST_HASH_SECRET_BYTES];
-    uint64_t block;  /* its number */
-    uint64_t serial; /* of the row before, as the others */
+    uint64_t block; /* its number */
+    unsigned slot;  /* of the row before, as the others */
+    uint64_t serial;
     uint64_t start_ms;
     unsigned char id_length;
     char id[UINT8_MAX];
