@@ -27,26 +27,36 @@ static const struct metric_definition metric_evictions = {
 static const struct metric_definition metric_bytes = {
     "parley_cache_bytes", "Memory of the answers in the response cache.", METRIC_GAUGE, NULL, 0};
 
-/* A table of so many entries' size that chains stay short, made at once. */
-enum { BYTES_PER_BUCKET = 1024, BUCKETS_MAX = 1024 * 1024 };
+/* The table has a bucket for so much room, made at once. */
+enum { BYTES_PER_BUCKET = 2048, BUCKETS_MAX = 1024 * 1024, SLOTS = 8 };
 /* Families share places. Shorter keys are not worth it; longer ones than this, or than one part of the
  * room in so many, would take it from answers. */
 enum { STEMS = 64, STEM_BYTES_MIN = 256, STEM_BYTES_MAX = 64 * 1024, ROOM_PARTS = 4 * STEMS };
 
 struct cache_entry {
     struct cache_block block;
-    bool is_in_table;         /* or it is only read to its end */
-    bool was_used;            /* since it was last its turn to go */
-    struct cache_entry *next; /* of the same bucket */
-    uint64_t hash;            /* of the key */
+    bool is_in_table; /* or it is only read to its end */
+    bool was_used;    /* since it was last its turn to go */
+
+    uint64_t hash; /* of the key */
     struct cache_name name;
     struct cache_answer answer;
 };
 
+/* One line of memory says whether a key is there: entries, which are scattered, are looked at only when
+ * they are it. */
+struct bucket {
+    struct slot {
+        uint32_t tag;   /* of the entry's hash, what does not choose the bucket */
+        uint32_t place; /* of its block; 0: the slot is free */
+    } slots[SLOTS];
+};
+_Static_assert(sizeof(struct bucket) == CACHE_LINE_BYTES, "a bucket is a line");
+
 struct cache {
     pthread_mutex_t lock;
-    struct cache_entry **buckets; /* chains */
-    size_t bucket_count;          /* a power of two */
+    struct bucket *buckets;
+    size_t bucket_count; /* a power of two */
     struct cache_room *room;
     struct cache_stem *stems[STEMS]; /* by family; NULL: none */
     size_t stem_bytes_max;
@@ -77,9 +87,8 @@ struct cache *cache_new(size_t bytes_max, struct metric_registry *metrics)
     ASSERT(cache);
     ASSERT(pthread_mutex_init(&cache->lock, NULL) == 0);
     cache->bucket_count = buckets_for(bytes_max);
-    cache->buckets = calloc(cache->bucket_count, sizeof(struct cache_entry *));
-    ASSERT(cache->buckets);
-    cache->room = cache_room_new(bytes_max);
+    cache->room = cache_room_new(bytes_max, cache->bucket_count * sizeof(struct bucket));
+    cache->buckets = cache_room_table(cache->room);
     cache->stem_bytes_max =
         bytes_max / ROOM_PARTS < STEM_BYTES_MAX ? bytes_max / ROOM_PARTS : STEM_BYTES_MAX;
     random_bytes(cache->secret, sizeof cache->secret);
@@ -95,7 +104,7 @@ void cache_free(struct cache *cache)
     if (!cache)
         return;
     cache_room_free(cache->room);
-    free(cache->buckets);
+
     pthread_mutex_destroy(&cache->lock);
     free(cache);
 }
@@ -128,34 +137,60 @@ uint64_t cache_hash(struct cache_client *client, struct parts key)
 
 /* ---- The table, under the lock --------------------------------------------------------------- */
 
-static struct cache_entry **bucket_of(const struct cache *cache, uint64_t hash)
+static struct bucket *bucket_of(const struct cache *cache, uint64_t hash)
 {
     return &cache->buckets[hash & (cache->bucket_count - 1)];
 }
 
-/* What points to the entry of that hash, or to NULL where it would be. */
-static struct cache_entry **slot_of(const struct cache *cache, uint64_t hash)
+static uint32_t tag_of(uint64_t hash)
 {
-    struct cache_entry **slot = bucket_of(cache, hash);
-    while (*slot && (*slot)->hash != hash)
-        slot = &(*slot)->next;
+    return (uint32_t)(hash >> 32);
+}
+
+static struct cache_entry *entry_at(const struct cache *cache, const struct slot *slot)
+{
+    return (struct cache_entry *)cache_room_at(cache->room, slot->place);
+}
+
+/* The slot of the entry of that hash; NULL: there is none. */
+static struct slot *slot_of(const struct cache *cache, uint64_t hash)
+{
+    struct bucket *bucket = bucket_of(cache, hash);
+    for (struct slot *slot = bucket->slots; slot < bucket->slots + SLOTS; slot++)
+        if (slot->place && slot->tag == tag_of(hash) && entry_at(cache, slot)->hash == hash)
+            return slot;
+    return NULL;
+}
+
+static void take_out(struct cache *cache, struct slot *slot);
+
+/* Where an entry of that hash goes: another has to go for it where all slots are taken. */
+static struct slot *free_slot(struct cache *cache, uint64_t hash)
+{
+    struct bucket *bucket = bucket_of(cache, hash);
+    for (struct slot *slot = bucket->slots; slot < bucket->slots + SLOTS; slot++)
+        if (!slot->place)
+            return slot;
+    struct slot *slot = &bucket->slots[tag_of(hash) % SLOTS];
+    take_out(cache, slot);
+    metric_add(cache->evictions, 1);
     return slot;
 }
 
 static void insert(struct cache *cache, struct cache_entry *entry)
 {
-    struct cache_entry **bucket = bucket_of(cache, entry->hash);
-    entry->next = *bucket;
-    *bucket = entry;
+    *free_slot(cache, entry->hash) =
+        (struct slot){tag_of(entry->hash), cache_room_place(cache->room, &entry->block)};
     entry->is_in_table = true;
     cache->bytes += cache_block_size(&entry->block);
     metric_set(cache->shown_bytes, (int64_t)cache->bytes);
 }
 
 /* Its block stays until its turn comes. */
-static void take_out(struct cache *cache, struct cache_entry *entry)
+static void take_out(struct cache *cache, struct slot *slot)
 {
-    *slot_of(cache, entry->hash) = entry->next;
+    struct cache_entry *entry = entry_at(cache, slot);
+    slot->place = 0;
     entry->is_in_table = false;
     cache->bytes -= cache_block_size(&entry->block);
     metric_set(cache->shown_bytes, (int64_t)cache->bytes);
@@ -173,11 +208,12 @@ static uint64_t age_ms(const struct cache_answer *answer, uint64_t now_ms)
 /* The entry of that hash, pinned; under the lock. */
 static struct cache_entry *use(struct cache *cache, uint64_t hash, uint64_t now_ms)
 {
-    struct cache_entry *entry = *slot_of(cache, hash);
-    if (!entry)
+    struct slot *slot = slot_of(cache, hash);
+    if (!slot)
         return NULL;
+    struct cache_entry *entry = entry_at(cache, slot);
     if (age_ms(&entry->answer, now_ms) >= entry->answer.lives_ms) {
-        take_out(cache, entry);
+        take_out(cache, slot);
         return NULL;
     }
     entry->was_used = true;
@@ -248,7 +284,7 @@ static bool may_go(void *user, struct cache_block *block)
         entry->was_used = false;
         return false;
     }
-    take_out(cache, entry);
+    take_out(cache, slot_of(cache, entry->hash));
     metric_add(cache->evictions, 1);
     return true;
 }
@@ -381,7 +417,7 @@ static struct cache_entry *write_entry(struct cache *cache, const struct cache_i
 static void keep(struct cache *cache, const struct cache_id *id, struct cache_name name,
                  const struct cache_answer *answer)
 {
-    struct cache_entry *before = *slot_of(cache, id->hash);
+    struct slot *before = slot_of(cache, id->hash);
     if (before)
         take_out(cache, before);
     struct cache_entry *entry = write_entry(cache, id, name, answer);

@@ -21,6 +21,7 @@ enum { FETCHED_MAX = 8 * 1024 };
 enum { ROUNDS_MAX = 3 };
 
 struct cache_room {
+    char *table;
     char *memory;
     size_t size;
     size_t at, swept;
@@ -33,20 +34,22 @@ static size_t round_up(size_t size, size_t step)
     return (size + step - 1) / step * step;
 }
 
-struct cache_room *cache_room_new(size_t size)
+struct cache_room *cache_room_new(size_t size, size_t table_size)
 {
     struct cache_room *room = calloc(1, sizeof *room);
     ASSERT(room);
     room->size = round_up(size, CACHE_LINE_BYTES);
-    ASSERT(room->size / CACHE_LINE_BYTES <= UINT32_MAX);
+    ASSERT(room->size / CACHE_LINE_BYTES < UINT32_MAX);
     room->swept = room->size;
-    room->mapping_size = room->size + HUGE_PAGE_BYTES;
+    table_size = round_up(table_size, CACHE_LINE_BYTES);
+    room->mapping_size = table_size + room->size + HUGE_PAGE_BYTES;
     room->mapping = mmap(NULL, room->mapping_size, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     ASSERT(room->mapping != MAP_FAILED);
-    room->memory = (char *)room->mapping + -(uintptr_t)room->mapping % HUGE_PAGE_BYTES;
+    room->table = (char *)room->mapping + -(uintptr_t)room->mapping % HUGE_PAGE_BYTES;
+    room->memory = room->table + table_size;
     if (room->size >= HUGE_PAGE_BYTES)
-        madvise(room->memory, room->size, MADV_HUGEPAGE); /* or it is as it is */
+        madvise(room->table, table_size + room->size, MADV_HUGEPAGE); /* or it is as it is */
     return room;
 }
 
@@ -56,6 +59,11 @@ void cache_room_free(struct cache_room *room)
         return;
     munmap(room->mapping, room->mapping_size);
     free(room);
+}
+
+void *cache_room_table(const struct cache_room *room)
+{
+    return room->table;
 }
 
 size_t cache_block_size(const struct cache_block *block)
@@ -125,5 +133,21 @@ struct cache_block *cache_room_take(struct cache_room *room, size_t size,
 
 const struct cache_block *cache_room_next(const struct cache_room *room)
 {
-    return room->swept < room->size ? block_at(room, room->swept) : NULL;
+    if (room->swept == room->size)
+        return NULL;
+    const struct cache_block *next = block_at(room, room->swept);
+    const char *behind = (const char *)next + cache_block_size(next);
+    __builtin_prefetch(behind, 1);
+    __builtin_prefetch(behind + CACHE_LINE_BYTES, 1);
+    return next;
+}
+
+uint32_t cache_room_place(const struct cache_room *room, const struct cache_block *block)
+{
+    return (uint32_t)((size_t)((const char *)block - room->memory) / CACHE_LINE_BYTES + 1);
+}
+
+struct cache_block *cache_room_at(const struct cache_room *room, uint32_t place)
+{
+    return block_at(room, (size_t)(place - 1) * CACHE_LINE_BYTES);
 }

@@ -25,8 +25,10 @@ enum { CACHE_LINE_BYTES = 64 };
 
 struct cache_room;
 
-/* `size` bytes, rounded up to lines; memory is used as it is written. Free with cache_room_free. */
-struct cache_room *cache_room_new(size_t size);
+/* `size` bytes, rounded up to lines, and in front of them a table of `table_size` zeroed bytes; memory is
+ * used as it is written. Free with cache_room_free. */
+struct cache_room *cache_room_new(size_t size, size_t table_size);
+void *cache_room_table(const struct cache_room *room);
 /* NULL is allowed. */
 void cache_room_free(struct cache_room *room);
 
@@ -37,7 +39,11 @@ typedef bool cache_room_may_go(void *user, struct cache_block *block);
 struct cache_block *cache_room_take(struct cache_room *room, size_t size,
                                     enum cache_block_kind kind, cache_room_may_go *may_go,
                                     void *user);
-/* The block that is the next to go; NULL: none, or it is not known yet. */
+/* The block that is the next to go; NULL: none, or it is not known yet. The one behind it is fetched, to be
+ * at hand when it is the next. */
 const struct cache_block *cache_room_next(const struct cache_room *room);
+/* Where a block is, as a number of 32 bits, which is never 0; and back. */
+uint32_t cache_room_place(const struct cache_room *room, const struct cache_block *block);
+struct cache_block *cache_room_at(const struct cache_room *room, uint32_t place);
 /* The bytes of a block. */
 size_t cache_block_size(const struct cache_block *block);

@@ -249,6 +249,7 @@ static enum err open_call(struct route_call *call, struct error *error)
     enum err code = make_plan(call, error);
     if (code != ERR_OK)
         return code;
+    router_expect_look_up(call);
     if (open_charge(call, &refused) == ERR_OK)
         return router_look_up(call, error);
     refuse(call, &refused);

@@ -1,7 +1,7 @@
 /* Kept answers: what one call of a router has to do with the cache. Part of the router.
  *
- *   router_look_up --> OFF          nothing asks for it, or nothing may be kept
- *                  \-> HIT          call->replay tells the answer, by router_on_retold_event
+ *   router_expect_look_up --> OFF          nothing asks for it, or nothing may be kept
+ *       \-> router_look_up ----> HIT          call->replay tells the answer, by router_on_retold_event
  *                  \-> MISS         call->recording notes what the caller is told
  *                        recording --END behind a good FINISH--> kept
  *                                  \--ERROR, a joint, too long, cancelled--> dropped
@@ -24,6 +24,7 @@ struct recording {
     struct cache_flags flags;
     uint64_t hash, family;  /* of the key, and of its head */
     struct cache_name name; /* or none */
+    size_t target_count;    /* of the plan that it was named by */
     enum { OF_NOTHING, OF_BYTES, OF_EVENTS } form;
     struct tape tape;
     struct str content_type; /* of bytes */
@@ -256,6 +257,7 @@ static bool name_recording(const struct route_call *call, struct recording *reco
         return false;
     recording->hash = cache_hash(call->router->cache, split_key(call, recording, &key));
     cache_expect(call->router->cache, recording->hash);
+    recording->target_count = call->plan.target_count;
     recording->family = cache_hash(call->router->cache, (struct parts){&recording->key_head, 1});
     return true;
 }
@@ -315,20 +317,30 @@ static void begin_replay(struct route_call *call, const struct cache_answer *ans
         call->request.request = NULL; /* it was borrowed for the start only */
 }
 
-static void look_up(struct route_call *call, uint64_t lives)
+void router_expect_look_up(struct route_call *call)
+{
+    uint64_t lives = lives_ms(call);
+    if (!lives)
+        return;
+    call->recording = recording_new(call, lives);
+    if (!name_recording(call, call->recording))
+        router_drop_recording(call);
+}
+
+/* What is left of the plan may be less than what it was named by. */
+static bool is_still_named(struct route_call *call)
+{
+    struct recording *recording = call->recording;
+    return recording->target_count == call->plan.target_count || name_recording(call, recording);
+}
+
+static void look_up(struct route_call *call)
 {
     const struct route_cache_ask *ask = &call->request.cache;
     uint64_t began_us = loop_now_us(call->router->options.loop);
     const struct cache_answer *answer = NULL;
-    call->recording = recording_new(call, lives);
-    bool is_named = name_recording(call, call->recording);
-    bool is_read = is_named && !ask->skips && !(ask->has_age_max && !ask->age_max_seconds);
-    if (is_read)
+    if (!ask->skips && !(ask->has_age_max && !ask->age_max_seconds))
         answer = find(call);
-    if (!is_named) {
-        router_drop_recording(call);
-        return;
-    }
     call->cached = ROUTE_CACHE_MISS;
     cache_count(call->router->options.cache, answer != NULL);
     if (answer)
@@ -337,9 +349,10 @@ static void look_up(struct route_call *call, uint64_t lives)
 
 enum err router_look_up(struct route_call *call, struct error *error)
 {
-    uint64_t lives = lives_ms(call);
-    if (lives)
-        look_up(call, lives);
+    if (call->recording && !is_still_named(call))
+        router_drop_recording(call);
+    if (call->recording)
+        look_up(call);
     if (call->replay || !call->request.cache.insists)
         return ERR_OK;
     return error_set(error, ERR_TIMEOUT, NULL,

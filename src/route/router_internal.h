@@ -62,9 +62,11 @@ void router_enter(struct route_call *call);
 void router_leave(struct route_call *call);
 
 /* ---- Kept answers (router_cache.c) ----------------------------------------------------------- */
-/* Looks whether the answer to the call, whose plan is made, is kept: then call->replay tells it from
- * the next turn on. Else it is recorded, where that was asked for. ERR_TIMEOUT: only a kept one was
- * asked for. */
+/* Names what is looked for next, if anything is, so that where it is kept is at hand by then: the call's
+ * plan is made, and can only become shorter meanwhile. */
+void router_expect_look_up(struct route_call *call);
+/* Looks whether the answer to the call is kept: then call->replay tells it from the next turn on. Else it
+ * is recorded, where that was asked for. ERR_TIMEOUT: only a kept one was asked for. */
 MUST_USE enum err router_look_up(struct route_call *call, struct error *error);
 /* What the caller is told, before it is; keeps the answer at its end. */
 void router_record_event(struct route_call *call, const struct llm_event *event);

@@ -29,7 +29,7 @@ struct fixture {
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    f->room = cache_room_new(ROOM_BYTES);
+    f->room = cache_room_new(ROOM_BYTES, 0);
     *state = f;
     return 0;
 }
