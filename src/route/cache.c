@@ -273,20 +273,36 @@ const struct cache_answer *cache_find(struct cache_client *client,
 
 /* ---- Keeping, under the lock ----------------------------------------------------------------- */
 
-/* One that was used since it was last its turn stays this time. */
-static bool may_go(void *user, struct cache_block *block)
+/* An entry that is read, or was used since it was last its turn, stays this time. */
+static bool entry_may_go(struct cache *cache, struct cache_entry *entry)
 {
-    struct cache *cache = user;
-    struct cache_entry *entry = (struct cache_entry *)block;
-    if (block->kind == CACHE_BLOCK_STEM || !entry->is_in_table)
+    if (!entry->is_in_table)
         return true;
-    if (entry->was_used) {
+    if (entry->was_used || atomic_load(&entry->block.pins)) {
         entry->was_used = false;
         return false;
     }
     take_out(cache, slot_of(cache, entry->hash));
     metric_add(cache->evictions, 1);
     return true;
+}
+
+/* No key is kept by it any more, so that it follows those that are: stems that stayed for good would cut
+ * the room to pieces. */
+static bool stem_may_go(struct cache *cache, const struct cache_stem *stem)
+{
+    for (struct cache_stem **place = cache->stems; place < cache->stems + STEMS; place++)
+        if (*place == stem) {
+            cache_stem_unpin(*place);
+            *place = NULL;
+        }
+    return true;
+}
+
+static bool may_go(void *user, struct cache_block *block)
+{
+    return block->kind == CACHE_BLOCK_STEM ? stem_may_go(user, (const struct cache_stem *)block)
+                                           : entry_may_go(user, (struct cache_entry *)block);
 }
 
 /* What goes next is out of the processor's caches: its place in the table is fetched, too. */

@@ -91,7 +91,7 @@ static void sweep(struct cache_room *room, cache_room_may_go *may_go, void *user
     struct cache_block *block = block_at(room, room->swept);
     size_t size = cache_block_size(block);
     bool goes =
-        block->kind == CACHE_BLOCK_FREE || (atomic_load(&block->pins) == 0 && may_go(user, block));
+        block->kind == CACHE_BLOCK_FREE || (may_go(user, block) && atomic_load(&block->pins) == 0);
     if (!goes) {
         leave_rest(room);
         room->at = room->swept + size;

@@ -32,8 +32,8 @@ void *cache_room_table(const struct cache_room *room);
 /* NULL is allowed. */
 void cache_room_free(struct cache_room *room);
 
-/* Says whether a block may go; if so, nothing refers to it any more. Of one that is free nobody is asked,
- * one with pins stays anyway. */
+/* It is the turn of a block: says whether it may go; if so, only pins refer to it any more, with which it
+ * stays for this round. Of one that is free nobody is asked. */
 typedef bool cache_room_may_go(void *user, struct cache_block *block);
 /* A block for `size` bytes, CACHE_LINE_BYTES aligned, with one pin, its kind set. NULL: too much stays. */
 struct cache_block *cache_room_take(struct cache_room *room, size_t size,

@@ -46,7 +46,7 @@ static bool has_text(const struct cache_answer *answer, const char *text)
 {
     struct tape_place place = {.chunk = answer->tape};
     struct buf bytes;
-    buf_init(&bytes, 64 * 1024);
+    buf_init(&bytes, 256 * 1024);
     while (tape_next_bytes(&place, &bytes))
         continue;
     bool is_it = str_eq(buf_str(&bytes), str_from_cstr(text));
@@ -234,6 +234,22 @@ static void stems_come_and_go(void **state)
     }
 }
 
+/* Stems lie behind each of them, and yet another finds room. */
+static void families_leave_room_for_large_answers(void **state)
+{
+    struct fixture *f = *state;
+    static char text[200 * 1024];
+    char key[LONG_KEY_BYTES];
+    for (int i = 0; i < 200; i++) {
+        size_t len = (size_t)(100 + i * 37 % 100) * 1024;
+        memset(text, 'x', len);
+        text[len] = '\0';
+        long_key(key, (char)('a' + i % 20), i);
+        ask_and_keep(f->client, str_from_cstr(key), (uint64_t)i, str_from_cstr(text));
+        assert_true(finds(f, key, text, 0));
+    }
+}
+
 static void *work(void *user)
 {
     struct fixture *f = user;
@@ -273,6 +289,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(another_stem_takes_the_place, setup_for_stems, teardown),
         cmocka_unit_test_setup_teardown(stems_come_and_go, setup_for_stems, teardown),
+        cmocka_unit_test_setup_teardown(families_leave_room_for_large_answers, setup_for_stems,
+                                        teardown),
         cmocka_unit_test_setup_teardown(all_threads_may, setup, teardown),
         cmocka_unit_test_setup_teardown(all_threads_may, setup_for_stems, teardown),
     };
