@@ -21,6 +21,8 @@ enum { CHUNK_BYTES_MIN = 512, CHUNK_BYTES_MAX = STOCK_BYTES_MAX - sizeof(struct 
 enum { BASE_BYTES_MAX = 4096, STEP_BYTES = 16 * 1024 };
 /* So many are taken to have no more in common with the base than the one before, if they have that. */
 enum { LIKES_MAX = 16 };
+/* So many are tried before one is taken for good that has little in common with what follows. */
+enum { BASES_TRIED = 16 };
 
 struct head {
     uint8_t kind; /* llm_event_kind */
@@ -217,7 +219,13 @@ static bool is_alike(const struct tape *tape, struct str bytes)
            memcmp(bytes.data + bytes.len - tape->behind, behind, tape->behind) == 0;
 }
 
-/* What has less than three quarters of the base becomes one: the text of its like is all that differs. */
+/* How much of a piece has to be in the base, or it becomes one: three quarters, as in most frames the text
+ * is all that differs; one quarter, where no base had as much. */
+static size_t shared_min(const struct tape *tape, size_t len)
+{
+    return tape->bases < BASES_TRIED ? len - len / 4 : len / 4;
+}
+
 static void compare(struct tape *tape, struct str bytes)
 {
     if (tape->likes++ % LIKES_MAX && is_alike(tape, bytes))
@@ -226,7 +234,7 @@ static void compare(struct tape *tape, struct str bytes)
     tape->behind =
         str_shared_suffix(str_skip(bytes, tape->before), str_skip(tape->base, tape->before));
     tape->likes = 1;
-    if (tape->before + tape->behind < bytes.len - bytes.len / 4)
+    if (tape->before + tape->behind < shared_min(tape, bytes.len))
         tape->before = tape->behind = 0;
 }
 
@@ -241,6 +249,7 @@ static void put_bytes(struct tape *tape, struct piece piece, struct str middle)
     if (piece.before || piece.behind || middle.len > BASE_BYTES_MAX)
         return;
     tape->base = STR_FROM(at, middle.len);
+    tape->bases++;
     tape->before = tape->behind = 0;
     tape->likes = 0;
 }

@@ -26,6 +26,7 @@ struct tape {
     struct str base;       /* the newest piece of bytes that stands whole in a chunk */
     size_t before, behind; /* how much of it the last one had that was compared with it */
     unsigned likes;        /* that had as much since */
+    unsigned bases;        /* that there were */
     bool overflowed;
 };
 

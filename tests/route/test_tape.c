@@ -133,6 +133,33 @@ static void frames_take_what_differs(void **state)
     buf_done(&stream);
 }
 
+/* Long texts are a good part of their frames, however much that is. */
+static void frames_of_long_texts_take_their_texts(void **state)
+{
+    (void)state;
+    static const size_t lens[] = {5, 50, 64, 65, 66, 67, 68, 80, 120, 180};
+    enum { FRAMES = 2000 };
+    for (size_t i = 0; i < sizeof lens / sizeof lens[0]; i++) {
+        struct tape tape;
+        struct buf stream;
+        buf_init(&stream, 1024 * 1024);
+        for (int frame = 0; frame < FRAMES; frame++) {
+            buf_printf(&stream, "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\","
+                                "\"created\":1,\"model\":\"one-2026-01-01\",\"choices\":"
+                                "[{\"index\":0,\"delta\":{\"content\":\"");
+            for (size_t at = 0; at < lens[i]; at++)
+                buf_append_char(&stream, (char)('a' + (frame + (int)at) % 26));
+            buf_append(&stream, STR("\"},\"finish_reason\":null}]}\n\n"));
+        }
+        tape_init(&tape, NULL, 4 * 1024 * 1024);
+        tape_add_bytes(&tape, buf_str(&stream));
+        assert_bytes(&tape, buf_str(&stream));
+        assert_true(tape.size < FRAMES * (lens[i] + 16) + 8192);
+        tape_done(&tape);
+        buf_done(&stream);
+    }
+}
+
 static void too_much_is_told(void **state)
 {
     (void)state;
@@ -201,6 +228,7 @@ int main(void)
         cmocka_unit_test(events_keep_all_that_they_say),
         cmocka_unit_test(bytes_are_put_together),
         cmocka_unit_test(frames_take_what_differs),
+        cmocka_unit_test(frames_of_long_texts_take_their_texts),
         cmocka_unit_test(too_much_is_told),
         cmocka_unit_test(pieces_stay_apart),
         cmocka_unit_test(they_take_little_room),
