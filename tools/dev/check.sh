@@ -46,12 +46,19 @@ built_sources() {
     return 0
 }
 
+# clang-tidy reads how gcc was called, and stops at what only gcc knows.
+commands_for_tidy() {
+    mkdir -p build/tidy
+    sed -E 's/ -m[a-z]+-strategy=[^ "]*//g' build/release/compile_commands.json >build/tidy/compile_commands.json
+}
+
 check_tidy() {
     local files
     files=$(tidy_sources "$1" | built_sources)
     [ -n "$files" ] || { echo "    nothing changed"; return 0; }
     echo "    $(wc -l <<<"$files") files"
-    xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/release --warnings-as-errors='*' <<<"$files" 2>/dev/null
+    commands_for_tidy
+    xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/tidy --warnings-as-errors='*' <<<"$files" 2>/dev/null
 }
 
 # The address of a package registry has no place here: whoever installs uses their own.
