@@ -153,10 +153,16 @@ uint64_t run_log_append(struct run_log *log, const char *type, struct str json)
     return sequence;
 }
 
+/* Whether the newest event carries the whole message: no snapshot may stand in its place. */
+static bool is_saved_locked(const struct run_log *log)
+{
+    return log->count && strcmp(log->events[log->count - 1].type, "saved") == 0;
+}
+
 void run_log_close(struct run_log *log)
 {
     pthread_mutex_lock(&log->lock);
-    if (log->snapshot_asked && !log->closed) {
+    if (log->snapshot_asked && !log->closed && !is_saved_locked(log)) {
         /* Who waits for a snapshot gets the last one there is. */
         buf_clear(&log->snapshot_json);
         log->snapshot(log->user, &log->snapshot_json);
@@ -230,7 +236,7 @@ static enum run_pull pull_snapshot_locked(struct run_listener *listener, uint64_
         *ret_type = "snapshot";
         return RUN_PULL_EVENT;
     }
-    if (log->closed) { /* the newest event, `saved`, carries the whole message */
+    if (log->closed) { /* the newest event is `saved`, or it is all that can be told */
         listener->position = log->last - 1;
         return RUN_PULL_AGAIN;
     }

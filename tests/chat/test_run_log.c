@@ -174,16 +174,34 @@ static void test_closing_with_one_behind(void **state)
         run_log_append(f->log, "text", STR("x"));
     assert_int_equal(pull_nothing(&asked), RUN_PULL_EMPTY);
     uint64_t last = run_log_append(f->log, "saved", STR("all"));
+    run_log_close(f->log);                      /* before the snapshot that was asked for */
+    expect_event(&asked, last, "saved", "all"); /* which is the whole message */
+    assert_int_equal(pull_nothing(&asked), RUN_PULL_END);
+    turn(f);
+    assert_int_equal(f->snapshots, 0); /* nor after the close */
+    attach(f, &late, 0);
+    expect_event(&late, last, "saved", "all");
+    assert_int_equal(pull_nothing(&late), RUN_PULL_END);
+    run_log_detach(asked.listener);
+    run_log_detach(late.listener);
+}
+
+/* It could not be saved: what there is. */
+static void test_closing_unsaved_with_one_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct ear asked;
+    attach(f, &asked, 0);
+    for (int i = 0; i < 2 * RUN_LOG_EVENTS_MAX; i++)
+        run_log_append(f->log, "text", STR("x"));
+    assert_int_equal(pull_nothing(&asked), RUN_PULL_EMPTY);
+    uint64_t last = run_log_append(f->log, "finish", STR("failed"));
     run_log_close(f->log); /* before the snapshot that was asked for */
-    assert_int_equal(f->snapshots, 1);
     expect_event(&asked, last, "snapshot", "whole");
     assert_int_equal(pull_nothing(&asked), RUN_PULL_END);
     turn(f);
     assert_int_equal(f->snapshots, 1); /* never again after the close */
-    attach(f, &late, 0);
-    expect_event(&late, last, "snapshot", "whole");
     run_log_detach(asked.listener);
-    run_log_detach(late.listener);
 }
 
 static void test_attaching_late_without_a_snapshot(void **state)
@@ -365,6 +383,7 @@ int main(void)
         TEST(test_in_order),
         TEST(test_a_slow_one_gets_a_snapshot),
         TEST(test_closing_with_one_behind),
+        TEST(test_closing_unsaved_with_one_behind),
         TEST(test_attaching_late_without_a_snapshot),
         TEST(test_large_events),
         TEST(test_detaching_in_every_state),
