@@ -17,7 +17,7 @@ static void read_directive(struct str directive, struct route_cache_ask *ask)
     struct str value = directive;
     struct str name = str_trim(str_next(&value, '='));
     if (str_eq_nocase(name, STR("no-store"))) {
-        ask->is_alone = true;
+        ask->keeps_nothing = true;
     } else if (str_eq_nocase(name, STR("no-cache"))) {
         ask->skips = true;
     } else if (str_eq_nocase(name, STR("only-if-cached"))) {

@@ -5,9 +5,8 @@
 #include "net/http.h"
 #include "route/router.h"
 
-/* no-store (neither read nor kept), no-cache (not read, kept), max-age=SECONDS, only-if-cached; other
- * directives say nothing here. x-parley-cache is a number of seconds, `true` (300 of them) or `false`;
- * ERR_INVALID when it is anything else. */
+/* no-store (not kept), no-cache (not read), max-age=SECONDS, only-if-cached; other directives say
+ * nothing here. x-parley-cache is a number of seconds, `true` (300 of them) or `false`; ERR_INVALID when it is anything else. */
 MUST_USE enum err api_cache_control_read(const struct http_headers *headers,
                                          struct route_cache_ask *ret_ask, struct error *error);
 /* x-parley-cache alone, where `true` stands for the usual number of seconds; without it *seconds stays. */

@@ -255,15 +255,15 @@ const struct cache_answer *cache_find(struct cache_client *client,
     struct cache_entry *entry = use(cache, wanted->id.hash, wanted->now_ms);
     if (entry)
         name = entry->name;
-    else
+    else if (ret_name)
         name.stem = cache->stems[wanted->id.family % STEMS];
     cache_stem_pin(name.stem);
     pthread_mutex_unlock(&cache->lock);
-    *ret_name = (struct cache_name){0};
-    if (!entry) {
-        *ret_name = cache_name_by(name.stem, wanted->id.key, arena);
+    if (ret_name)
+        *ret_name =
+            entry ? (struct cache_name){0} : cache_name_by(name.stem, wanted->id.key, arena);
+    if (!entry)
         return NULL;
-    }
     bool is_it = is_wanted(entry, &name, wanted);
     cache_stem_unpin(name.stem);
     if (!is_it)

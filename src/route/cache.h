@@ -61,7 +61,7 @@ struct cache_wanted {
 };
 /* The answer under that key, which is not older than it may live: it stays for whoever has it, until
  * cache_let_go. NULL: there is none, and *ret_name is the name that one should be kept under, in the
- * arena, or all zero. */
+ * arena, or all zero. `ret_name`: NULL when none will be kept. */
 const struct cache_answer *cache_find(struct cache_client *client,
                                       const struct cache_wanted *wanted, struct arena *arena,
                                       struct cache_name *ret_name);

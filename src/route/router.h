@@ -37,9 +37,9 @@ bool router_is_sharing(const struct router *router);
 struct route_cache_ask {
     bool has_seconds; /* instead of the route's cache_seconds; 0: neither read nor kept */
     bool has_age_max;
-    bool skips;    /* whatever is kept: a new answer, which may be kept */
-    bool is_alone; /* neither read nor kept */
-    bool insists;  /* without a kept answer it is ERR_TIMEOUT */
+    bool skips;         /* whatever is kept: a new answer, which may be kept */
+    bool keeps_nothing; /* of its own answer; one that is kept may be given */
+    bool insists;       /* without a kept answer it is ERR_TIMEOUT */
     uint32_t seconds;
     uint32_t age_max_seconds;
 };

@@ -218,7 +218,8 @@ static uint64_t lives_ms(const struct route_call *call)
     const struct route_request *request = &call->request;
     const struct route_cache_ask *ask = &request->cache;
     bool applies = call->router->options.cache && request->tenant.len && request->raw_body.len &&
-                   request->raw_dialect && !call->events.on_rewind && !ask->is_alone;
+                   request->raw_dialect && !call->events.on_rewind &&
+                   !(ask->skips && ask->keeps_nothing);
     uint64_t seconds = ask->has_seconds ? ask->seconds : (uint64_t)call->plan.policy->cache_seconds;
     return applies ? seconds * 1000 : 0;
 }
@@ -291,8 +292,8 @@ static const struct cache_answer *find(const struct route_call *call)
     const struct cache_wanted wanted = {.id = id_of(call, recording, &key),
                                         .now_ms = loop_now_ms(call->router->options.loop),
                                         .age_max_ms = age_max_ms};
-    const struct cache_answer *answer =
-        cache_find(call->router->cache, &wanted, call->arena, &recording->name);
+    const struct cache_answer *answer = cache_find(call->router->cache, &wanted, call->arena,
+                                                   ask->keeps_nothing ? NULL : &recording->name);
     /* What the canonical form does not carry of bytes is a loss, and not for who is strict. */
     if (!answer || !answer->is_raw || !call->request.strict || is_raw_for(call, answer))
         return answer;
@@ -345,6 +346,8 @@ static void look_up(struct route_call *call)
     cache_count(call->router->options.cache, answer != NULL);
     if (answer)
         begin_replay(call, answer, began_us);
+    else if (ask->keeps_nothing)
+        router_drop_recording(call);
 }
 
 enum err router_look_up(struct route_call *call, struct error *error)

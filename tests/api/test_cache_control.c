@@ -25,7 +25,7 @@ static enum err read_headers(const char *name, const char *value, const char *na
 
 static struct route_cache_ask read_one(const char *name, const char *value)
 {
-    struct route_cache_ask ask = {.seconds = 77, .is_alone = true};
+    struct route_cache_ask ask = {.seconds = 77, .keeps_nothing = true};
     assert_int_equal(read_headers(name, value, NULL, NULL, &ask, NULL), ERR_OK);
     return ask;
 }
@@ -34,27 +34,30 @@ static void without_headers_the_route_decides(void **state)
 {
     (void)state;
     struct route_cache_ask ask = read_one(NULL, NULL);
-    assert_false(ask.has_seconds || ask.has_age_max || ask.skips || ask.is_alone || ask.insists);
+    assert_false(ask.has_seconds || ask.has_age_max || ask.skips || ask.keeps_nothing ||
+                 ask.insists);
     ask = read_one("cache-control", "");
-    assert_false(ask.has_seconds || ask.has_age_max || ask.skips || ask.is_alone || ask.insists);
+    assert_false(ask.has_seconds || ask.has_age_max || ask.skips || ask.keeps_nothing ||
+                 ask.insists);
     ask = read_one("Cache-Control", "no-transform, max-stale=5, min-fresh=1, x=no-store, stores");
-    assert_false(ask.has_seconds || ask.has_age_max || ask.skips || ask.is_alone || ask.insists);
+    assert_false(ask.has_seconds || ask.has_age_max || ask.skips || ask.keeps_nothing ||
+                 ask.insists);
 }
 
 static void every_directive_counts(void **state)
 {
     (void)state;
     struct route_cache_ask ask;
-    assert_true(read_one("cache-control", "no-store").is_alone);
+    assert_true(read_one("cache-control", "no-store").keeps_nothing);
     assert_true(read_one("cache-control", "NO-Cache").skips);
     assert_true(read_one("cache-control", "only-if-cached").insists);
     ask = read_one("cache-control", "no-cache ,only-if-cached,, max-age = 10 ");
-    assert_true(ask.skips && ask.insists && ask.has_age_max && !ask.is_alone);
+    assert_true(ask.skips && ask.insists && ask.has_age_max && !ask.keeps_nothing);
     assert_int_equal(ask.age_max_seconds, 10);
     assert_int_equal(read_headers("cache-control", "max-age=9", "CACHE-CONTROL",
                                   "no-store, max-age=30", &ask, NULL),
                      ERR_OK);
-    assert_true(ask.is_alone);
+    assert_true(ask.keeps_nothing);
     assert_int_equal(ask.age_max_seconds, 9);
 }
 

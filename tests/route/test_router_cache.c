@@ -257,19 +257,25 @@ static void test_only_whole_answers_are_kept(void **state)
 static void test_what_requests_say(void **state)
 {
     struct sharing *s = *state;
-    struct caller alone = {.cache = {.has_seconds = true, .seconds = 60, .is_alone = true}};
+    const struct route_cache_ask unkept = {
+        .has_seconds = true, .seconds = 60, .keeps_nothing = true};
+    const struct route_cache_ask alone = {
+        .has_seconds = true, .seconds = 60, .keeps_nothing = true, .skips = true};
+    struct caller first = {.cache = alone};
     struct caller insists = {.cache = {.has_seconds = true, .seconds = 60, .insists = true}};
     struct caller off = {.cache = {.insists = true}};
     assert_int_equal(caller_start(&insists, s->router, "r"), ERR_TIMEOUT);
     caller_done(&insists);
-    start(s, &alone);
+    start(s, &first);
     int fd = call_accept(s->net);
     call_send(s->net, fd, HEAD FRAME("Hel") FRAME("lo") LAST);
     close(fd);
-    TURN_UNTIL(s->net->loop, alone.ends);
-    assert_int_equal(alone.cached, ROUTE_CACHE_OFF);
-    caller_done(&alone);
+    TURN_UNTIL(s->net->loop, first.ends);
+    assert_int_equal(first.cached, ROUTE_CACHE_OFF);
+    caller_done(&first);
+    expect_miss(s, (struct caller){.cache = unkept});
     expect_miss(s, (struct caller){.cache = KEPT});
+    expect_hit(s, (struct caller){.cache = unkept});
     hit(s, &insists);
     assert_int_equal(caller_start(&off, s->router, "r"), ERR_TIMEOUT);
     caller_done(&insists);

@@ -142,13 +142,14 @@ test("what a request says of it", async (t) => {
   const missing = await chat(parley, model, false, { ...on, "cache-control": "only-if-cached" });
   assert.deepEqual([missing.status, await count()], [504, 2]);
   assert.match(missing.json.error.message, /only-if-cached/);
-  await ask({ ...on, "cache-control": "no-store" }, undefined, 3);
+  await ask({ ...on, "cache-control": "no-store" }, "miss", 3);
   await ask(on, "miss", 4);
   await ask(on, "hit", 4);
   await ask({ "x-parley-cache": "60", "cache-control": "max-age=60, only-if-cached" }, "hit", 4);
   await ask({ ...on, "cache-control": "max-age=0" }, "miss", 5);
   await ask({ ...on, "cache-control": "no-cache" }, "miss", 6);
-  await ask({ ...on, "cache-control": "no-store" }, undefined, 7);
+  await ask({ ...on, "cache-control": "no-store" }, "hit", 6);
+  await ask({ ...on, "cache-control": "no-store, no-cache" }, undefined, 7);
   await ask({}, undefined, 8);
   await ask(on, "hit", 8);
   await sleep(1100);
