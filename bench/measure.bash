@@ -65,10 +65,11 @@ load() {
 # Parley's ledger goes into the database once a second: that is done, and counted.
 let_rows_be_written() { [ -z "${parley_pid[$1]:-}" ] || sleep 1.5; } # SERVER
 
-# A load, noting the processor time of the server for each of $count_field; sets $spent_us.
-load_measured() { # MEASURE SERVER COUNT-FIELD KIND ARGUMENT...
-    local measure=$1 server=$2 count_field=$3 pid before=0 after=0
-    shift 3
+# A load; sets $spent_us to the processor time of the server for each of $count_field, to nothing for *direct*.
+load_counted() { # SERVER COUNT-FIELD KIND ARGUMENT...
+    local server=$1 count_field=$2 pid before=0 after=0
+    shift 2
+    spent_us=
     pid=$(server_pid "$server")
     [ -z "$pid" ] || before=$(cpu_ns "$pid")
     load "$@"
@@ -76,7 +77,13 @@ load_measured() { # MEASURE SERVER COUNT-FIELD KIND ARGUMENT...
     let_rows_be_written "$server"
     after=$(cpu_ns "$pid")
     spent_us=$(calculate "($after - $before) / 1000 / $(field "$answer" "$count_field")")
-    note "$measure-cpu" "$server" "$spent_us"
+}
+
+load_measured() { # MEASURE SERVER COUNT-FIELD KIND ARGUMENT...
+    local measure=$1
+    shift
+    load_counted "$@"
+    [ -z "$spent_us" ] || note "$measure-cpu" "$1" "$spent_us"
 }
 
 measure_requests() { # WAY SERVER
@@ -107,12 +114,12 @@ measure_burst() { # WAY SERVER
 }
 
 # Asks once for $body_path and sets $head: the lines in front of the answer, in small letters.
-ask_head() { # SERVER
+ask_head() { # SERVER [HEADER]
     local line=
     head=
     exec 3<>"/dev/tcp/127.0.0.1/${parley_port[$1]}"
-    printf 'POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n' \
-        "${parley_key[$1]}" "$(wc -c <"$body_path")" >&3
+    printf 'POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%sContent-Length: %s\r\n\r\n' \
+        "${parley_key[$1]}" "${2:+$2$'\r\n'}" "$(wc -c <"$body_path")" >&3
     cat "$body_path" >&3
     while IFS= read -r -t 5 line <&3 && [ "$line" != $'\r' ]; do
         head+=${line,,}$'\n'
@@ -169,11 +176,14 @@ measure_governor_parts() {
 
 # Both are told the same bytes, and no two requests are the same: in place of these digits of the body comes a number.
 varied='41.2 44.0 47.9 53.2'
+# The cache is looked into, and the answer is not kept.
+not_kept='Cache-Control: no-store'
 
 # The one is governed, the other is not: else the figures would be about nothing.
 check_governed() {
     prepare governed pass burst-20x60 false
-    ask_head governed
+    ask_head governed "$not_kept"
+    ask_head governed "$not_kept"
     [[ $head == *x-ratelimit-limit-requests* && $head == *x-ratelimit-limit-tokens* ]] || fail "nothing is limited: $head"
     [[ $head == *"x-parley-cache: miss"* ]] || fail "the cache is not asked: $head"
     prepare ungoverned pass burst-20x60 false
@@ -189,24 +199,34 @@ check_governed_books() {
         [[ $usage =~ \"cost_usd\":\"[0-9.]*[1-9] ]] || fail "not all was governed: $usage"
     usage=$(run_parley ungoverned usage --json) || fail "parley usage failed"
     [[ $usage =~ \"attempts\":0, ]] || fail "something governed: $usage"
+    prepare governed pass burst-20x60 false
+    ask_head governed
+    ask_head governed
+    [[ $head == *"x-parley-cache: hit"* ]] || fail "no answer is kept: $head"
 }
 
-# The same work for both, forth and back, so that what changes slowly hits both alike.
+# The same work for the ungoverned, the governed, and the governed that keeps its answers, forth and back, so that
+# what changes slowly hits all alike.
 measure_governing() { # MEASURE WAY MODEL STREAM COUNT-FIELD KIND ARGUMENT...
-    local measure=$1 way=$2 model=$3 stream=$4 count_field=$5 server
-    local -A spent=([governed]=0 [ungoverned]=0)
+    local measure=$1 way=$2 model=$3 stream=$4 count_field=$5 server kind header
+    local -A spent=([ungoverned]=0 [governed]=0 [keeping]=0)
     shift 5
     for server in ungoverned governed; do
         prepare "$server" "$way" "$model" "$stream"
         load "$1" --connections 64 --requests 200 --vary "$varied"
     done
     let_rows_be_written "$server"
-    for server in ungoverned governed governed ungoverned; do
+    for kind in ungoverned governed keeping keeping governed ungoverned; do
+        server=$kind header=$not_kept
+        [ "$kind" != keeping ] || server=governed header='Cache-Control: max-age=600'
         prepare "$server" "$way" "$model" "$stream"
-        load_measured "$measure" "$server" "$count_field" "$@" --vary "$varied"
-        spent[$server]=$(calculate "${spent[$server]} + $spent_us")
+        load_counted "$server" "$count_field" "$@" --vary "$varied" --header "$header"
+        note "$measure-cpu" "$kind" "$spent_us"
+        spent[$kind]=$(calculate "${spent[$kind]} + $spent_us")
     done
-    note "$measure-ratio" governed "$(calculate "${spent[ungoverned]} / ${spent[governed]}")"
+    for kind in governed keeping; do
+        note "$measure-ratio" "$kind" "$(calculate "${spent[ungoverned]} / ${spent[$kind]}")"
+    done
 }
 
 measure_governed() { # WAY
