@@ -65,25 +65,17 @@ load() {
 # Parley's ledger goes into the database once a second: that is done, and counted.
 let_rows_be_written() { [ -z "${parley_pid[$1]:-}" ] || sleep 1.5; } # SERVER
 
-# A load; sets $spent_us to the processor time of the server for each of $count_field, to nothing for *direct*.
-load_counted() { # SERVER COUNT-FIELD KIND ARGUMENT...
-    local server=$1 count_field=$2 pid before=0 after=0
-    shift 2
-    spent_us=
+# A load, noting the processor time of the server for each of $count_field.
+load_measured() { # MEASURE SERVER COUNT-FIELD KIND ARGUMENT...
+    local measure=$1 server=$2 count_field=$3 pid before=0 after=0
+    shift 3
     pid=$(server_pid "$server")
     [ -z "$pid" ] || before=$(cpu_ns "$pid")
     load "$@"
     [ -n "$pid" ] || return 0
     let_rows_be_written "$server"
     after=$(cpu_ns "$pid")
-    spent_us=$(calculate "($after - $before) / 1000 / $(field "$answer" "$count_field")")
-}
-
-load_measured() { # MEASURE SERVER COUNT-FIELD KIND ARGUMENT...
-    local measure=$1
-    shift
-    load_counted "$@"
-    [ -z "$spent_us" ] || note "$measure-cpu" "$1" "$spent_us"
+    note "$measure-cpu" "$server" "$(calculate "($after - $before) / 1000 / $(field "$answer" "$count_field")")"
 }
 
 measure_requests() { # WAY SERVER
@@ -176,8 +168,8 @@ measure_governor_parts() {
 
 # Both are told the same bytes, and no two requests are the same: in place of these digits of the body comes a number.
 varied='41.2 44.0 47.9 53.2'
-# The cache is looked into, and the answer is not kept.
-not_kept='Cache-Control: no-store'
+# The cache is looked into in either case.
+not_kept='Cache-Control: no-store' kept='Cache-Control: max-age=600'
 
 # The one is governed, the other is not: else the figures would be about nothing.
 check_governed() {
@@ -199,42 +191,48 @@ check_governed_books() {
         [[ $usage =~ \"cost_usd\":\"[0-9.]*[1-9] ]] || fail "not all was governed: $usage"
     usage=$(run_parley ungoverned usage --json) || fail "parley usage failed"
     [[ $usage =~ \"attempts\":0, ]] || fail "something governed: $usage"
-    prepare governed pass burst-20x60 false
-    ask_head governed
-    ask_head governed
+    prepare keeping pass burst-20x60 false
+    ask_head keeping "$kept"
+    ask_head keeping "$kept"
     [[ $head == *"x-parley-cache: hit"* ]] || fail "no answer is kept: $head"
 }
 
-# The same work for the ungoverned, the governed, and the governed that keeps its answers, forth and back, so that
-# what changes slowly hits all alike.
+# The same work for all three, in turns of less than a second, forth and back: what changes on the machine hits them
+# alike.
 measure_governing() { # MEASURE WAY MODEL STREAM COUNT-FIELD KIND ARGUMENT...
-    local measure=$1 way=$2 model=$3 stream=$4 count_field=$5 server kind header
-    local -A spent=([ungoverned]=0 [governed]=0 [keeping]=0)
+    local measure=$1 way=$2 model=$3 stream=$4 count_field=$5 server turn
+    local -A header=([ungoverned]=$not_kept [governed]=$not_kept [keeping]=$kept) before=() count=() spent=()
     shift 5
-    for server in ungoverned governed; do
+    for server in ungoverned governed keeping; do
         prepare "$server" "$way" "$model" "$stream"
-        load "$1" --connections 64 --requests 200 --vary "$varied"
+        load "$1" --connections 64 --requests 500 --vary "$varied" --header "${header[$server]}"
     done
     let_rows_be_written "$server"
-    for kind in ungoverned governed keeping keeping governed ungoverned; do
-        server=$kind header=$not_kept
-        [ "$kind" != keeping ] || server=governed header='Cache-Control: max-age=600'
-        prepare "$server" "$way" "$model" "$stream"
-        load_counted "$server" "$count_field" "$@" --vary "$varied" --header "$header"
-        note "$measure-cpu" "$kind" "$spent_us"
-        spent[$kind]=$(calculate "${spent[$kind]} + $spent_us")
+    for server in ungoverned governed keeping; do
+        before[$server]=$(cpu_ns "${parley_pid[$server]}") count[$server]=0
     done
-    for kind in governed keeping; do
-        note "$measure-ratio" "$kind" "$(calculate "${spent[ungoverned]} / ${spent[$kind]}")"
+    for ((turn = 0; turn < governing_turns; turn++)); do
+        for server in ungoverned governed keeping keeping governed ungoverned; do
+            prepare "$server" "$way" "$model" "$stream"
+            load "$@" --vary "$varied" --header "${header[$server]}"
+            count[$server]=$((${count[$server]} + $(field "$answer" "$count_field")))
+        done
+    done
+    let_rows_be_written "$server"
+    for server in ungoverned governed keeping; do
+        spent[$server]=$(calculate \
+            "($(cpu_ns "${parley_pid[$server]}") - ${before[$server]}) / 1000 / ${count[$server]}")
+        note "$measure-cpu" "$server" "${spent[$server]}"
+        note "$measure-ratio" "$server" "$(calculate "${spent[ungoverned]} / ${spent[$server]}")"
     done
 }
 
 measure_governed() { # WAY
     measure_governing "governing-requests-$1" "$1" burst-20x60 false requests \
-        requests --connections 64 --seconds "$request_seconds"
+        requests --connections 64 --requests "$governing_requests"
     measure_governing "governing-burst-$1" "$1" burst-100x60 true streams \
-        streams --connections 200 --requests "$burst_streams"
-    check_events "$burst_streams"
+        streams --connections 200 --requests "$governing_streams"
+    check_events "$governing_streams"
 }
 
 # So many streams open together, an event every 50 ms in each, until each has had all of its 100.

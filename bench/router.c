@@ -100,6 +100,7 @@ static void ledger(void *user, const struct flow_row *row)
 }
 
 static const struct flow_ops ops = {.now_us = now_us,
+                                    .moment_us = now_us,
                                     .start = start,
                                     .cancel = cancel,
                                     .timer = timer,

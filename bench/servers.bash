@@ -1,6 +1,6 @@
 # Starting and stopping what is measured: the fake provider, nginx, and Parley as it is configured by default
-# ("parley"), with everything that governs ("governed") and with nothing of it ("ungoverned"). Everything listens on
-# 127.0.0.1, lives in $work, and is ended by stop_all.
+# ("parley"), with everything that governs ("governed", and "keeping", which keeps its answers) and with nothing of it
+# ("ungoverned"). Everything listens on 127.0.0.1, lives in $work, and is ended by stop_all.
 
 # Of each Parley that runs, by its name.
 declare -A parley_pid=() parley_port=() parley_key=()
