@@ -11,11 +11,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
-#include "base/crypto.h"
 #include "base/map.h"
-#include "base/random.h"
 #include "route/limiter_calendar.h"
 #include "route/limiter_node.h"
 #include "route/limiter_output.h"
@@ -35,10 +34,9 @@ struct limiter {
     struct limiter_node *shared[QUOTA_KIND_COUNT]; /* of those that came when there were too many */
     bool has_star[QUOTA_KIND_COUNT];
     struct quota stars[QUOTA_KIND_COUNT];
-    /* The one found last of those in `nodes` with the same hash; who aims at that hash has others
+    /* The one found last of those in `nodes` with the same place here; who aims at it has others
      * looked up, which is no harm. */
     struct limiter_node *seen[SEEN];
-    unsigned char secret[FAST_HASH_SECRET_BYTES];
     struct list all; /* nodes in `nodes`, the one to be swept next first */
     size_t count;    /* of them */
     bool sweep_is_due;
@@ -53,7 +51,6 @@ struct limiter *limiter_new(void)
     ASSERT(limiter);
     pthread_mutex_init(&limiter->lock, NULL);
     list_init(&limiter->all);
-    random_bytes(limiter->secret, sizeof limiter->secret);
     for (int kind = 0; kind < QUOTA_KIND_COUNT; kind++)
         limiter->nodes[kind] = map_new();
     limiter->outputs = outputs_new();
@@ -110,8 +107,11 @@ static void refill(const struct limiter *limiter, struct limiter_node *node, uin
 
 static struct limiter_node **seen_of(struct limiter *limiter, enum quota_kind kind, struct str id)
 {
-    uint64_t hash = fast_hash(limiter->secret, id);
-    return &limiter->seen[(hash + (unsigned)kind) % SEEN];
+    uint64_t end = id.len;
+    if (id.len >= sizeof end)
+        memcpy(&end, id.data + id.len - sizeof end, sizeof end); /* where ids differ */
+    uint64_t hash = (end + (unsigned)kind) * UINT64_C(0x9e3779b97f4a7c15);
+    return &limiter->seen[hash >> 32 & (SEEN - 1)];
 }
 
 /* A subject goes in pieces from here on: put together, it would go through memory for each. */

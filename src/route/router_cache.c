@@ -259,7 +259,9 @@ static bool name_recording(const struct route_call *call, struct recording *reco
     recording->hash = cache_hash(call->router->cache, split_key(call, recording, &key));
     cache_expect(call->router->cache, recording->hash);
     recording->target_count = call->plan.target_count;
-    recording->family = cache_hash(call->router->cache, (struct parts){&recording->key_head, 1});
+    if (!request->cache.keeps_nothing)
+        recording->family =
+            cache_hash(call->router->cache, (struct parts){&recording->key_head, 1});
     return true;
 }
 
