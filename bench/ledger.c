@@ -14,10 +14,12 @@
 #include "route/ledger_entries.h"
 #include "store/journal.h"
 #include "store/store.h"
+#include "timing.h"
 
-enum { REPETITIONS = 15, TURNS = 400 };
+enum { TURNS = 400 };
 
 struct bench {
+    int repetitions;
     char directory[200];
     struct loop *loop;
     struct store *store;
@@ -26,13 +28,6 @@ struct bench {
     struct ledger_row row;
     int per_turn;
 };
-
-static uint64_t thread_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
 
 static void nothing(void *user)
 {
@@ -55,12 +50,6 @@ static void empty_turn(struct bench *bench)
     loop_run_records(bench->loop);
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void let_store_work(struct bench *bench)
 {
     struct loop_task task = {0};
@@ -72,17 +61,16 @@ static void let_store_work(struct bench *bench)
 /* The median time of an attempt. */
 static double measure(struct bench *bench, void (*run)(struct bench *bench), int per_turn)
 {
-    double times[REPETITIONS];
+    double times[REPETITIONS_MAX];
     bench->per_turn = per_turn;
-    for (int i = 0; i < REPETITIONS; i++) {
-        uint64_t from = thread_ns();
+    for (int i = 0; i < bench->repetitions; i++) {
+        uint64_t from = timing_thread_ns();
         for (int k = 0; k < TURNS; k++)
             run(bench);
-        times[i] = (double)(thread_ns() - from) / (double)TURNS / per_turn;
+        times[i] = (double)(timing_thread_ns() - from) / (double)TURNS / per_turn;
         let_store_work(bench);
     }
-    qsort(times, REPETITIONS, sizeof times[0], compare);
-    return times[REPETITIONS / 2];
+    return timing_median(times, bench->repetitions);
 }
 
 static void pack(struct bench *bench)
@@ -111,26 +99,25 @@ static double measure_store(struct bench *bench)
     struct str row = STR_FROM(packed, ledger_row_pack(&bench->row, packed));
     struct ledger_block block = {.ledger = id_new(5)};
     struct buf rows;
-    double times[REPETITIONS];
+    double times[REPETITIONS_MAX];
     buf_init(&rows, SIZE_MAX / 2);
     for (int i = 0; i < LEDGER_BLOCK_ROWS_MAX; i++)
         ledger_entry_append(&rows, 1, row);
     block.rows = buf_str(&rows);
-    for (int i = 0; i < REPETITIONS; i++, block.number++) {
+    for (int i = 0; i < bench->repetitions; i++, block.number++) {
         double from = process_ns();
         enum err code = store_write_now(bench->store, store_block, &block, NULL);
         ASSERT(code == ERR_OK);
         times[i] = (process_ns() - from) / (double)LEDGER_BLOCK_ROWS_MAX;
     }
     buf_done(&rows);
-    qsort(times, REPETITIONS, sizeof times[0], compare);
-    return times[REPETITIONS / 2];
+    return timing_median(times, bench->repetitions);
 }
 
-static void init(struct bench *bench)
+static void init(struct bench *bench, int repetitions)
 {
     const char *parent = getenv("TMPDIR");
-    *bench = (struct bench){0};
+    *bench = (struct bench){.repetitions = repetitions};
     snprintf(bench->directory, sizeof bench->directory, "%s/parley-ledger-bench-XXXXXX",
              parent ? parent : "/dev/shm");
     ASSERT(mkdtemp(bench->directory));
@@ -157,12 +144,13 @@ static void done(struct bench *bench)
         fprintf(stderr, "%s is left over\n", bench->directory);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct bench bench;
     struct id groups[2] = {id_new(1), id_new(2)};
     const struct str tags[2] = {{"user:ann", 8}, {"team:research", 13}};
-    init(&bench);
+    (void)argv;
+    init(&bench, timing_repetitions(argc));
     bench.row = (struct ledger_row){.start_ms = clock_wall_ms(),
                                     .origin = {.request_id = STR("01kaqqqqqqqqqqqqqqqqqqqqq1"),
                                                .user = id_new(3),

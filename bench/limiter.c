@@ -5,27 +5,21 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "route/limiter.h"
+#include "timing.h"
 
-enum { REPETITIONS = 15, REQUESTS = 200000, SUBJECTS = 4, OTHERS = 10000, THREADS = 2 };
+enum { REQUESTS = 200000, SUBJECTS = 4, OTHERS = 10000, THREADS = 2 };
 
 struct bench {
+    int repetitions;
     struct limiter *limiter;
     struct limiter_subject subjects[SUBJECTS];
     uint64_t from; /* time goes on from one repetition to the next, in milliseconds */
     double ns;     /* of the newest repetition, one request */
 };
-
-static uint64_t thread_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
 
 static void *repeat(void *user)
 {
@@ -35,26 +29,20 @@ static void *repeat(void *user)
     struct limiter_refusal refusal;
     struct limiter_view view;
     char soft[256];
-    uint64_t began_ns = thread_ns();
+    uint64_t began_ns = timing_thread_ns();
     for (uint64_t i = bench->from; i < bench->from + REQUESTS; i++) {
         ask.now = (struct limiter_time){1000000 + i * 1000, 1800000000000 + (int64_t)i};
         ASSERT(limiter_reserve(bench->limiter, &ask, &lease, &refusal, &view, soft));
         limiter_settle(bench->limiter, &lease, 50, 500, ask.now);
     }
-    bench->ns = (double)(thread_ns() - began_ns) / (double)REQUESTS;
+    bench->ns = (double)(timing_thread_ns() - began_ns) / (double)REQUESTS;
     return NULL;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right;
 }
 
 static double measure(struct bench *bench, int threads)
 {
-    double figures[REPETITIONS];
-    for (int i = 0; i < REPETITIONS; i++) {
+    double figures[REPETITIONS_MAX];
+    for (int i = 0; i < bench->repetitions; i++) {
         struct bench own[THREADS];
         bench->from += REQUESTS;
         pthread_t others[THREADS];
@@ -66,8 +54,7 @@ static double measure(struct bench *bench, int threads)
             pthread_join(others[t], NULL);
         figures[i] = own[0].ns;
     }
-    qsort(figures, REPETITIONS, sizeof *figures, compare);
-    return figures[REPETITIONS / 2];
+    return timing_median(figures, bench->repetitions);
 }
 
 static void fill(struct limiter *limiter, const struct quota *quota)
@@ -80,7 +67,7 @@ static void fill(struct limiter *limiter, const struct quota *quota)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct quota quota = {
         .requests_per_minute = QUOTA_PER_MINUTE_MAX,
@@ -90,7 +77,9 @@ int main(void)
         .streams_max = QUOTA_STREAMS_MAX,
         .hard_nano = {QUOTA_USD_MAX * QUOTA_NANO_PER_USD, 0, QUOTA_USD_MAX * QUOTA_NANO_PER_USD},
     };
-    struct bench bench = {limiter_new(),
+    (void)argv;
+    struct bench bench = {timing_repetitions(argc),
+                          limiter_new(),
                           {{QUOTA_KEY, STR("01k00000000000000000000042")},
                            {QUOTA_USER, STR("01k00000000000000000000007")},
                            {QUOTA_MODEL, STR("anthropic/claude-sonnet-5")},

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -15,9 +14,9 @@
 #include "route/books.h"
 #include "route/catalog.h"
 #include "route/flow.h"
+#include "timing.h"
 
 enum {
-    REPETITIONS = 15,
     REQUESTS = 20000,
     EVENTS = 100,
     TARGETS = 4,
@@ -26,6 +25,7 @@ enum {
 };
 
 struct bench {
+    int repetitions;
     struct cells *cells;
     struct registry *registry;
     const struct catalog *catalog;
@@ -39,13 +39,6 @@ struct bench {
     size_t rows;
     size_t arena_bytes; /* of the newest request, when its answer had begun */
 };
-
-static uint64_t thread_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
 
 /* ---- Actions that do nothing ----------------------------------------------------------------- */
 
@@ -162,24 +155,17 @@ static void play(struct bench *bench, struct str model, int texts)
 
 /* ---- Measuring ------------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The median time of one call of `run`. */
 static double measure(struct bench *bench, void (*run)(struct bench *bench))
 {
-    double times[REPETITIONS];
-    for (int i = 0; i < REPETITIONS; i++) {
-        uint64_t from = thread_ns();
+    double times[REPETITIONS_MAX];
+    for (int i = 0; i < bench->repetitions; i++) {
+        uint64_t from = timing_thread_ns();
         for (int k = 0; k < REQUESTS; k++)
             run(bench);
-        times[i] = (double)(thread_ns() - from) / (double)REQUESTS;
+        times[i] = (double)(timing_thread_ns() - from) / (double)REQUESTS;
     }
-    qsort(times, REPETITIONS, sizeof times[0], compare);
-    return times[REPETITIONS / 2];
+    return timing_median(times, bench->repetitions);
 }
 
 static void play_one(struct bench *bench)
@@ -233,9 +219,9 @@ static void configure(struct bench *bench)
         provider_unref(entries[i].provider);
 }
 
-static void init(struct bench *bench)
+static void init(struct bench *bench, int repetitions)
 {
-    *bench = (struct bench){.cells = cells_new()};
+    *bench = (struct bench){.repetitions = repetitions, .cells = cells_new()};
     bench->registry = registry_new(NULL, bench->cells);
     configure(bench);
     bench->catalog = registry_acquire(bench->registry);
@@ -275,7 +261,7 @@ static void print_figures(struct bench *bench)
            arena_one, arena_four);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     char text[REQUEST_BYTES];
     static const char words[] = "The quick brown fox jumps over the lazy dog; \xc3\xbc\x62\x65r 42 "
@@ -285,7 +271,8 @@ int main(void)
     struct bench bench;
     struct llm_part part = {.kind = LLM_PART_TEXT, .text = STR_FROM(text, sizeof text)};
     struct llm_message message = {.role = LLM_USER, .parts = &part, .part_count = 1};
-    init(&bench);
+    (void)argv;
+    init(&bench, timing_repetitions(argc));
     bench.request = (struct llm_request){.messages = &message, .message_count = 1, .stream = true};
     print_figures(&bench);
     done(&bench);
