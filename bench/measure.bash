@@ -197,11 +197,24 @@ check_governed_books() {
     [[ $head == *"x-parley-cache: hit"* ]] || fail "no answer is kept: $head"
 }
 
-# The same work for all three, in turns of less than a second, forth and back: what changes on the machine hits them
-# alike.
-measure_governing() { # MEASURE WAY MODEL STREAM COUNT-FIELD KIND ARGUMENT...
-    local measure=$1 way=$2 model=$3 stream=$4 count_field=$5 server turn
-    local -A header=([ungoverned]=$not_kept [governed]=$not_kept [keeping]=$kept) before=() count=() spent=()
+# Lets these loads work in turns of a tenth of a second, until each has said what it measured.
+take_turns() { # SERVER...
+    local server is_left=yes
+    while [ -n "$is_left" ]; do
+        is_left=
+        for server in "$@"; do
+            [ ! -s "$work/turns-$server.log" ] || continue
+            kill -CONT "${turn_pid[$server]}" 2>/dev/null && is_left=yes
+            sleep 0.1
+            kill -STOP "${turn_pid[$server]}" 2>/dev/null || true
+        done
+    done
+}
+
+# The same work for all three, so many times, in short turns: what changes on the machine hits them alike.
+measure_governing() { # MEASURE WAY MODEL STREAM COUNT KIND ARGUMENT...
+    local measure=$1 way=$2 model=$3 stream=$4 count=$5 server
+    local -A header=([ungoverned]=$not_kept [governed]=$not_kept [keeping]=$kept) before=() spent=()
     shift 5
     for server in ungoverned governed keeping; do
         prepare "$server" "$way" "$model" "$stream"
@@ -209,29 +222,32 @@ measure_governing() { # MEASURE WAY MODEL STREAM COUNT-FIELD KIND ARGUMENT...
     done
     let_rows_be_written "$server"
     for server in ungoverned governed keeping; do
-        before[$server]=$(cpu_ns "${parley_pid[$server]}") count[$server]=0
+        before[$server]=$(cpu_ns "${parley_pid[$server]}")
+        prepare "$server" "$way" "$model" "$stream"
+        : >"$work/turns-$server.log"
+        on_load_core "$build/lab/parley-load" "$@" --requests "$count" --url "$url" --body "$body_path" \
+            --bearer "$bearer" --vary "$varied" --header "${header[$server]}" >"$work/turns-$server.log" 2>&1 &
+        turn_pid[$server]=$!
+        kill -STOP "${turn_pid[$server]}"
     done
-    for ((turn = 0; turn < governing_turns; turn++)); do
-        for server in ungoverned governed keeping keeping governed ungoverned; do
-            prepare "$server" "$way" "$model" "$stream"
-            load "$@" --vary "$varied" --header "${header[$server]}"
-            count[$server]=$((${count[$server]} + $(field "$answer" "$count_field")))
-        done
+    take_turns ungoverned governed keeping
+    for server in ungoverned governed keeping; do
+        kill -CONT "${turn_pid[$server]}" 2>/dev/null || true
+        wait "${turn_pid[$server]}" || fail "load failed: $(cat "$work/turns-$server.log")"
+        unset "turn_pid[$server]"
     done
     let_rows_be_written "$server"
     for server in ungoverned governed keeping; do
-        spent[$server]=$(calculate \
-            "($(cpu_ns "${parley_pid[$server]}") - ${before[$server]}) / 1000 / ${count[$server]}")
+        spent[$server]=$(calculate "($(cpu_ns "${parley_pid[$server]}") - ${before[$server]}) / 1000 / $count")
         note "$measure-cpu" "$server" "${spent[$server]}"
         note "$measure-ratio" "$server" "$(calculate "${spent[ungoverned]} / ${spent[$server]}")"
     done
 }
 
 measure_governed() { # WAY
-    measure_governing "governing-requests-$1" "$1" burst-20x60 false requests \
-        requests --connections 64 --requests "$governing_requests"
-    measure_governing "governing-burst-$1" "$1" burst-100x60 true streams \
-        streams --connections 200 --requests "$governing_streams"
+    measure_governing "governing-requests-$1" "$1" burst-20x60 false "$governing_requests" requests --connections 64
+    measure_governing "governing-burst-$1" "$1" burst-100x60 true "$governing_streams" streams --connections 200
+    answer=$(cat "$work/turns-governed.log")
     check_events "$governing_streams"
 }
 

@@ -180,9 +180,8 @@ What is measured:
   too, for nobody, as none is asked for again (the others say `no-store`; streams at once, and their memory, are with
   answers kept). **Ungoverned** is the same program with `server.governed: false`, no prices and no cache: it asks for
   the key and counts its metrics as the other does (these cannot be switched off), but knows no scope, no limits, no
-  budget and no ledger. All get the same bytes in the same rounds, forth and back (ungoverned, governed, keeping, and
-  the same backwards); the ratio is the median of the rounds' own, and may differ a little from that of the two
-  medians beside it.
+  budget and no ledger. All get the same bytes in the same rounds, in turns of a tenth of a second; the
+  ratio is the median of the rounds' own, and may differ a little from that of the two medians beside it.
 - **Streams at once**: all are started within two seconds and have an event every 50 ms; each gets all its 100
   events, or the bench fails. *Answered at once* is the most that had had their first and not yet their last event.
 - **A request** is a chat of 4096 bytes with a tool, answered by 1200 bytes of text, on 64 connections that

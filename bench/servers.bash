@@ -4,6 +4,8 @@
 
 # Of each Parley that runs, by its name.
 declare -A parley_pid=() parley_port=() parley_key=()
+# Of the loads that take turns, by whom they ask.
+declare -A turn_pid=()
 
 # What Parley reads from its environment; one place, so that a renamed variable is one change.
 parley_environment() { # NAME PORT [CERTIFICATE KEY]
@@ -28,7 +30,7 @@ stop() { # PID
 
 stop_all() {
     local pid
-    for pid in ${load_pid:-} "${parley_pid[@]}" ${nginx_pid:-} ${fake_pid:-}; do
+    for pid in ${load_pid:-} "${turn_pid[@]}" "${parley_pid[@]}" ${nginx_pid:-} ${fake_pid:-}; do
         stop "$pid"
     done
     rm -rf "$work"
