@@ -289,20 +289,21 @@ static bool entry_may_go(struct cache *cache, struct cache_entry *entry)
 
 /* No key is kept by it any more, so that it follows those that are: stems that stayed for good would cut
  * the room to pieces. */
-static bool stem_may_go(struct cache *cache, const struct cache_stem *stem)
+static void retire_stem(struct cache *cache, const struct cache_stem *stem)
 {
     for (struct cache_stem **place = cache->stems; place < cache->stems + STEMS; place++)
         if (*place == stem) {
             cache_stem_unpin(*place);
             *place = NULL;
         }
-    return true;
 }
 
 static bool may_go(void *user, struct cache_block *block)
 {
-    return block->kind == CACHE_BLOCK_STEM ? stem_may_go(user, (const struct cache_stem *)block)
-                                           : entry_may_go(user, (struct cache_entry *)block);
+    if (block->kind != CACHE_BLOCK_STEM)
+        return entry_may_go(user, (struct cache_entry *)block);
+    retire_stem(user, (const struct cache_stem *)block);
+    return true;
 }
 
 /* What goes next is out of the processor's caches: its place in the table is fetched, too. */
